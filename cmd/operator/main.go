@@ -1,0 +1,131 @@
+// Command operator keeps the users that EmbeddedUserBatches list in existence in Alloy Embedded.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/pflag"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	options, err := parse(os.Args[1:])
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "operator:", err)
+		os.Exit(2)
+	case options.version:
+		fmt.Println(buildVersion())
+		return
+	}
+	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
+		ctrl.Log.Error(err, "Failed")
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	alloy   alloy.Options
+	manager manager.Options
+	log     zap.Options
+	version bool
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("operator", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL, "base URL of the Alloy API; the only address that API keys are sent to (through HTTPS_PROXY, if that is set)")
+	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an --alloy-url with http, which shows API keys to the network")
+	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
+	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "time that a request to the Alloy API may take; the pod's grace period must be at least 15s longer")
+	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "let only one of several replicas work at a time")
+	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the one that the operator runs in")
+	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 serves none")
+	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 serves none")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
+	o.log.BindFlags(goFlags)
+	flags.AddGoFlagSet(goFlags)
+	flags.AddGoFlag(flag.CommandLine.Lookup("kubeconfig")) // registered by controller-runtime
+	flags.Usage = func() {
+		fmt.Fprintf(os.Stderr, "operator creates the users that EmbeddedUserBatches list in Alloy Embedded.\n\nFlags:\n%s", flags.FlagUsages())
+	}
+	if err := flags.Parse(args); err != nil {
+		return options{}, fmt.Errorf("reading the flags: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, o options) error {
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	ctrl.Log.Info("Starting operator", "version", buildVersion(), "alloyURL", o.alloy.BaseURL, "alloyAPIVersion", o.alloy.APIVersion)
+
+	observe, err := alloy.NewMetrics(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	o.alloy.Observe = observe
+	o.alloy.UserAgent = "embedded-user-operator/" + buildVersion()
+	api, err := alloy.New(o.alloy)
+	if err != nil {
+		return fmt.Errorf("--alloy-url: %w", err)
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.UserAgent = o.alloy.UserAgent
+
+	controller.Configure(&o.manager, o.alloy.Timeout)
+	o.manager.Metrics = metricsserver.Options{BindAddress: o.manager.Metrics.BindAddress}
+	mgr, err := ctrl.NewManager(config, o.manager)
+	if err != nil {
+		return fmt.Errorf("creating the manager: %w", err)
+	}
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return fmt.Errorf("adding probes: %w", err)
+	}
+	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: o.alloy.Timeout, Sender: sender.DefaultOptions})
+	if err != nil {
+		return fmt.Errorf("setting up the controllers: %w", err)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the manager: %w", err)
+	}
+	return nil
+}
+
+// buildVersion is what the linker or the Go toolchain knows of the build.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,226 @@
+// Package alloy speaks the Users API of Alloy Embedded: it sends requests, bounds what it reads, and says what each answer
+// means. It repeats nothing and keeps nothing; that is the sender's work.
+//
+// The API is described at https://docs.runalloy.com/reference/embedded/batch-create-users; openapi.yaml beside this file
+// holds what is relied on.
+package alloy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// Defaults of the vendor's page.
+const (
+	DefaultBaseURL    = "https://production.runalloy.com"
+	DefaultAPIVersion = "2025-09"
+)
+
+// DefaultTimeout of a request. The vendor publishes none; a batch of 1000 users is much for an API that validates each.
+const DefaultTimeout = 30 * time.Second
+
+// MaxBatch is the most users in one POST /users/batch, as the vendor's page says.
+const MaxBatch = 1000
+
+const (
+	// maxBatchBody bounds an answer that is read whole. 1000 invalid users of 256 characters, each escaped to six bytes, with
+	// as long full names, take 3.1 MB.
+	maxBatchBody = 4 << 20
+	// maxUserBody bounds every other answer that is read whole.
+	maxUserBody = 64 << 10
+)
+
+// Operation names a call, for metrics.
+type Operation string
+
+// The calls that the client makes.
+const (
+	OperationCreate Operation = "batch_create"
+	OperationGet    Operation = "get"
+	OperationList   Operation = "list"
+)
+
+// Options of a Client.
+type Options struct {
+	// BaseURL of the API. It belongs to the operator, not to a batch: whoever may write a batch must not be able to choose where
+	// a key is sent.
+	BaseURL string
+	// AllowInsecure allows a BaseURL with http, over which the key travels in the clear.
+	AllowInsecure bool
+	// APIVersion is sent as x-api-version.
+	APIVersion string
+	// Timeout bounds each request, from the first byte sent to the last byte read.
+	Timeout time.Duration
+	// UserAgent is sent with each request.
+	UserAgent string
+	// Observe is told of each request when it is over. Optional.
+	Observe func(operation Operation, outcome Outcome, elapsed time.Duration)
+}
+
+// Client speaks to one Alloy API. It is safe for concurrent use.
+type Client struct {
+	options Options
+	http    *http.Client
+}
+
+// New makes a client. It returns an error when the base URL is not one that a key may be sent to.
+func New(options Options) (*Client, error) {
+	options.BaseURL = strings.TrimRight(options.BaseURL, "/")
+	base, err := url.Parse(options.BaseURL)
+	switch {
+	case err != nil || base.Host == "" || base.Opaque != "":
+		return nil, errors.New("the URL of the Alloy API must be absolute, such as " + DefaultBaseURL)
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("the URL of the Alloy API must have no user, query or fragment")
+	case base.Scheme == "http" && !options.AllowInsecure:
+		return nil, errors.New("the URL of the Alloy API must be https; http, which shows the API key to the network, has to be allowed expressly")
+	case base.Scheme != "https" && base.Scheme != "http":
+		return nil, fmt.Errorf("the URL of the Alloy API must be https, not %q", base.Scheme)
+	case options.Timeout <= 0:
+		return nil, fmt.Errorf("the timeout of requests to the Alloy API must be above 0, not %s", options.Timeout)
+	}
+	if options.Observe == nil {
+		options.Observe = func(Operation, Outcome, time.Duration) {}
+	}
+	return &Client{options: options, http: newHTTPClient()}, nil
+}
+
+// BaseURL is the API's address without a slash at its end.
+func (c *Client) BaseURL() string { return c.options.BaseURL }
+
+// wireUser is a user as POST /users/batch takes it.
+type wireUser struct {
+	Username string `json:"username"`
+	FullName string `json:"fullName,omitempty"`
+}
+
+// CreateUsers asks the API to create users, 1 to MaxBatch with distinct usernames. The answer's outcome is Accepted,
+// AllExist or NoneValid, or one of the failures.
+func (c *Client) CreateUsers(ctx context.Context, key Key, batch []users.User) Answer {
+	wire := make([]wireUser, len(batch))
+	for i, user := range batch {
+		wire[i] = wireUser(user)
+	}
+	body, err := json.Marshal(map[string][]wireUser{"users": wire})
+	if err != nil { // strings always encode
+		return Answer{Outcome: Refused, Message: "encoding the request failed"}
+	}
+	return c.do(ctx, key, OperationCreate, http.MethodPost, "/users/batch", body, func(response *http.Response) Answer {
+		limit := maxBatchBody
+		if response.StatusCode/100 != 2 {
+			limit = maxUserBody
+		}
+		read, complete := readBody(response.Body, limit)
+		return classifyBatch(response.StatusCode, read, complete, batch)
+	})
+}
+
+// GetUser asks for one user by username. The answer's outcome is Found, Absent or Inconclusive, or one of the failures. A
+// username that a path cannot carry is Inconclusive without a request.
+func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
+	if username == "" || username == "." || username == ".." {
+		return Answer{Outcome: Inconclusive}
+	}
+	return c.do(ctx, key, OperationGet, http.MethodGet, "/users/"+pathSegment(username), nil, func(response *http.Response) Answer {
+		read, complete := readBody(response.Body, maxUserBody)
+		return classifyUser(response.StatusCode, read, complete, username)
+	})
+}
+
+// ListUsers calls visit with the username of each user of the account; users without one are passed over. The answer's
+// outcome is Listed, or one of the failures: then visit may have seen a part of the users.
+func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username string)) Answer {
+	return c.do(ctx, key, OperationList, http.MethodGet, "/users", nil, func(response *http.Response) Answer {
+		if response.StatusCode/100 != 2 {
+			read, complete := readBody(response.Body, maxUserBody)
+			return classifyFailure(response.StatusCode, read, complete)
+		}
+		if err := decodeList(response.Body, visit); err != nil {
+			return Answer{Outcome: Unavailable, StatusCode: response.StatusCode, Message: "the list of users could not be read to its end"}
+		}
+		return Answer{Outcome: Listed, StatusCode: response.StatusCode}
+	})
+}
+
+// do sends one request and has its answer classified.
+func (c *Client) do(ctx context.Context, key Key, operation Operation, method, path string, body []byte, classify func(*http.Response) Answer) Answer {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+
+	request, err := http.NewRequestWithContext(ctx, method, c.options.BaseURL+path, bytes.NewReader(body))
+	if err != nil { // the base URL was checked and the path is encoded
+		return Answer{Outcome: Rejected, Message: "the request could not be formed"}
+	}
+	request.Header.Set("Authorization", "Bearer "+key.value)
+	request.Header.Set("X-Api-Version", c.options.APIVersion)
+	request.Header.Set("User-Agent", c.options.UserAgent)
+	request.Header.Set("Accept", "application/json")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+
+	start := time.Now()
+	var answer Answer
+	response, err := c.http.Do(request)
+	if err != nil {
+		answer = classifyError(err, connected.Load())
+	} else {
+		answer = classify(response)
+		_ = response.Body.Close() // what matters was read
+	}
+	answer.Message = clean(key.Scrub(answer.Message)) // in this order: half a key would not be found
+	c.options.Observe(operation, answer.Outcome, time.Since(start))
+	return answer
+}
+
+// classifyError says what it means that no answer came. Without a connection nothing was sent.
+func classifyError(err error, connected bool) Answer {
+	var urlError *url.Error
+	if errors.As(err, &urlError) { // its text holds the URL, and so perhaps a username
+		err = urlError.Err
+	}
+	message := err.Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		message = "it took too long"
+	}
+	if !connected {
+		return Answer{Outcome: Deferred, Message: message}
+	}
+	return Answer{Outcome: Unavailable, Message: message}
+}
+
+// classifyFailure says what an answer other than 2xx means whatever was asked.
+func classifyFailure(status int, body []byte, complete bool) Answer {
+	answer := Answer{Outcome: classifyStatus(status), StatusCode: status}
+	var decoded batchBody
+	if complete && json.Unmarshal(body, &decoded) == nil && decoded.Message != nil {
+		answer.Message = *decoded.Message
+	}
+	return answer
+}
+
+// readBody reads at most limit bytes, and tells whether that was all.
+func readBody(body io.Reader, limit int) (read []byte, complete bool) {
+	read, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
+	return read, err == nil && len(read) <= limit
+}
+
+// pathSegment encodes a username as one segment of a path. Everything but letters, digits and -._~ is encoded, also what
+// RFC 3986 allows in a segment, because servers differ in how they read it.
+func pathSegment(username string) string {
+	return strings.ReplaceAll(url.QueryEscape(username), "+", "%20")
+}

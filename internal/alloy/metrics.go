@@ -1,0 +1,33 @@
+package alloy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// NewMetrics registers the metrics of requests to the Alloy API, and returns what observes them:
+//
+//   - embeddeduser_alloy_requests_total {operation, outcome}: requests that are over
+//   - embeddeduser_alloy_request_duration_seconds {operation}: how long they took
+//
+// The labels are closed sets: no user, key or batch ever becomes one.
+func NewMetrics(registry prometheus.Registerer) (func(Operation, Outcome, time.Duration), error) {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "embeddeduser_alloy_requests_total", Help: "Requests to the Alloy API that are over, by operation and outcome.",
+	}, []string{"operation", "outcome"})
+	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "embeddeduser_alloy_request_duration_seconds", Help: "Time that requests to the Alloy API took, by operation.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13), // 10 ms to 41 s, above the default timeout
+	}, []string{"operation"})
+	for _, collector := range []prometheus.Collector{requests, durations} {
+		if err := registry.Register(collector); err != nil {
+			return nil, fmt.Errorf("registering a metric: %w", err)
+		}
+	}
+	return func(operation Operation, outcome Outcome, elapsed time.Duration) {
+		requests.WithLabelValues(string(operation), string(outcome)).Inc()
+		durations.WithLabelValues(string(operation)).Observe(elapsed.Seconds())
+	}, nil
+}

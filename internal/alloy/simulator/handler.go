@@ -1,0 +1,281 @@
+package simulator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxRequestBody = 16 << 20
+	maxBatch       = 1000
+)
+
+// answer is what a request gets: a status and a JSON body.
+type answer struct {
+	status int
+	body   any
+}
+
+func message(status int, text string) answer {
+	return answer{status, map[string]string{"message": text}}
+}
+
+// wireUser is a user as POST /users/batch takes and echoes it: either field may be missing.
+type wireUser struct {
+	Username *string `json:"username,omitempty"`
+	FullName *string `json:"fullName,omitempty"`
+}
+
+// storedUser is a user as the reading calls show it.
+type storedUser struct {
+	ID       string `json:"userId"`
+	Username string `json:"username"`
+	FullName string `json:"fullName"`
+}
+
+// ServeHTTP serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/simulator/stats" {
+		s.serveStats(w)
+		return
+	}
+	operation, target := route(r)
+	if operation == "" {
+		write(w, message(http.StatusNotFound, "no such endpoint"))
+		return
+	}
+	request := &Request{Operation: operation, key: bearer(r)}
+	var batch []wireUser
+	var malformed error
+	if operation == Create {
+		batch, malformed = decodeBatch(r.Body)
+		for _, user := range batch {
+			if user.Username != nil {
+				request.Usernames = append(request.Usernames, *user.Username)
+			}
+		}
+	} else if target != "" {
+		request.Usernames = []string{target}
+	}
+	s.arrive(request)
+	status := 0
+	defer func() { s.leave(request, status) }() // also when a fault cuts the connection
+
+	fault := s.takeFault(request)
+	if fault == nil || fault.Apply {
+		reply := s.handle(r, request, target, batch, malformed)
+		if fault == nil {
+			status = reply.status
+			write(w, reply)
+			return
+		}
+	}
+	fault.answer(w, r)
+	status = fault.Status
+}
+
+// handle applies a request.
+func (s *Simulator) handle(r *http.Request, request *Request, target string, batch []wireUser, malformed error) answer {
+	s.mu.Lock()
+	account := s.accounts[request.key]
+	s.mu.Unlock()
+	switch {
+	case account == nil && request.Operation == Create:
+		return answer{http.StatusUnauthorized, struct{}{}}
+	case account == nil:
+		return message(http.StatusUnauthorized, "Unauthorized")
+	case r.Header.Get("X-Api-Version") == "":
+		return message(http.StatusBadRequest, "x-api-version header is required")
+	case malformed != nil:
+		return message(http.StatusBadRequest, malformed.Error())
+	}
+	var existed map[string]bool
+	if s.options.CheckThenCreate {
+		existed = s.existing(account, request.Usernames)
+	}
+	select {
+	case <-time.After(s.options.Latency):
+	case <-r.Context().Done():
+	}
+	switch request.Operation {
+	case Create:
+		reply := s.createBatch(account, batch, existed)
+		s.mu.Lock()
+		applied := s.applied
+		s.mu.Unlock()
+		if applied != nil {
+			applied(*request)
+		}
+		return reply
+	case List:
+		return s.list(account)
+	default:
+		return s.one(r, request.Operation, account, target)
+	}
+}
+
+func (s *Simulator) existing(a *account, usernames []string) map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	existed := map[string]bool{}
+	for _, username := range usernames {
+		existed[username] = a.users[username] != nil
+	}
+	return existed
+}
+
+// createBatch creates what can be created. existed, if not nil, is what counts as existing.
+func (s *Simulator) createBatch(a *account, batch []wireUser, existed map[string]bool) answer {
+	if len(batch) > maxBatch {
+		return message(http.StatusBadRequest, fmt.Sprintf("at most %d users at a time", maxBatch))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	invalid := []wireUser{}
+	created, unacceptable, exist := 0, 0, 0
+	for _, user := range batch {
+		switch {
+		case user.Username == nil || *user.Username == "" || s.options.Reject != nil && s.options.Reject(*user.Username):
+			unacceptable++
+			invalid = append(invalid, user)
+		case existed == nil && a.users[*user.Username] != nil, existed[*user.Username]:
+			exist++
+			if !s.options.SkipExisting {
+				invalid = append(invalid, wireUser{Username: user.Username})
+			}
+		default:
+			fullName := ""
+			if user.FullName != nil {
+				fullName = *user.FullName
+			}
+			s.create(a, *user.Username, fullName)
+			created++
+		}
+	}
+	switch {
+	case created == 0 && exist > 0 && (unacceptable == 0 || s.options.MixedAllExist):
+		return message(http.StatusBadRequest, "All users already exist")
+	case created == 0:
+		return message(http.StatusBadRequest, "No valid users provided")
+	}
+	body := map[string]any{"message": "success", "invalidUsers": invalid}
+	if len(invalid) == 0 {
+		switch s.options.InvalidUsers {
+		case InvalidUsersNull:
+			body["invalidUsers"] = nil
+		case InvalidUsersAbsent:
+			delete(body, "invalidUsers")
+		case InvalidUsersEmpty:
+		}
+	}
+	return answer{http.StatusOK, body}
+}
+
+func (s *Simulator) list(a *account) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data := []storedUser{}
+	for _, user := range a.sorted() {
+		if !time.Now().Before(user.visible) {
+			data = append(data, storedUser{user.ID, user.Username, user.FullName})
+		}
+	}
+	return answer{http.StatusOK, map[string]any{"data": data}}
+}
+
+// one serves the calls for a single user.
+func (s *Simulator) one(r *http.Request, operation Operation, a *account, target string) answer {
+	var change wireUser
+	if operation == Update {
+		if err := json.NewDecoder(io.LimitReader(r.Body, maxRequestBody)).Decode(&change); err != nil {
+			return message(http.StatusBadRequest, "the body must be a JSON object")
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	user := a.find(target)
+	if user == nil {
+		return message(http.StatusNotFound, "User not found")
+	}
+	switch operation {
+	case Delete:
+		a.remove(user)
+		return answer{http.StatusOK, map[string]bool{"success": true}}
+	case Update:
+		if change.Username != nil && *change.Username != user.Username {
+			if a.users[*change.Username] != nil {
+				return message(http.StatusBadRequest, "User already exists")
+			}
+			delete(a.users, user.Username)
+			user.Username = *change.Username
+			a.users[user.Username] = user
+		}
+		if change.FullName != nil {
+			user.FullName = *change.FullName
+		}
+	}
+	return answer{http.StatusOK, storedUser{user.ID, user.Username, user.FullName}}
+}
+
+// serveStats answers how many requests of each operation arrived, and how many users there are.
+func (s *Simulator) serveStats(w http.ResponseWriter) {
+	requests := map[Operation]int{}
+	for _, r := range s.Requests() {
+		requests[r.Operation]++
+	}
+	s.mu.Lock()
+	users := 0
+	for _, a := range s.accounts {
+		users += len(a.users)
+	}
+	s.mu.Unlock()
+	write(w, answer{http.StatusOK, map[string]any{"requests": requests, "users": users}})
+}
+
+// route finds the operation, and for a single user what stands in the path. It reads the path as it was sent: net/http
+// would clean an encoded dot or slash away.
+func route(r *http.Request) (Operation, string) {
+	path := r.URL.EscapedPath()
+	segment, single := strings.CutPrefix(path, "/users/")
+	target, err := url.PathUnescape(segment)
+	switch {
+	case path == "/users/batch" && r.Method == http.MethodPost:
+		return Create, ""
+	case path == "/users" && r.Method == http.MethodGet:
+		return List, ""
+	case !single || err != nil || segment == "" || strings.Contains(segment, "/"):
+		return "", ""
+	}
+	return map[string]Operation{http.MethodGet: Get, http.MethodPut: Update, http.MethodDelete: Delete}[r.Method], target
+}
+
+// bearer returns the key of a request; the scheme may be written in any case.
+func bearer(r *http.Request) string {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return key
+}
+
+func decodeBatch(body io.Reader) ([]wireUser, error) {
+	var decoded struct {
+		Users []wireUser `json:"users"`
+	}
+	if err := json.NewDecoder(io.LimitReader(body, maxRequestBody)).Decode(&decoded); err != nil {
+		return nil, errors.New("the body must be a JSON object with an array of users")
+	}
+	return decoded.Users, nil
+}
+
+func write(w http.ResponseWriter, a answer) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(a.status)
+	_ = json.NewEncoder(w).Encode(a.body) // a client that is gone is not the simulator's concern
+}

@@ -1,0 +1,46 @@
+package batch
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+// actionCreateUsers is what the operator was doing when an event happened.
+const actionCreateUsers = "CreateUsers"
+
+// notice is an event worth telling a person. Its reason is that of a condition, or the type of one that became true.
+type notice struct {
+	kind    string
+	reason  string
+	message string
+}
+
+// notices compares two statuses: an event is for what has changed, a condition for what is.
+func notices(old, current []metav1.Condition) []notice {
+	var news []notice
+	changed := func(conditionType string) *metav1.Condition {
+		before, now := meta.FindStatusCondition(old, conditionType), meta.FindStatusCondition(current, conditionType)
+		if now == nil || before != nil && before.Status == now.Status && before.Reason == now.Reason {
+			return nil
+		}
+		return now
+	}
+	if c := changed(v1alpha1.ConditionUsersCreated); c != nil && c.Status == metav1.ConditionTrue {
+		news = append(news, notice{corev1.EventTypeNormal, c.Type, c.Message})
+	}
+	if c := changed(v1alpha1.ConditionUsersInvalid); c != nil && c.Status == metav1.ConditionTrue {
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+	}
+	if c := changed(v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonInvalidUsers {
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+	}
+	// With nothing pending a bad key does not touch Ready, but whoever manages the Secret wants to know.
+	ready := meta.FindStatusCondition(current, v1alpha1.ConditionReady)
+	if c := changed(v1alpha1.ConditionCredentialsValid); c != nil && c.Status == metav1.ConditionFalse && c.Reason != ready.Reason {
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+	}
+	return news
+}

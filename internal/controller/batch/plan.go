@@ -1,0 +1,236 @@
+package batch
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// uidDigits is how much of a batch's UID stands in the names of its slices: enough that the slices of a batch that was
+// deleted and made again under its name are not taken for its own.
+const uidDigits = 8
+
+// plan is what has to be written so that every user of a batch is in exactly one slice.
+type plan struct {
+	create []*v1alpha1.EmbeddedUserSlice
+	update []*v1alpha1.EmbeddedUserSlice
+	remove []*v1alpha1.EmbeddedUserSlice
+}
+
+func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
+
+// newPlan spreads the users of a batch over its slices, and touches as few of them as it can. existing are the slices that
+// the batch controls, in any state: what does not fit is repaired.
+//
+//   - A user with a result stays where the result is; of several places the one with the most valuable result is kept.
+//   - A user without one stays where it is while the slice keeps its bounds.
+//   - Every other user fills the first hole, and then new slices. A place is a hole only when neither the spec nor the
+//     results hold a row there: a row that left the spec stays until the slice's controller has settled it.
+//   - A slice is removed once it is empty and its controller has seen that.
+func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice) plan {
+	drafts := make([]*draft, 0, len(existing))
+	for i := range existing {
+		if existing[i].DeletionTimestamp.IsZero() {
+			drafts = append(drafts, newDraft(&existing[i]))
+		}
+	}
+	slices.SortFunc(drafts, func(a, b *draft) int { return compareNames(a.slice.Name, b.slice.Name) })
+
+	homes := findHomes(drafts)
+	for _, row := range rows {
+		if home := homes[row.Username]; home != nil {
+			home.keep[row.Username] = v1alpha1.User(row.User)
+		}
+	}
+	placed := make(map[string]struct{}, len(rows))
+	for _, d := range drafts {
+		d.settle(placed)
+	}
+	drafts = placeRest(batch, rows, placed, drafts, existing)
+
+	var p plan
+	for _, d := range drafts {
+		switch {
+		case d.slice.UID == "":
+			d.slice.Spec.Users = d.users
+			p.create = append(p.create, d.slice)
+		case d.changed(batch):
+			updated := d.slice.DeepCopy()
+			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef, Users: d.users}
+			p.update = append(p.update, updated)
+		case d.removable():
+			p.remove = append(p.remove, d.slice)
+		}
+	}
+	return p
+}
+
+// draft is a slice as it shall be.
+type draft struct {
+	slice   *v1alpha1.EmbeddedUserSlice
+	results map[string]v1alpha1.UserResult
+	keep    map[string]v1alpha1.User // wanted users whose home this is, by username
+
+	users []v1alpha1.User
+	rows  int // places that are taken, by users or by results
+	bytes int // of the users in JSON
+}
+
+func newDraft(slice *v1alpha1.EmbeddedUserSlice) *draft {
+	return &draft{slice: slice, results: ledger.Index(slice.Status.Results), keep: map[string]v1alpha1.User{}, rows: len(slice.Status.Results)}
+}
+
+// findHomes decides for each username that is in some slice which slice keeps it.
+func findHomes(drafts []*draft) map[string]*draft {
+	homes, best := map[string]*draft{}, map[string]int{}
+	claim := func(username string, d *draft, rank int) {
+		if homes[username] == nil || rank > best[username] {
+			homes[username], best[username] = d, rank
+		}
+	}
+	for _, d := range drafts {
+		for _, user := range d.slice.Spec.Users {
+			claim(user.Username, d, 2*ledger.Rank(d.results[user.Username])+1)
+		}
+		for username, result := range d.results {
+			claim(username, d, 2*ledger.Rank(result))
+		}
+	}
+	return homes
+}
+
+// settle decides which users the draft keeps, in the slice's order, and notes them as placed. A settled user always stays,
+// as it was sent; a pending one is taken over as it is wanted now, unless the slice would outgrow its bounds.
+func (d *draft) settle(placed map[string]struct{}) {
+	settled := make(map[string]struct{}, len(d.keep))
+	for _, user := range d.slice.Spec.Users {
+		wanted, kept := d.keep[user.Username]
+		if _, seen := settled[user.Username]; kept && !seen && d.holds(user, wanted) {
+			settled[user.Username] = struct{}{}
+			d.account(user)
+		}
+	}
+	for _, user := range d.slice.Spec.Users {
+		wanted, kept := d.keep[user.Username]
+		if !kept { // unwanted, or the second row of its username
+			continue
+		}
+		delete(d.keep, user.Username)
+		if _, stays := settled[user.Username]; stays {
+			d.users = append(d.users, user)
+			placed[user.Username] = struct{}{}
+		} else if d.fits(wanted) {
+			d.add(wanted, placed)
+		}
+	}
+	// What is left was dropped from the spec, and is wanted again before its result was dropped too. The full name of a user
+	// that exists is of no use any more, so it gives way before the user would be sent again from another slice.
+	for _, username := range slices.Sorted(maps.Keys(d.keep)) {
+		user := d.keep[username]
+		if !d.fits(user) && ledger.Rank(d.results[username]) > ledger.Rank(v1alpha1.UserResult{Result: v1alpha1.ResultInvalid}) {
+			user.FullName = ""
+			d.add(user, placed)
+		} else if d.fits(user) {
+			d.add(user, placed)
+		}
+	}
+}
+
+// holds tells whether a row of the slice has a result that speaks of the user as it is wanted.
+func (d *draft) holds(user, wanted v1alpha1.User) bool {
+	result, known := d.results[user.Username]
+	return known && ledger.Settled(wanted, result) && (result.Result != v1alpha1.ResultInvalid || user == wanted)
+}
+
+func (d *draft) add(user v1alpha1.User, placed map[string]struct{}) {
+	d.account(user)
+	d.users = append(d.users, user)
+	placed[user.Username] = struct{}{}
+}
+
+// account takes the room for a user.
+func (d *draft) account(user v1alpha1.User) {
+	if _, known := d.results[user.Username]; !known {
+		d.rows++
+	}
+	d.bytes += users.Size(users.User(user))
+}
+
+// fits tells whether a user can be added within the bounds of a slice.
+func (d *draft) fits(user v1alpha1.User) bool {
+	rows := d.rows
+	if _, known := d.results[user.Username]; !known {
+		rows++
+	}
+	return rows <= v1alpha1.MaxSliceUsers && d.bytes+users.Size(users.User(user)) <= v1alpha1.MaxSliceBytes
+}
+
+func (d *draft) changed(batch *v1alpha1.EmbeddedUserBatch) bool {
+	return !slices.Equal(d.users, d.slice.Spec.Users) ||
+		!equality.Semantic.DeepEqual(d.slice.Spec.APIKeySecretRef, batch.Spec.APIKeySecretRef)
+}
+
+// removable tells that the slice holds nothing, and that its controller has seen that.
+func (d *draft) removable() bool {
+	return len(d.users) == 0 && len(d.slice.Status.Results) == 0 && d.slice.Status.ObservedGeneration == d.slice.Generation
+}
+
+// placeRest puts the users that have no place yet into holes, and then into new slices.
+func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice) []*draft {
+	taken := make(map[string]struct{}, len(existing))
+	for i := range existing {
+		taken[existing[i].Name] = struct{}{}
+	}
+	current, index := 0, 0
+	for _, row := range rows {
+		if _, done := placed[row.Username]; done {
+			continue
+		}
+		user := v1alpha1.User(row.User)
+		for current < len(drafts) && !drafts[current].fits(user) {
+			current++
+		}
+		if current == len(drafts) {
+			var slice *v1alpha1.EmbeddedUserSlice
+			slice, index = newSlice(batch, taken, index)
+			drafts = append(drafts, newDraft(slice))
+		}
+		drafts[current].add(user, placed)
+	}
+	return drafts
+}
+
+// newSlice makes a slice under the first name that is free, counted from index.
+func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, index int) (*v1alpha1.EmbeddedUserSlice, int) {
+	for ; ; index++ {
+		name := fmt.Sprintf("%s-%s-%d", batch.Name, strings.ReplaceAll(string(batch.UID), "-", "")[:uidDigits], index)
+		if _, used := taken[name]; used {
+			continue
+		}
+		return &v1alpha1.EmbeddedUserSlice{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace:       batch.Namespace,
+				Name:            name,
+				Labels:          map[string]string{v1alpha1.LabelBatch: batch.Name},
+				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))},
+			},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef},
+		}, index + 1
+	}
+}
+
+// compareNames orders the names of a batch's slices by their index: a shorter one is a smaller one.
+func compareNames(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

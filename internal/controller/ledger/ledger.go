@@ -1,0 +1,116 @@
+// Package ledger reads and writes the ledger of an EmbeddedUserSlice: which of its users are settled, which are pending,
+// and how new results join the old ones. Everything here is pure.
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// Settled tells that a result still speaks of a user as it is wanted: Created and Existing do whatever the full name is,
+// because a user that exists is not changed; Invalid does until the user is corrected.
+func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
+	switch result.Result {
+	case v1alpha1.ResultCreated, v1alpha1.ResultExisting:
+		return true
+	case v1alpha1.ResultInvalid:
+		return result.Hash == users.Hash(users.User(user))
+	default: // written by hand; such a result says nothing
+		return false
+	}
+}
+
+// Index finds results by username. Of several for one username the most valuable is kept.
+func Index(results []v1alpha1.UserResult) map[string]v1alpha1.UserResult {
+	index := make(map[string]v1alpha1.UserResult, len(results))
+	for _, result := range results {
+		if old, dup := index[result.Username]; !dup || Rank(result) > Rank(old) {
+			index[result.Username] = result
+		}
+	}
+	return index
+}
+
+// Rank orders results by what would be lost with them: a proof of creation is not to be had twice.
+func Rank(result v1alpha1.UserResult) int {
+	switch result.Result {
+	case v1alpha1.ResultCreated:
+		return 3
+	case v1alpha1.ResultExisting:
+		return 2
+	case v1alpha1.ResultInvalid:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Pending returns the users of a slice that are not settled by the given results, in the order of the slice.
+func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) []users.User {
+	index := Index(results)
+	var pending []users.User
+	for _, user := range slice.Spec.Users {
+		if result, known := index[user.Username]; !known || !Settled(user, result) {
+			pending = append(pending, users.User(user))
+		}
+	}
+	return pending
+}
+
+// Merge joins new results to those of a slice, and returns one for each of the slice's users about whom something is known,
+// in the slice's order. A proof of creation stays when a later answer only says that the user exists; results of users that
+// left the slice are dropped.
+func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
+	index := Index(slice.Status.Results)
+	var merged []v1alpha1.UserResult
+	for _, user := range slice.Spec.Users {
+		result := index[user.Username]
+		if news, isNew := news[user.Username]; isNew && Rank(news) >= Rank(result) {
+			result = news
+		}
+		if Rank(result) > 0 {
+			merged = append(merged, result)
+		}
+	}
+	return merged
+}
+
+// Count counts the users of a slice by state, given their results.
+func Count(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) v1alpha1.UserCounts {
+	index := Index(results)
+	var counts v1alpha1.UserCounts
+	for _, user := range slice.Spec.Users {
+		result, known := index[user.Username]
+		Tally(&counts, user, result, known)
+	}
+	return counts
+}
+
+// Tally adds one user to the counts.
+func Tally(counts *v1alpha1.UserCounts, user v1alpha1.User, result v1alpha1.UserResult, known bool) {
+	counts.Total++
+	switch {
+	case !known || !Settled(user, result):
+		counts.Pending++
+	case result.Result == v1alpha1.ResultCreated:
+		counts.Created++
+	case result.Result == v1alpha1.ResultExisting:
+		counts.Existing++
+	default:
+		counts.Invalid++
+	}
+}
+
+// Describe says counts in words, without a period. Only what is there is named.
+func Describe(counts v1alpha1.UserCounts) string {
+	text := fmt.Sprintf("%d created, %d existed already", counts.Created, counts.Existing)
+	if counts.Invalid > 0 {
+		text += fmt.Sprintf(", %d invalid", counts.Invalid)
+	}
+	if counts.Pending > 0 {
+		text += fmt.Sprintf(", %d pending", counts.Pending)
+	}
+	return text
+}

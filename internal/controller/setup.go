@@ -1,0 +1,91 @@
+// Package controller puts the controllers and the sender together.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+)
+
+const (
+	workers = 4
+
+	// reconcileTimeout bounds one reconcile; a batch of 10,000 users, the longest, takes well below a second.
+	reconcileTimeout = time.Minute
+
+	// shutdownMargin is what the process gets beyond the time of a request to record its result.
+	shutdownMargin = 10 * time.Second
+
+	// eventSource is the name under which events are reported.
+	eventSource = "embedded-user-operator"
+)
+
+// NewScheme knows the kinds that the operator works with.
+func NewScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// Configure sets the manager's options that the controllers rely on.
+func Configure(options *manager.Options, requestTimeout time.Duration) {
+	grace := requestTimeout + shutdownMargin
+	options.Scheme = NewScheme()
+	options.GracefulShutdownTimeout = &grace
+	options.LeaderElectionID = "embedded-user-operator.embedded.runalloy.com"
+	// The process ends as soon as the manager has stopped, so the next one need not wait for the lease to run out.
+	options.LeaderElectionReleaseOnCancel = true
+	options.Cache.DefaultTransform = cache.TransformStripManagedFields()
+	// A Secret in the cache would be every Secret of the cluster in memory. They are watched as metadata, and read live.
+	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
+	options.Client.FieldValidation = "Strict"
+}
+
+// Options of the controllers.
+type Options struct {
+	API sender.API
+	// RequestTimeout is the time that the API takes at most for a request.
+	RequestTimeout time.Duration
+	Sender         sender.Options
+	// SkipNameValidation allows several managers in one process, for tests.
+	SkipNameValidation bool
+}
+
+// Setup adds the controllers to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	controllerOptions := ctrlcontroller.Options{
+		MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &options.SkipNameValidation,
+	}
+	slices := &slice.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions},
+	}
+	slices.Sender = sender.New(options.API, options.Sender, slices.Wake)
+	if err := slices.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up the slice controller: %w", err)
+	}
+	batches := &batch.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(eventSource),
+		Fingerprint: slices.Sender.Fingerprint, Controller: controllerOptions,
+	}
+	if err := batches.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up the batch controller: %w", err)
+	}
+	return nil
+}

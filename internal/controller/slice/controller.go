@@ -1,0 +1,242 @@
+// Package slice is the controller of EmbeddedUserSlice: it hands pending users to the sender, and writes down what became of
+// them. It never waits for the API; the sender wakes it.
+package slice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+)
+
+const (
+	// safetyNet is when a slice with pending users is looked at again although nothing happened. The sender wakes it long
+	// before; this only bounds the harm of a mistake.
+	safetyNet = 10 * time.Minute
+
+	// indexSecret finds slices by the name of the Secret that they refer to.
+	indexSecret = "spec.apiKeySecretRef.name"
+)
+
+// Reconciler reconciles EmbeddedUserSlices.
+type Reconciler struct {
+	client.Client               // reads from the cache, for slices and batches
+	Live          client.Reader // reads from the API server
+	Sender        *sender.Sender
+	Options       Options
+
+	inherited inheritance
+	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// Options of a Reconciler.
+type Options struct {
+	// RequestTimeout bounds a request to the Alloy API; users that another process may have sent wait so long.
+	RequestTimeout time.Duration
+	// ProbeDelay passes before a rejected key is tried again.
+	ProbeDelay time.Duration
+	// Controller options, such as the number of workers.
+	Controller controller.Options
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserslices/status,verbs=update
+// +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+
+// SetupWithManager registers the controller. It watches slices, and Secrets as metadata only.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if r.Client == nil || r.Live == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
+		return errors.New("Client, Live, Sender, RequestTimeout and ProbeDelay must be set")
+	}
+	index := func(o client.Object) []string {
+		return []string{o.(*v1alpha1.EmbeddedUserSlice).Spec.APIKeySecretRef.Name} //nolint:forcetypeassert // only slices are indexed
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserSlice{}, indexSecret, index); err != nil {
+		return fmt.Errorf("indexing slices by Secret: %w", err)
+	}
+	if err := mgr.Add(drain{r}); err != nil {
+		return fmt.Errorf("adding the shutdown step: %w", err)
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("embeddeduserslice").
+		WithOptions(r.Options.Controller).
+		WatchesRawSource(source.Func(r.start)). // first, so that the sender can wake and the inheritance is open
+		Watches(&v1alpha1.EmbeddedUserSlice{}, r.handler()).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret)).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("building the controller: %w", err)
+	}
+	return nil
+}
+
+// start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
+func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	r.queue = queue
+	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
+	return nil
+}
+
+// Wake has a slice reconciled because the sender has news for it.
+func (r *Reconciler) Wake(id sender.ID) {
+	r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: id.Namespace, Name: id.Name}})
+}
+
+// handler enqueues slices, and notes those that were there before this process led.
+func (r *Reconciler) handler() handler.EventHandler {
+	enqueue := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			if e.IsInInitialList {
+				r.inherited.add(e.Object.GetUID())
+			}
+			enqueue(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			enqueue(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			r.inherited.drop(e.Object.GetUID())
+			enqueue(e.Object, q)
+		},
+	}
+}
+
+func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	var list v1alpha1.EmbeddedUserSliceList
+	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "Failed to list the slices of a Secret")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return requests
+}
+
+// Reconcile records what the sender knows of a slice's users, and hands over those that are pending. The cache decides only
+// that there is nothing to do; everything else is decided on the slice as the API server holds it, so that no user is sent
+// on the strength of an old copy.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	slice, report, err := r.read(ctx, r.Client, req)
+	if err != nil || slice == nil || !hasWork(slice, report) {
+		return reconcile.Result{}, err
+	}
+	slice, report, err = r.read(ctx, r.Live, req)
+	if err != nil || slice == nil {
+		return reconcile.Result{}, err
+	}
+	owned, err := r.owned(ctx, slice)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !owned {
+		r.Sender.Withdraw(idOf(slice))
+		return reconcile.Result{}, nil
+	}
+
+	state := newState(slice, report)
+	work := sender.Work{ID: idOf(slice), Generation: slice.Generation, Users: state.pending}
+	if len(state.pending) > 0 {
+		if work.Key, state.problem, err = credentials.Read(ctx, r.Live, slice.Namespace, slice.Spec.APIKeySecretRef); err != nil {
+			return reconcile.Result{}, fmt.Errorf("getting the API key: %w", err)
+		}
+		state.fingerprint = r.Sender.Fingerprint(work.Key)
+	}
+	if err := r.record(ctx, state); err != nil {
+		return reconcile.Result{}, err
+	}
+	if len(state.pending) == 0 || state.problem != nil {
+		r.Sender.Withdraw(work.ID)
+		return reconcile.Result{}, nil
+	}
+	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID)
+	if state.keyRejected() {
+		work.NotBefore = slice.Status.LastAttempt.Time.Add(r.Options.ProbeDelay)
+	}
+	r.Sender.Submit(work)
+	return reconcile.Result{RequeueAfter: safetyNet}, nil
+}
+
+// read reads a slice, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
+func (r *Reconciler) read(ctx context.Context, reader client.Reader, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
+	var slice v1alpha1.EmbeddedUserSlice
+	if err := reader.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
+		r.Sender.Forget(req.Namespace, req.Name)
+		return nil, sender.Report{}, nil
+	} else if err != nil {
+		return nil, sender.Report{}, fmt.Errorf("reading the slice: %w", err)
+	}
+	return &slice, r.Sender.Report(idOf(&slice)), nil
+}
+
+// record writes the status of a slice if it should be another, and lets the sender forget what is written. The write
+// carries the resourceVersion that was read, so that of two copies of the operator only one can succeed.
+func (r *Reconciler) record(ctx context.Context, s state) error {
+	status, write := s.status()
+	if write {
+		updated := s.slice.DeepCopy()
+		updated.Status = status
+		if err := r.Status().Update(ctx, updated); err != nil {
+			return fmt.Errorf("recording results: %w", err)
+		}
+		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice",
+			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
+	}
+	if len(s.pending) == 0 {
+		r.inherited.drop(s.slice.UID)
+	}
+	r.Sender.Recorded(idOf(s.slice), s.report)
+	return nil
+}
+
+// owned tells whether the slice belongs to a batch that exists. Any other slice is left alone: somebody made it by hand, or
+// the garbage collector is about to take it.
+func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlice) (bool, error) {
+	owner := metav1.GetControllerOf(slice)
+	if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind || !slice.DeletionTimestamp.IsZero() {
+		return false, nil
+	}
+	batch := &metav1.PartialObjectMetadata{}
+	batch.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}, batch)
+	if err != nil {
+		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
+	}
+	return batch.UID == owner.UID && batch.DeletionTimestamp.IsZero(), nil
+}
+
+// hasWork tells whether anything about a slice is to be recorded or sent.
+func hasWork(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) bool {
+	return report.News || slice.Status.ObservedGeneration != slice.Generation ||
+		len(ledger.Pending(slice, slice.Status.Results)) > 0
+}
+
+func idOf(slice *v1alpha1.EmbeddedUserSlice) sender.ID {
+	return sender.ID{Namespace: slice.Namespace, Name: slice.Name, UID: string(slice.UID)}
+}

@@ -1,0 +1,177 @@
+package slice
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// state is everything that the status of a slice depends on.
+type state struct {
+	slice   *v1alpha1.EmbeddedUserSlice
+	report  sender.Report
+	results []v1alpha1.UserResult
+	pending []users.User
+
+	// Of the key, read only while users are pending.
+	problem     *credentials.Problem
+	fingerprint string
+}
+
+// newState joins the results of a report to those of a slice.
+func newState(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) state {
+	results := ledger.Merge(slice, wireResults(report.Results))
+	return state{slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
+}
+
+// status returns the status that the slice should have, and whether it is worth a write. That a request is on its way is
+// not: the batch's controller sees it from the generation that is not yet observed.
+func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
+	old := s.slice.Status
+	if s.report.InFlight && len(s.slice.Spec.Users) == 0 {
+		return old, false // an answer is still to come, and an empty slice whose status is current gets deleted
+	}
+	if len(s.pending) > 0 && s.problem == nil && s.failed() == nil && !s.report.News && s.failureHolds() {
+		return old, false
+	}
+	next = v1alpha1.EmbeddedUserSliceStatus{
+		ObservedGeneration: s.slice.Generation,
+		Results:            s.results,
+		Counts:             ledger.Count(s.slice, s.results),
+		KeyFingerprint:     old.KeyFingerprint,
+	}
+	if s.report.KeyFingerprint != "" {
+		next.KeyFingerprint = s.report.KeyFingerprint
+	}
+	if failed := s.failed(); failed != nil && len(s.pending) > 0 && s.problem == nil {
+		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed.Answer).Reason}
+		nextTime := seconds(failed.Next)
+		next.NextAttemptTime = &nextTime
+	}
+	verdict := s.verdict(next.Counts)
+	next.Conditions = conditions.Replace(old.Conditions, verdict.Conditions(), s.slice.Generation)
+
+	if verdict.Reason == v1alpha1.ReasonProgressing {
+		stalled := meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionStalled)
+		return next, stalled || !slices.Equal(next.Results, old.Results)
+	}
+	return next, !equality.Semantic.DeepEqual(next, old)
+}
+
+// verdict says where the slice stands.
+func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
+	switch {
+	case counts.Pending == 0 && counts.Invalid > 0:
+		return conditions.Succeeded(v1alpha1.ReasonSucceededWithInvalidUsers, ledger.Describe(counts))
+	case counts.Pending == 0:
+		return conditions.Succeeded(v1alpha1.ReasonSucceeded, ledger.Describe(counts))
+	case s.problem != nil:
+		return conditions.Stalled(s.problem.Reason, s.problem.Message)
+	case s.failed() != nil:
+		return failure(s.failed().Answer)
+	default:
+		return conditions.Progressing(ledger.Describe(counts))
+	}
+}
+
+// failed returns the last attempt if it failed and nobody has changed the slice or the key since.
+func (s state) failed() *sender.Attempt {
+	failed := s.report.Failed
+	if failed == nil || failed.Generation != s.slice.Generation || failed.KeyFingerprint != s.fingerprint {
+		return nil
+	}
+	return failed
+}
+
+// failureHolds tells whether a failure that a status shows, perhaps written by an earlier process, is still the last that
+// is known.
+func (s state) failureHolds() bool {
+	ready := meta.FindStatusCondition(s.slice.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || s.slice.Status.ObservedGeneration != s.slice.Generation {
+		return false
+	}
+	switch ready.Reason {
+	case v1alpha1.ReasonRetrying, v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect:
+		return true
+	case v1alpha1.ReasonUnauthorized:
+		return s.keyRejected()
+	default:
+		return false
+	}
+}
+
+// keyRejected tells whether the API rejected the very key that is in the Secret now.
+func (s state) keyRejected() bool {
+	ready := meta.FindStatusCondition(s.slice.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized && s.slice.Status.LastAttempt != nil &&
+		s.slice.Status.KeyFingerprint == s.fingerprint
+}
+
+// failure says what a failed attempt means for the slice, and whose turn it is.
+func failure(answer alloy.Answer) conditions.Verdict {
+	explained := answer.Explain()
+	switch answer.Outcome {
+	case alloy.Unauthorized:
+		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
+			explained+"; put a valid API key into the Secret, it is used as soon as it changes")
+	case alloy.Redirected:
+		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
+			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
+	case alloy.TooLarge, alloy.Refused, alloy.Rejected:
+		return conditions.Stalled(v1alpha1.ReasonRequestRejected,
+			explained+"; "+rejectionHint(answer.StatusCode))
+	default:
+		return conditions.Retrying(explained + "; trying again")
+	}
+}
+
+// rejectionHint names the likely cause of a request that was refused as a whole.
+func rejectionHint(status int) string {
+	switch status {
+	case 402:
+		return "check the plan and the payments of the Alloy account"
+	case 404, 405, 410:
+		return "check the operator's --alloy-url"
+	case 413:
+		return "the request is too large for the API"
+	default:
+		return "check the users of this batch, and the operator's --alloy-api-version"
+	}
+}
+
+// wireResults turns the sender's results into those of the ledger.
+func wireResults(results map[string]sender.Result) map[string]v1alpha1.UserResult {
+	wire := make(map[string]v1alpha1.UserResult, len(results))
+	for username, result := range results {
+		entry := v1alpha1.UserResult{Username: username}
+		switch result.State {
+		case sender.Created:
+			entry.Result = v1alpha1.ResultCreated
+		case sender.Existing:
+			entry.Result = v1alpha1.ResultExisting
+			if result.Unconfirmed {
+				entry.Reason = v1alpha1.ReasonUnconfirmedAttempt
+			}
+		case sender.Invalid:
+			entry.Result = v1alpha1.ResultInvalid
+			entry.Reason = string(v1alpha1.InvalidReasonRejectedByAPI)
+			entry.Hash = users.Hash(result.Sent)
+		}
+		wire[username] = entry
+	}
+	return wire
+}
+
+// seconds cuts a time to what is stored, so that a status can be compared with what was read back.
+func seconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }

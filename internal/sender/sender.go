@@ -1,0 +1,242 @@
+// Package sender carries users to the Alloy API and brings back what became of each. It knows nothing of Kubernetes: work
+// is handed over under an ID, the answers wait until their owner says that they are recorded, and a callback tells the
+// owner that there is news.
+//
+// Three things live only here, in memory, and are lost with the process: what waits for another attempt, which users are in
+// doubt because an answer was lost, and which keys the API accepted.
+package sender
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// API is what the sender needs of the Alloy API. Each call makes at most one request, bounded in time.
+type API interface {
+	BaseURL() string
+	CreateUsers(ctx context.Context, key alloy.Key, batch []users.User) alloy.Answer
+	GetUser(ctx context.Context, key alloy.Key, username string) alloy.Answer
+	ListUsers(ctx context.Context, key alloy.Key, visit func(username string)) alloy.Answer
+}
+
+// ID names the owner of some users. An owner that is deleted and made again under its name has another UID.
+type ID struct {
+	Namespace, Name, UID string
+}
+
+// Work is what an owner wants done.
+type Work struct {
+	ID ID
+	// Generation of the owner's wish. A new one ends the waiting that an earlier failure brought about.
+	Generation int64
+	Key        alloy.Key
+	// Users to create: at most alloy.MaxBatch, with distinct usernames.
+	Users []users.User
+	// InDoubt says that another process may have sent these users already.
+	InDoubt bool
+	// NotBefore is when the first request may be sent; zero for at once.
+	NotBefore time.Time
+}
+
+// State is what became of a user.
+type State int
+
+// The states in which a user is settled.
+const (
+	Created  State = iota + 1 // by a request of ours, as its answer proved
+	Existing                  // without such a proof
+	Invalid                   // the API does not take it
+)
+
+// Result is what became of one user.
+type Result struct {
+	State State
+	// Unconfirmed, of an Existing user, tells that a request of ours whose answer was lost may have created it.
+	Unconfirmed bool
+	// Sent is the user as it was sent.
+	Sent users.User
+}
+
+// Attempt is a request that settled nothing.
+type Attempt struct {
+	Answer alloy.Answer
+	Time   time.Time
+	Next   time.Time // when the next one is made
+
+	Generation     int64  // of the work
+	KeyFingerprint string // of the key that was used
+}
+
+// Report is what is known of an owner's users and not yet recorded.
+type Report struct {
+	// News tells that the report holds anything.
+	News bool
+	// Results by username.
+	Results map[string]Result
+	// Failed is the last attempt if it failed; nil when it succeeded.
+	Failed *Attempt
+	// KeyFingerprint identifies the key of the last request that was answered; empty if none was.
+	KeyFingerprint string
+	// InFlight tells that a request is running now.
+	InFlight bool
+
+	revision int
+}
+
+// Options of a Sender. Every field has to be set.
+type Options struct {
+	// RequestsPerKey is how many requests may run at once under one key.
+	RequestsPerKey int
+	// RetryDelay passes before a request that may succeed later is repeated.
+	RetryDelay time.Duration
+	// ProbeDelay passes before a request is repeated that only a change by somebody can make succeed.
+	ProbeDelay time.Duration
+	// SecondLook passes before a user that the API neither took nor holds is looked for once more, in case that its reading
+	// calls lag behind.
+	SecondLook time.Duration
+}
+
+// DefaultOptions of a Sender. The vendor publishes no limits for this API; four requests at once are far below what a
+// browser sends.
+var DefaultOptions = Options{
+	RequestsPerKey: 4,
+	RetryDelay:     10 * time.Second,
+	ProbeDelay:     15 * time.Minute,
+	SecondLook:     30 * time.Second,
+}
+
+// Sender sends the users of many owners. It is safe for concurrent use.
+type Sender struct {
+	api     API
+	options Options
+	notify  func(ID)
+
+	stop    chan struct{} // closed by Drain
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	tickets  map[owner]*ticket
+	lanes    map[string]*lane // by key fingerprint; keys are few, so none is ever dropped
+	draining bool
+}
+
+// owner is an ID without its UID: there is at most one ticket for each.
+type owner struct{ namespace, name string }
+
+// New makes a sender. notify is called, without locks held, when there is news for an owner.
+func New(api API, options Options, notify func(ID)) *Sender {
+	return &Sender{
+		api: api, options: options, notify: notify,
+		stop: make(chan struct{}), tickets: map[owner]*ticket{}, lanes: map[string]*lane{},
+	}
+}
+
+// Fingerprint identifies a key at the sender's API.
+func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.api.BaseURL()) }
+
+// Submit replaces what an owner wants done. Users about whom there is an answer already are passed over; a request that is
+// running goes on. Submitting the same work again changes nothing.
+func (s *Sender) Submit(work Work) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return
+	}
+	key := owner{work.ID.Namespace, work.ID.Name}
+	t := s.tickets[key]
+	if t == nil || t.id != work.ID {
+		if t != nil {
+			t.withdraw()
+		}
+		t = newTicket(work.ID)
+		s.tickets[key] = t
+	}
+	t.submit(work, s.laneFor(work.Key))
+	if t.active {
+		t.wake()
+		return
+	}
+	t.active = true
+	s.running.Go(func() { s.carry(t) })
+}
+
+// Withdraw ends what an owner wanted done. A request that is running goes on, and its answer is reported.
+func (s *Sender) Withdraw(id ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tickets[owner{id.Namespace, id.Name}]; t != nil && t.id == id {
+		t.withdraw()
+	}
+}
+
+// Forget drops everything known of an owner that is gone.
+func (s *Sender) Forget(namespace, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tickets[owner{namespace, name}]; t != nil {
+		t.withdraw()
+		delete(s.tickets, owner{namespace, name})
+	}
+}
+
+// Report tells what is known of an owner's users and not yet recorded.
+func (s *Sender) Report(id ID) Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tickets[owner{id.Namespace, id.Name}]
+	if t == nil || t.id != id {
+		return Report{}
+	}
+	return t.report()
+}
+
+// Recorded tells that a report was recorded, and need not be kept.
+func (s *Sender) Recorded(id ID, report Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := owner{id.Namespace, id.Name}
+	t := s.tickets[key]
+	if t == nil || t.id != id {
+		return
+	}
+	t.recorded(report)
+	if t.idle() {
+		delete(s.tickets, key)
+	}
+}
+
+// Drain starts no more requests, waits for those that are running, and returns the owners for whom there is news.
+func (s *Sender) Drain() []ID {
+	s.mu.Lock()
+	if !s.draining {
+		s.draining = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []ID
+	for _, t := range s.tickets {
+		if t.report().News {
+			ids = append(ids, t.id)
+		}
+	}
+	return ids
+}
+
+// laneFor returns the lane of a key. The caller holds the lock.
+func (s *Sender) laneFor(key alloy.Key) *lane {
+	fingerprint := s.Fingerprint(key)
+	l := s.lanes[fingerprint]
+	if l == nil {
+		l = newLane(fingerprint, key, s.options)
+		s.lanes[fingerprint] = l
+	}
+	return l
+}
