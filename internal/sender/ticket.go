@@ -51,10 +51,7 @@ func (t *ticket) submit(work Work, lane *lane) {
 	if t.lane != lane || t.generation != work.Generation {
 		t.backOff = time.Time{}
 	}
-	t.lane, t.generation = lane, work.Generation
-	if work.NotBefore.After(t.notBefore) {
-		t.notBefore = work.NotBefore
-	}
+	t.lane, t.generation, t.notBefore = lane, work.Generation, work.NotBefore
 	wanted := make(map[string]struct{}, len(work.Users))
 	t.want = t.want[:0:0]
 	for _, user := range work.Users {

@@ -144,8 +144,12 @@ func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) [
 // on the strength of an old copy.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	slice, report, err := r.read(ctx, r.Client, req)
-	if err != nil || slice == nil || !hasWork(slice, report) {
+	if err != nil || slice == nil {
 		return reconcile.Result{}, err
+	}
+	if !hasWork(slice, report) {
+		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
+		return reconcile.Result{}, nil
 	}
 	slice, report, err = r.read(ctx, r.Live, req)
 	if err != nil || slice == nil {
@@ -207,9 +211,6 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		}
 		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice",
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
-	}
-	if len(s.pending) == 0 {
-		r.inherited.drop(s.slice.UID)
 	}
 	r.Sender.Recorded(idOf(s.slice), s.report)
 	return nil

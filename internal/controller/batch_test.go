@@ -1,0 +1,196 @@
+package controller_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// awkward is a username that must survive JSON, HTTP and a URL's path.
+const awkward = "ä/ö?ü#%2F&=+ ;:@é日本\"\\<>'"
+
+func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
+	for _, policy := range []v1alpha1.InvalidUserPolicy{v1alpha1.InvalidUserPolicyFail, v1alpha1.InvalidUserPolicyIgnore} {
+		t.Run(string(policy), func(t *testing.T) {
+			w := newWorld(t, simulator.Options{})
+			users := numbered("main", 2500)
+			w.sim.Seed(w.key, users[7].Username, users[1500].Username, users[2400].Username)
+			users = append(users, v1alpha1.User{Username: "twice", FullName: "First"}, v1alpha1.User{Username: awkward, FullName: "Åse"},
+				v1alpha1.User{Username: "twice", FullName: "Second"})
+			w.secret(w.key)
+			batch := w.batch("main", users...)
+			batch.Spec.InvalidUserPolicy = policy
+			w.create(batch)
+
+			reason, ready := v1alpha1.ReasonInvalidUsers, "false"
+			if policy == v1alpha1.InvalidUserPolicyIgnore {
+				reason, ready = v1alpha1.ReasonSucceededWithInvalidUsers, "true"
+			}
+			status := w.await("main", reason).Status
+			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2503, Created: 2499, Existing: 3, Invalid: 1}, status.Counts); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(v1alpha1.SliceCounts{Total: 3, Ready: 3}, status.Slices); diff != "" {
+				t.Errorf("slices (-want +got):\n%s", diff)
+			}
+			if len(status.InvalidUsers) != 1 || status.InvalidUsers[0].Row != 2502 || status.InvalidUsers[0].Reason != v1alpha1.InvalidReasonDuplicateUsername {
+				t.Errorf("invalid users: %+v", status.InvalidUsers)
+			}
+			if out, err := w.kubectl("", "wait", "--for=condition=Ready="+ready, "eub/main", "--timeout=10s"); err != nil {
+				t.Errorf("kubectl wait: %s", out)
+			}
+
+			sent, requests := w.sent()
+			if requests != 3 || len(sent) != 2502 {
+				t.Errorf("%d users were sent in %d requests", len(sent), requests)
+			}
+			if gets, lists := w.sim.Count(simulator.Get), w.sim.Count(simulator.List); gets != 3 || lists != 0 {
+				t.Errorf("verification took %d single reads and %d lists, want 3 and 0", gets, lists)
+			}
+			held := map[string]string{}
+			for _, user := range w.sim.Users(w.key) {
+				held[user.Username] = user.FullName
+			}
+			if len(held) != 2502 || held["twice"] != "First" || held[awkward] != "Åse" {
+				t.Errorf("the API holds %d users, twice = %q, the awkward one = %q", len(held), held["twice"], held[awkward])
+			}
+			for _, username := range []string{users[7].Username, users[1500].Username, users[2400].Username} {
+				if got := w.results()[username]; got.Result != v1alpha1.ResultExisting || got.Reason != "" {
+					t.Errorf("%s existed, and is recorded as %+v", username, got)
+				}
+			}
+		})
+	}
+}
+
+func TestBatch_NothingIsSentWhenThereIsNothingToDo(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	w.create(w.batch("idle", numbered("idle", 1200)...))
+	w.await("idle", v1alpha1.ReasonSucceeded)
+	before := len(w.sim.Requests())
+
+	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Labels = map[string]string{"team": "a"} })
+	w.halt()
+	w.start()
+	// A batch that comes last shows that the operator has seen all that came before.
+	w.create(w.batch("last"))
+	w.await("last", v1alpha1.ReasonSucceeded)
+	if after := w.sim.Requests(); len(after) != before {
+		t.Errorf("%d requests were sent", len(after)-before)
+	}
+
+	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"}) })
+	w.await("idle", v1alpha1.ReasonSucceeded)
+	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
+		middle := append([]v1alpha1.User{{Username: "inserted-1"}, {Username: "inserted-2"}}, b.Spec.Users[600:]...)
+		b.Spec.Users = append(b.Spec.Users[:600:600], middle...)
+	})
+	w.await("idle", v1alpha1.ReasonSucceeded)
+	var got [][]string
+	for _, r := range w.sim.Requests()[before:] {
+		got = append(got, r.Usernames)
+	}
+	if diff := cmp.Diff([][]string{{"appended"}, {"inserted-1", "inserted-2"}}, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if total := len(w.slices()); total != 2 {
+		t.Errorf("1203 users are in %d slices", total)
+	}
+}
+
+func TestBatch_BatchesDoNotDisturbEachOther(t *testing.T) {
+	first := newWorld(t, simulator.Options{})
+	second := first.another()
+	for _, w := range []*world{first, second} {
+		w.secret(w.key)
+		w.create(w.batch("same", numbered(w.namespace, 5)...))
+		w.create(w.batch("other", append(numbered("other", 3), numbered(w.namespace, 1)...)...))
+	}
+	for _, w := range []*world{first, second} {
+		same, other := w.await("same", v1alpha1.ReasonSucceeded), w.await("other", v1alpha1.ReasonSucceeded)
+		created := same.Status.Counts.Created + other.Status.Counts.Created
+		existing := same.Status.Counts.Existing + other.Status.Counts.Existing
+		if created != 8 || existing != 1 { // one user is in both lists
+			t.Errorf("%s: %d created, %d existing", w.namespace, created, existing)
+		}
+		if users := w.sim.Users(w.key); len(users) != 8 {
+			t.Errorf("%s: the API holds %d users", w.namespace, len(users))
+		}
+		for _, slice := range w.slices() {
+			if len(slice.OwnerReferences) != 1 || !*slice.OwnerReferences[0].Controller || !*slice.OwnerReferences[0].BlockOwnerDeletion {
+				t.Errorf("%s has owners %+v", slice.Name, slice.OwnerReferences)
+			}
+		}
+	}
+}
+
+func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	manifest := func(n int) string {
+		text := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: large}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users:\n"
+		for i := range n {
+			text += fmt.Sprintf("  - {username: customer-%05d@example.com, fullName: Customer number %05d of many}\n", i, i)
+		}
+		return text
+	}
+	if out, err := w.kubectl(manifest(10_001), "apply", "--server-side", "-f", "-"); err == nil || !contains(out, "spec.users", "10000") {
+		t.Errorf("10,001 users: %v, %s", err, out)
+	}
+	if out, err := w.kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+		t.Fatal(out)
+	}
+	status := w.await("large", v1alpha1.ReasonSucceeded).Status
+	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 10_000, Created: 10_000}, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if requests := w.sim.Requests(); len(requests) != 10 {
+		t.Errorf("%d requests were sent", len(requests))
+	}
+	if out, err := w.kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+		t.Fatal(out)
+	}
+	w.create(w.batch("last"))
+	w.await("last", v1alpha1.ReasonSucceeded)
+	if requests := w.sim.Requests(); len(requests) != 10 {
+		t.Errorf("applying again sent %d requests", len(requests)-10)
+	}
+}
+
+func TestBatch_RefusedByTheSchema(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	for name, tc := range map[string]struct {
+		users string
+		want  []string
+	}{
+		"a row without a username is named by its index": {"[{username: a}, {fullName: B}]", []string{"spec.users[1].username", "Required"}},
+		"a row with an empty username is named too":      {"[{username: a}, {username: b}, {username: ''}]", []string{"spec.users[2].username"}},
+		"white space at an end":                          {"[{username: ' a'}]", []string{"spec.users[0].username"}},
+		"a control character inside":                     {`[{username: "a\tb"}]`, []string{"spec.users[0].username"}},
+		"more than 256 characters":                       {fmt.Sprintf("[{username: %0257d}]", 0), []string{"spec.users[0].username"}},
+	} {
+		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users: " + tc.users + "\n"
+		out, err := w.kubectl(manifest, "apply", "--server-side", "-f", "-")
+		if err == nil || !contains(out, tc.want...) {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+	}
+	long := w.batch(fmt.Sprintf("%064d", 0))
+	w.Expect(w.Create(t.Context(), long)).To(gomega.MatchError(gomega.ContainSubstring("at most 63 characters")))
+}
+
+func contains(text string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
+}

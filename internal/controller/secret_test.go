@@ -1,0 +1,113 @@
+package controller_test
+
+import (
+	"testing"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+func TestSecret_MendingItIsEnough(t *testing.T) {
+	data := func(key, value string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "alloy"}, Data: map[string][]byte{key: []byte(value)}}
+	}
+	for name, tc := range map[string]struct {
+		secret  *corev1.Secret
+		reason  string
+		message []string
+	}{
+		"no Secret":              {nil, v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`}},
+		"a Secret without a key": {data("other", "x"), v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" has no key "apiKey"`, "add it"}},
+		"an empty key":           {data("apiKey", ""), v1alpha1.ReasonInvalidCredentials, []string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"}},
+		"only white space":       {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
+		"two lines":              {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
+		"a wrong key":            {data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized, []string{"401 Unauthorized", "put a valid API key into the Secret"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{})
+			if tc.secret != nil {
+				tc.secret.Namespace = w.namespace
+				w.create(tc.secret)
+			}
+			w.create(w.batch("keys", numbered("keys", 1500)...))
+			status := w.await("keys", tc.reason).Status
+			ready, credentials := find(status.Conditions, v1alpha1.ConditionReady), find(status.Conditions, v1alpha1.ConditionCredentialsValid)
+			if !contains(ready.Message, tc.message...) {
+				t.Errorf("message: %s", ready.Message)
+			}
+			if credentials.Status != metav1.ConditionFalse || credentials.Reason != tc.reason || credentials.Message != ready.Message {
+				t.Errorf("CredentialsValid: %+v", credentials)
+			}
+			if status.Counts.Pending != 1500 || status.Counts.Invalid != 0 {
+				t.Errorf("counts: %+v", status.Counts)
+			}
+			asked := len(w.sim.Requests())
+			if tc.reason == v1alpha1.ReasonUnauthorized && asked != 1 || tc.reason != v1alpha1.ReasonUnauthorized && asked != 0 {
+				t.Errorf("%d requests were sent", asked)
+			}
+
+			// A line break at the end is how people store a key, and is accepted.
+			mended := data("apiKey", w.key+"\n")
+			mended.Namespace = w.namespace
+			if tc.secret == nil {
+				w.create(mended)
+			} else if err := w.Update(t.Context(), mended); err != nil {
+				t.Fatal(err)
+			}
+			status = w.await("keys", v1alpha1.ReasonSucceeded).Status
+			if got := find(status.Conditions, v1alpha1.ConditionCredentialsValid); got.Status != metav1.ConditionTrue {
+				t.Errorf("CredentialsValid: %+v", got)
+			}
+		})
+	}
+}
+
+func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret("wrong")
+	w.create(w.batch("first", numbered("first", 3000)...))
+	w.create(w.batch("second", numbered("second", 1000)...))
+	w.await("first", v1alpha1.ReasonUnauthorized)
+	w.await("second", v1alpha1.ReasonUnauthorized)
+	asked := len(w.sim.Requests())
+	if asked > 2 { // the second batch may have asked before the first was answered
+		t.Errorf("%d requests were sent for four slices", asked)
+	}
+
+	var secret corev1.Secret
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "alloy"}, &secret); err != nil {
+		t.Fatal(err)
+	}
+	secret.Labels = map[string]string{"team": "a"}
+	if err := w.Update(t.Context(), &secret); err != nil {
+		t.Fatal(err)
+	}
+	w.halt()
+	w.start()
+	w.create(w.batch("last"))
+	w.await("last", v1alpha1.ReasonSucceeded)
+	w.await("first", v1alpha1.ReasonUnauthorized)
+	if more := len(w.sim.Requests()) - asked; more != 0 {
+		t.Errorf("a label and a restart caused %d requests", more)
+	}
+}
+
+func TestSecret_WithNothingPendingABadKeyOnlyShows(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	w.create(w.batch("done", numbered("done", 3)...))
+	w.await("done", v1alpha1.ReasonSucceeded)
+	if err := w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	w.Eventually(func() string { return find(w.get("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason }, patience).
+		Should(gomega.Equal(v1alpha1.ReasonSecretNotFound))
+	if ready := find(w.get("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		t.Errorf("Ready: %+v", ready)
+	}
+}
