@@ -1,0 +1,84 @@
+# Image that the manifests name and docker-build makes.
+IMG ?= embedded-user-operator:latest
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+TOOL := go tool -modfile=go.tools.mod
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# Expanded when used: the first time it may take minutes.
+CONTROL_PLANE = $(shell hack/control-plane.sh)
+KUBECTL ?= kubectl
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Try it
+
+.PHONY: demo
+demo: build ## Run the main job on an embedded control plane. USERS=n, KEEP=1, ALLOY_API_KEY=... for the real API.
+	@KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" bin/demo
+
+.PHONY: run
+run: ## Run the operator against the cluster of your kubeconfig.
+	go run -ldflags '$(LDFLAGS)' ./cmd/operator --zap-devel $(ARGS)
+
+##@ Develop
+
+.PHONY: build
+build: ## Build the programs into bin/.
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./hack/demo
+
+.PHONY: test
+test: ## Run the tests, against a real kube-apiserver and etcd.
+	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" go test -coverpkg=./internal/... -coverprofile=cover.out ./...
+	@go tool cover -func=cover.out | tail -n 1
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(TOOL) golangci-lint run
+
+.PHONY: generate
+generate: ## Generate deepcopy functions and apply configurations.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate CRDs and RBAC.
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=manager paths=./internal/... output:rbac:dir=config/rbac
+
+.PHONY: docs
+docs: ## Generate the API reference.
+	$(TOOL) crd-ref-docs --config hack/crd-ref-docs.yaml --source-path api/v1alpha1 --renderer markdown --output-path docs/api.md
+
+.PHONY: verify
+verify: generate manifests docs lint ## Fail when generated files are stale, a linter complains or go.mod is untidy.
+	go mod tidy -diff
+	cd hack/controlplane && go mod tidy -diff
+	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
+
+##@ Install
+
+.PHONY: docker-build
+docker-build: ## Build the image.
+	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: install
+install: ## Install the CRDs.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and with them every batch. Users in Alloy stay.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: ## Install CRDs and operator.
+	$(KUBECTL) kustomize config/default | sed 's|image: embedded-user-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove operator and CRDs, and with them every batch. Users in Alloy stay.
+	$(KUBECTL) delete --ignore-not-found -k config/default
