@@ -15,36 +15,36 @@ import (
 type Outcome string
 
 const (
-	// Accepted: the users were created, except those that the answer names as invalid.
+	// Accepted means: the users were created, except those that the answer names as invalid.
 	Accepted Outcome = "accepted"
-	// AllExist: every user existed already; none was created.
+	// AllExist means: every user existed already; none was created.
 	AllExist Outcome = "all_exist"
-	// NoneValid: none of the users could be created. Whether each exists or is not acceptable, the answer does not say.
+	// NoneValid means: none of the users could be created. Whether each exists or is not acceptable, the answer does not say.
 	NoneValid Outcome = "none_valid"
 
-	// Found: a user with exactly this username exists.
+	// Found means: a user with exactly this username exists.
 	Found Outcome = "found"
-	// Absent: no such user exists.
+	// Absent means: no such user exists.
 	Absent Outcome = "absent"
-	// Inconclusive: the answer to a question for one user proves neither; the list of all users can.
+	// Inconclusive means: the answer to a question for one user proves neither; the list of all users can.
 	Inconclusive Outcome = "inconclusive"
-	// Listed: every user was listed.
+	// Listed means: every user was listed.
 	Listed Outcome = "listed"
 
-	// Unauthorized: the API does not accept the key (401, 403).
+	// Unauthorized means: the API does not accept the key (401, 403).
 	Unauthorized Outcome = "unauthorized"
-	// Unavailable: there was no answer, or one that proves nothing (408, 5xx, timeout, reset, unreadable). The request may have
+	// Unavailable means: there was no answer, or one that proves nothing (408, 5xx, timeout, reset, unreadable). The request may have
 	// been applied.
 	Unavailable Outcome = "unavailable"
-	// Deferred: the request was certainly not applied, and may be repeated (425, 429, no connection).
+	// Deferred means: the request was certainly not applied, and may be repeated (425, 429, no connection).
 	Deferred Outcome = "deferred"
-	// TooLarge: the request has too many bytes (413).
+	// TooLarge means: the request has too many bytes (413).
 	TooLarge Outcome = "too_large"
-	// Refused: the API does not like something in this request, perhaps a single user (other 400, 422).
+	// Refused means: the API does not like something in this request, perhaps a single user (other 400, 422).
 	Refused Outcome = "refused"
-	// Rejected: the API does not take such requests at all (every other 4xx).
+	// Rejected means: the API does not take such requests at all (every other 4xx).
 	Rejected Outcome = "rejected"
-	// Redirected: the API points to another address, to which the key is not sent (3xx).
+	// Redirected means: the API points to another address, to which the key is not sent (3xx).
 	Redirected Outcome = "redirected"
 )
 
@@ -114,19 +114,12 @@ func classifyBatch(status int, body []byte, complete bool, sent []users.User) An
 	case status/100 == 2 && said(messageSuccess):
 		answer.Outcome = Accepted
 		answer.Named, answer.Unmatched = matchNamed(decoded, sent)
-	case status/100 == 2:
-		answer.Outcome = Unavailable
-		if !readable {
-			answer.Message = "the answer could not be read"
-		}
+	case status/100 == 2 && !readable:
+		answer.Outcome, answer.Message = Unavailable, "the answer could not be read"
 	case status == http.StatusBadRequest && said(messageAllExist):
 		answer.Outcome = AllExist
 	case status == http.StatusBadRequest && said(messageNoneValid):
 		answer.Outcome = NoneValid
-	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
-		answer.Outcome = Refused
-	case status == http.StatusRequestEntityTooLarge:
-		answer.Outcome = TooLarge
 	default:
 		answer.Outcome = classifyStatus(status)
 	}
@@ -140,13 +133,17 @@ func classifyStatus(status int) Outcome {
 		return Unauthorized
 	case status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		return Deferred
+	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
+		return Refused
+	case status == http.StatusRequestEntityTooLarge:
+		return TooLarge
 	case status == http.StatusRequestTimeout:
 		return Unavailable
 	case status/100 == 3:
 		return Redirected
 	case status/100 == 4:
 		return Rejected
-	default: // 5xx, and what no server should send
+	default: // 5xx, and 2xx or what no server should send, where nothing else is known of it
 		return Unavailable
 	}
 }
@@ -171,7 +168,7 @@ func classifyUser(status int, body []byte, complete bool, username string) Answe
 		answer.Outcome = Absent
 	default:
 		answer.Outcome = classifyStatus(status)
-		if answer.Outcome == Rejected { // a proxy's 404, or a username that does not go into a path
+		if answer.Outcome == Rejected || answer.Outcome == Refused { // a proxy's 404, or a username that does not go into a path
 			answer.Outcome = Inconclusive
 		}
 	}

@@ -66,7 +66,7 @@ type Options struct {
 	// UserAgent is sent with each request.
 	UserAgent string
 	// Observe is told of each request when it is over. Optional.
-	Observe func(operation Operation, outcome Outcome, elapsed time.Duration)
+	Observe func(operation Operation, answer Answer, elapsed time.Duration)
 }
 
 // Client speaks to one Alloy API. It is safe for concurrent use.
@@ -92,7 +92,7 @@ func New(options Options) (*Client, error) {
 		return nil, fmt.Errorf("the timeout of requests to the Alloy API must be above 0, not %s", options.Timeout)
 	}
 	if options.Observe == nil {
-		options.Observe = func(Operation, Outcome, time.Duration) {}
+		options.Observe = func(Operation, Answer, time.Duration) {}
 	}
 	return &Client{options: options, http: newHTTPClient()}, nil
 }
@@ -183,7 +183,7 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 		_ = response.Body.Close() // what matters was read
 	}
 	answer.Message = clean(key.Scrub(answer.Message)) // in this order: half a key would not be found
-	c.options.Observe(operation, answer.Outcome, time.Since(start))
+	c.options.Observe(operation, answer, time.Since(start))
 	return answer
 }
 

@@ -11,9 +11,10 @@ import (
 //
 //   - embeddeduser_alloy_requests_total {operation, outcome}: requests that are over
 //   - embeddeduser_alloy_request_duration_seconds {operation}: how long they took
+//   - embeddeduser_alloy_unmatched_invalid_users_total: invalid users in answers that the request did not hold
 //
 // The labels are closed sets: no user, key or batch ever becomes one.
-func NewMetrics(registry prometheus.Registerer) (func(Operation, Outcome, time.Duration), error) {
+func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Duration), error) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "embeddeduser_alloy_requests_total", Help: "Requests to the Alloy API that are over, by operation and outcome.",
 	}, []string{"operation", "outcome"})
@@ -21,13 +22,17 @@ func NewMetrics(registry prometheus.Registerer) (func(Operation, Outcome, time.D
 		Name: "embeddeduser_alloy_request_duration_seconds", Help: "Time that requests to the Alloy API took, by operation.",
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13), // 10 ms to 41 s, above the default timeout
 	}, []string{"operation"})
-	for _, collector := range []prometheus.Collector{requests, durations} {
+	unmatched := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "embeddeduser_alloy_unmatched_invalid_users_total", Help: "Users that the Alloy API named as invalid although the request did not hold them.",
+	})
+	for _, collector := range []prometheus.Collector{requests, durations, unmatched} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering a metric: %w", err)
 		}
 	}
-	return func(operation Operation, outcome Outcome, elapsed time.Duration) {
-		requests.WithLabelValues(string(operation), string(outcome)).Inc()
+	return func(operation Operation, answer Answer, elapsed time.Duration) {
+		requests.WithLabelValues(string(operation), string(answer.Outcome)).Inc()
+		unmatched.Add(float64(answer.Unmatched))
 		durations.WithLabelValues(string(operation)).Observe(elapsed.Seconds())
 	}, nil
 }

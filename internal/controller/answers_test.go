@@ -15,7 +15,9 @@ import (
 // TestAnswers_WhatTheStatusShows injects each answer for good, looks at the status, takes the fault away, and sees the batch
 // through.
 func TestAnswers_WhatTheStatusShows(t *testing.T) {
-	says := func(status int) simulator.Fault { return simulator.Fault{Status: status, Body: `{"message":"so it is"}`} }
+	says := func(status int) simulator.Fault {
+		return simulator.Fault{Status: status, Body: `{"message":"so it is"}`}
+	}
 	for name, tc := range map[string]struct {
 		fault   simulator.Fault
 		reason  string
@@ -72,7 +74,9 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 				if stalled := find(batch.Status.Conditions, v1alpha1.ConditionStalled); stalled.Reason != tc.reason {
 					t.Errorf("Stalled: %+v", stalled)
 				}
-				w.edit("faulty", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "one-more"}) })
+				w.edit("faulty", func(b *v1alpha1.EmbeddedUserBatch) {
+					b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "one-more"})
+				})
 				if tc.reason == v1alpha1.ReasonUnauthorized { // an edit does not make a rejected key better; another one does
 					w.sim.AddKey("another")
 					w.secretBecomes("another")
@@ -161,7 +165,7 @@ func TestAnswers_Verification(t *testing.T) {
 			}
 			status := w.await("verified", reason).Status
 			want := v1alpha1.UserCounts{
-				Total: int32(len(users)), Created: int32(50 - tc.existing), Existing: int32(tc.existing), Invalid: int32(len(tc.refused)), //nolint:gosec // small
+				Total: int32(len(users)), Created: int32(50 - tc.existing), Existing: int32(tc.existing), Invalid: int32(len(tc.refused)),
 			}
 			if diff := cmp.Diff(want, status.Counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)

@@ -86,7 +86,9 @@ func TestBatch_NothingIsSentWhenThereIsNothingToDo(t *testing.T) {
 		t.Errorf("%d requests were sent", len(after)-before)
 	}
 
-	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"}) })
+	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
+		b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"})
+	})
 	w.await("idle", v1alpha1.ReasonSucceeded)
 	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
 		middle := append([]v1alpha1.User{{Username: "inserted-1"}, {Username: "inserted-2"}}, b.Spec.Users[600:]...)
@@ -135,11 +137,12 @@ func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
 	manifest := func(n int) string {
-		text := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: large}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users:\n"
+		var text strings.Builder
+		text.WriteString("apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: large}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users:\n")
 		for i := range n {
-			text += fmt.Sprintf("  - {username: customer-%05d@example.com, fullName: Customer number %05d of many}\n", i, i)
+			fmt.Fprintf(&text, "  - {username: customer-%05d@example.com, fullName: Customer number %05d of many}\n", i, i)
 		}
-		return text
+		return text.String()
 	}
 	if out, err := w.kubectl(manifest(10_001), "apply", "--server-side", "-f", "-"); err == nil || !contains(out, "spec.users", "10000") {
 		t.Errorf("10,001 users: %v, %s", err, out)

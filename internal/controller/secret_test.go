@@ -80,7 +80,7 @@ func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
 	}
 
 	var secret corev1.Secret
-	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "alloy"}, &secret); err != nil {
+	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "alloy"}, &secret); err != nil {
 		t.Fatal(err)
 	}
 	secret.Labels = map[string]string{"team": "a"}
@@ -105,9 +105,11 @@ func TestSecret_WithNothingPendingABadKeyOnlyShows(t *testing.T) {
 	if err := w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.namespace)); err != nil {
 		t.Fatal(err)
 	}
-	w.Eventually(func() string { return find(w.get("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason }, patience).
+	w.Eventually(func() string {
+		return find(w.load("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason
+	}, patience).
 		Should(gomega.Equal(v1alpha1.ReasonSecretNotFound))
-	if ready := find(w.get("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+	if ready := find(w.load("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
 		t.Errorf("Ready: %+v", ready)
 	}
 }

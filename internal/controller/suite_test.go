@@ -186,17 +186,17 @@ func (w *world) batch(name string, users ...v1alpha1.User) *v1alpha1.EmbeddedUse
 // edit changes a batch as somebody else would.
 func (w *world) edit(name string, change func(*v1alpha1.EmbeddedUserBatch)) {
 	w.Helper()
-	batch := w.get(name)
+	batch := w.load(name)
 	change(batch)
 	if err := w.Update(w.Context(), batch); err != nil {
 		w.Fatal(err)
 	}
 }
 
-func (w *world) get(name string) *v1alpha1.EmbeddedUserBatch {
+func (w *world) load(name string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
 	var batch v1alpha1.EmbeddedUserBatch
-	if err := w.Client.Get(context.WithoutCancel(w.Context()), client.ObjectKey{Namespace: w.namespace, Name: name}, &batch); err != nil {
+	if err := w.Get(context.WithoutCancel(w.Context()), client.ObjectKey{Namespace: w.namespace, Name: name}, &batch); err != nil {
 		w.Fatal(err)
 	}
 	return &batch
@@ -229,7 +229,7 @@ func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
 	var batch *v1alpha1.EmbeddedUserBatch
 	w.Eventually(func() string {
-		batch = w.get(name)
+		batch = w.load(name)
 		if batch.Status.ObservedGeneration != batch.Generation {
 			return "not observed"
 		}
@@ -241,7 +241,7 @@ func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 // kubectl runs kubectl in the world's namespace, and returns what it prints.
 func (w *world) kubectl(stdin string, args ...string) (string, error) {
 	w.Helper()
-	command := exec.CommandContext(w.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...)...) //nolint:gosec // the test's own command
+	command := exec.CommandContext(w.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...)...)
 	command.Stdin = strings.NewReader(stdin)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output

@@ -206,7 +206,8 @@ func (s *Sender) fail(t *ticket, answer alloy.Answer) {
 		delay = s.options.RetryDelay
 	}
 	now := time.Now()
-	t.fail(answer, now, now.Add(time.Duration(float64(delay)*(1-jitter/2+jitter*rand.Float64()))))
+	spread := 1 - jitter/2 + jitter*rand.Float64() //nolint:gosec // nothing secret hangs on it
+	t.fail(answer, now, now.Add(time.Duration(float64(delay)*spread)))
 }
 
 // enter waits for a place in the lane. It returns false when the sender stops, or when the key is rejected: then the ticket

@@ -141,7 +141,7 @@ func (s *Simulator) createBatch(a *account, batch []wireUser, existed map[string
 	created, unacceptable, exist := 0, 0, 0
 	for _, user := range batch {
 		switch {
-		case user.Username == nil || *user.Username == "" || s.options.Reject != nil && s.options.Reject(*user.Username):
+		case !s.acceptable(user.Username):
 			unacceptable++
 			invalid = append(invalid, user)
 		case existed == nil && a.users[*user.Username] != nil, existed[*user.Username]:
@@ -150,31 +150,45 @@ func (s *Simulator) createBatch(a *account, batch []wireUser, existed map[string
 				invalid = append(invalid, wireUser{Username: user.Username})
 			}
 		default:
-			fullName := ""
-			if user.FullName != nil {
-				fullName = *user.FullName
-			}
-			s.create(a, *user.Username, fullName)
+			s.create(a, *user.Username, orEmpty(user.FullName))
 			created++
 		}
 	}
 	switch {
-	case created == 0 && exist > 0 && (unacceptable == 0 || s.options.MixedAllExist):
+	case created > 0:
+		return answer{http.StatusOK, s.accepted(invalid)}
+	case exist > 0 && (unacceptable == 0 || s.options.MixedAllExist):
 		return message(http.StatusBadRequest, "All users already exist")
-	case created == 0:
+	default:
 		return message(http.StatusBadRequest, "No valid users provided")
 	}
+}
+
+func (s *Simulator) acceptable(username *string) bool {
+	return username != nil && *username != "" && (s.options.Reject == nil || !s.options.Reject(*username))
+}
+
+// accepted is the body of an answer to a request of which something was created.
+func (s *Simulator) accepted(invalid []wireUser) map[string]any {
 	body := map[string]any{"message": "success", "invalidUsers": invalid}
-	if len(invalid) == 0 {
-		switch s.options.InvalidUsers {
-		case InvalidUsersNull:
-			body["invalidUsers"] = nil
-		case InvalidUsersAbsent:
-			delete(body, "invalidUsers")
-		case InvalidUsersEmpty:
-		}
+	if len(invalid) > 0 {
+		return body
 	}
-	return answer{http.StatusOK, body}
+	switch s.options.InvalidUsers {
+	case InvalidUsersNull:
+		body["invalidUsers"] = nil
+	case InvalidUsersAbsent:
+		delete(body, "invalidUsers")
+	case InvalidUsersEmpty:
+	}
+	return body
+}
+
+func orEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 func (s *Simulator) list(a *account) answer {
@@ -219,6 +233,7 @@ func (s *Simulator) one(r *http.Request, operation Operation, a *account, target
 		if change.FullName != nil {
 			user.FullName = *change.FullName
 		}
+	default: // Get
 	}
 	return answer{http.StatusOK, storedUser{user.ID, user.Username, user.FullName}}
 }

@@ -32,8 +32,8 @@ const (
 	// fieldOwner owns the status of batches in server-side apply.
 	fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
 
-	// indexSecret finds batches by the name of the Secret that they refer to, indexOwner slices by the UID of their batch.
-	indexSecret = "spec.apiKeySecretRef.name"
+	// indexKeyRef finds batches by the name of the Secret that they refer to, indexOwner slices by the UID of their batch.
+	indexKeyRef = "spec.apiKeySecretRef.name"
 	indexOwner  = "metadata.controller.uid"
 )
 
@@ -46,6 +46,8 @@ type Reconciler struct {
 	Fingerprint func(alloy.Key) string
 	// Controller options, such as the number of workers.
 	Controller controller.Options
+
+	written writes
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -60,12 +62,12 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // SetupWithManager registers the controller. It watches batches, their slices, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if r.Client == nil || r.Live == nil || r.Recorder == nil || r.Fingerprint == nil {
-		return errors.New("Client, Live, Recorder and Fingerprint must be set")
+		return errors.New("one of Client, Live, Recorder and Fingerprint is not set")
 	}
 	bySecret := func(o client.Object) []string {
 		return []string{o.(*v1alpha1.EmbeddedUserBatch).Spec.APIKeySecretRef.Name} //nolint:forcetypeassert // only batches are indexed
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserBatch{}, indexSecret, bySecret); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserBatch{}, indexKeyRef, bySecret); err != nil {
 		return fmt.Errorf("indexing batches by Secret: %w", err)
 	}
 	byOwner := func(o client.Object) []string {
@@ -93,7 +95,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 
 func (r *Reconciler) batchesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var list v1alpha1.EmbeddedUserBatchList
-	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexKeyRef: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list the batches of a Secret")
 		return nil
 	}
@@ -142,6 +144,9 @@ func (r *Reconciler) observe(ctx context.Context, reader client.Reader, req reco
 	selector := client.ListOption(client.MatchingLabels{v1alpha1.LabelBatch: batch.Name})
 	if reader == r.Client {
 		selector = client.MatchingFields{indexOwner: string(batch.UID)}
+		if r.written.isAhead(&batch) {
+			return nil, nil //nolint:nilnil // the event that brings the written status is still to come
+		}
 	}
 	var list v1alpha1.EmbeddedUserSliceList
 	if err := reader.List(ctx, &list, client.InNamespace(batch.Namespace), selector); err != nil {
@@ -206,6 +211,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) error {
 		}
 		return fmt.Errorf("writing the status: %w", err)
 	}
+	r.written.note(s.batch.UID, *config.ResourceVersion)
 	for _, n := range notices(old.Conditions, status.Conditions) {
 		r.Recorder.Eventf(s.batch, nil, n.kind, n.reason, actionCreateUsers, "%s", n.message)
 	}

@@ -33,8 +33,8 @@ const (
 	// before; this only bounds the harm of a mistake.
 	safetyNet = 10 * time.Minute
 
-	// indexSecret finds slices by the name of the Secret that they refer to.
-	indexSecret = "spec.apiKeySecretRef.name"
+	// indexKeyRef finds slices by the name of the Secret that they refer to.
+	indexKeyRef = "spec.apiKeySecretRef.name"
 )
 
 // Reconciler reconciles EmbeddedUserSlices.
@@ -68,12 +68,12 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // SetupWithManager registers the controller. It watches slices, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if r.Client == nil || r.Live == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
-		return errors.New("Client, Live, Sender, RequestTimeout and ProbeDelay must be set")
+		return errors.New("one of Client, Live, Sender, RequestTimeout and ProbeDelay is not set")
 	}
 	index := func(o client.Object) []string {
 		return []string{o.(*v1alpha1.EmbeddedUserSlice).Spec.APIKeySecretRef.Name} //nolint:forcetypeassert // only slices are indexed
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserSlice{}, indexSecret, index); err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserSlice{}, indexKeyRef, index); err != nil {
 		return fmt.Errorf("indexing slices by Secret: %w", err)
 	}
 	if err := mgr.Add(drain{r}); err != nil {
@@ -128,7 +128,7 @@ func (r *Reconciler) handler() handler.EventHandler {
 
 func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var list v1alpha1.EmbeddedUserSliceList
-	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexKeyRef: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list the slices of a Secret")
 		return nil
 	}
@@ -183,7 +183,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if state.keyRejected() {
 		work.NotBefore = slice.Status.LastAttempt.Time.Add(r.Options.ProbeDelay)
 	}
-	r.Sender.Submit(work)
+	r.Sender.Submit(work) //nolint:contextcheck // a request outlives the reconcile that brought it about
 	return reconcile.Result{RequeueAfter: safetyNet}, nil
 }
 

@@ -1,0 +1,275 @@
+// Command demo runs the operator's main job where no cluster is at hand: it starts etcd, kube-apiserver, the Alloy simulator
+// and the operator, applies a Secret and an EmbeddedUserBatch with kubectl, and shows what happens. `make demo` runs it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+const (
+	defaultUsers = 2500
+	// realUsers is how many users the demo creates in a real account unless it is told otherwise.
+	realUsers = 3
+	// latency of the simulated API: long enough that the progress can be seen.
+	latency = 300 * time.Millisecond
+	// patience with the operator.
+	patience = 2 * time.Minute
+)
+
+func main() {
+	if err := run(); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// demo is what runs.
+type demo struct {
+	folder     string // for everything that is written; removed at the end
+	kubeconfig string
+	key        string
+	users      int
+	simulator  string // its address; empty with the real API
+}
+
+func run() (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	d := &demo{key: os.Getenv("ALLOY_API_KEY"), users: defaultUsers}
+	if d.key != "" {
+		d.users = realUsers
+	}
+	if text := os.Getenv("USERS"); text != "" {
+		if d.users, err = strconv.Atoi(text); err != nil || d.users < 1 || d.users > v1alpha1.MaxInlineUsers {
+			return fmt.Errorf("USERS must be a number from 1 to %d, not %q", v1alpha1.MaxInlineUsers, text)
+		}
+	}
+	if d.folder, err = os.MkdirTemp("", "embedded-user-operator-demo-"); err != nil {
+		return fmt.Errorf("making a folder: %w", err)
+	}
+	defer os.RemoveAll(d.folder) //nolint:errcheck // nothing can be done about it
+
+	say("Starting etcd and kube-apiserver, with the operator's CRDs")
+	plane := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	if _, err := plane.Start(); err != nil {
+		return fmt.Errorf("starting the control plane: %w", err)
+	}
+	defer func() { err = errors.Join(err, plane.Stop()) }()
+	d.kubeconfig = filepath.Join(d.folder, "kubeconfig")
+	if err := os.WriteFile(d.kubeconfig, plane.KubeConfig, 0o600); err != nil {
+		return fmt.Errorf("writing the kubeconfig: %w", err)
+	}
+
+	operatorArgs := []string{"--kubeconfig", d.kubeconfig, "--metrics-bind-address", "0", "--health-probe-bind-address", "0"}
+	if d.key == "" {
+		stop, err := d.startSimulator(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		operatorArgs = append(operatorArgs, "--alloy-url", d.simulator, "--allow-insecure-alloy-url")
+	} else {
+		say("ALLOY_API_KEY is set: %d users will be created in the real account, and stay there", d.users)
+	}
+	log, err := os.Create(filepath.Join(d.folder, "operator.log"))
+	if err != nil {
+		return fmt.Errorf("making the operator's log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // it is removed
+	say("Starting the operator (its log: %s)", log.Name())
+	stopOperator, err := start(ctx, log, "operator", operatorArgs...)
+	if err != nil {
+		return err
+	}
+	defer stopOperator()
+	return d.show(ctx)
+}
+
+// startSimulator starts the Alloy simulator, with three users that exist already, and finds out its address.
+func (d *demo) startSimulator(ctx context.Context) (stop func(), err error) {
+	d.key = "key-of-the-demo"
+	say("Starting the Alloy simulator, which takes %s for a request and knows three of the users already", latency)
+	read, write := io.Pipe()
+	stop, err = start(ctx, write, "alloy-simulator", "--listen", "127.0.0.1:0", "--key", d.key, "--latency", latency.String(),
+		"--seed", strings.Join([]string{username(0), username(d.users / 2), username(max(d.users-2, 0))}, ","))
+	if err != nil {
+		return nil, err
+	}
+	line := make([]byte, 256)
+	n, err := read.Read(line)
+	if err != nil {
+		return stop, fmt.Errorf("reading the simulator's address: %w", err)
+	}
+	go io.Copy(io.Discard, read) //nolint:errcheck // ends with the program
+	_, d.simulator, _ = strings.Cut(strings.TrimSpace(string(line[:n])), "Listening on ")
+	return stop, nil
+}
+
+// show applies the manifests and prints what becomes of them.
+func (d *demo) show(ctx context.Context) error {
+	secret, batch := filepath.Join(d.folder, "secret.yaml"), filepath.Join(d.folder, "batch.yaml")
+	if err := errors.Join(os.WriteFile(secret, d.secret(), 0o600), os.WriteFile(batch, d.batch(), 0o600)); err != nil {
+		return fmt.Errorf("writing the manifests: %w", err)
+	}
+	say("Applying a Secret and an EmbeddedUserBatch of %d users; the last row has the username of the first and another fullName", d.users)
+	for _, file := range []string{secret, batch} {
+		if err := d.kubectl(ctx, os.Stdout, "apply", "--server-side", "-f", file); err != nil {
+			return err
+		}
+	}
+	begin := time.Now()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	say("kubectl get eub demo --watch")
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_ = d.kubectl(watching, os.Stdout, "get", "eub", "demo", "--watch") // it ends by being stopped
+	}()
+	err := d.kubectl(ctx, io.Discard, "wait", "--for=condition=Ready", "eub/demo", "--timeout="+patience.String())
+	elapsed := time.Since(begin)
+	stopWatching()
+	<-watched
+	for _, args := range [][]string{{"get", "eub,eus", "-o", "wide"}, {"describe", "eub", "demo"}} {
+		say("kubectl %s", strings.Join(args, " "))
+		output := &bytes.Buffer{}
+		if describeErr := d.kubectl(ctx, output, args...); describeErr != nil {
+			return describeErr
+		}
+		fmt.Print(shorten(output.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("the batch did not become ready: %w", err)
+	}
+	say("All %d rows were accounted for %.1f s after kubectl apply", d.users, elapsed.Seconds())
+	if err := d.showStats(ctx); err != nil {
+		return err
+	}
+	if os.Getenv("KEEP") == "" {
+		say("Look further: make demo KEEP=1 leaves everything running, make demo USERS=10000 is as large as an inline list can be")
+		return nil
+	}
+	say("Everything stays up until Ctrl-C. In another terminal:\n\n  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
+		d.kubeconfig, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
+	<-ctx.Done()
+	return nil
+}
+
+// showStats prints what the simulator was asked.
+func (d *demo) showStats(ctx context.Context) error {
+	if d.simulator == "" {
+		return nil
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.simulator+"/simulator/stats", nil)
+	if err != nil {
+		return fmt.Errorf("asking the simulator: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the simulator: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	stats, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("reading the simulator's answer: %w", err)
+	}
+	say("The simulator counted: %s", bytes.TrimSpace(stats))
+	return nil
+}
+
+// secret is the manifest of the Secret.
+func (d *demo) secret() []byte {
+	return fmt.Appendf(nil, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: alloy\nstringData:\n  apiKey: %q\n", d.key)
+}
+
+// batch is the manifest that the demo applies.
+func (d *demo) batch() []byte {
+	var manifest bytes.Buffer
+	manifest.WriteString("apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata:\n  name: demo\nspec:\n" +
+		"  apiKeySecretRef:\n    name: alloy\n  invalidUserPolicy: Ignore\n  users:\n")
+	for i := range max(d.users-1, 1) {
+		fmt.Fprintf(&manifest, "  - {username: %s, fullName: Customer %d}\n", username(i), i)
+	}
+	if d.users > 1 {
+		fmt.Fprintf(&manifest, "  - {username: %s, fullName: Somebody else}\n", username(0))
+	}
+	return manifest.Bytes()
+}
+
+func username(i int) string { return fmt.Sprintf("customer-%05d@example.com", i) }
+
+// kubectl runs kubectl against the demo's control plane.
+func (d *demo) kubectl(ctx context.Context, output io.Writer, args ...string) error {
+	path := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	command := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // the demo's own commands
+	command.Stdout, command.Stderr = output, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("kubectl %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// start starts one of the programs that lie beside this one, and returns what ends it.
+func start(ctx context.Context, output io.Writer, name string, args ...string) (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the programs: %w", err)
+	}
+	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), name), args...) //nolint:gosec // the demo's own programs
+	command.Stdout, command.Stderr = output, output
+	// Ctrl-C reaches a whole process group; the programs are ended in order instead.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	return func() {
+		_ = command.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = command.Wait()
+	}, nil
+}
+
+// shorten leaves out the middle of the list of users, which nobody wants to read.
+func shorten(text string) string {
+	const shown = 4
+	var lines []string
+	inUsers, skipped := 0, 0
+	for line := range strings.Lines(text) {
+		user := strings.HasPrefix(strings.TrimLeft(line, " "), "Full Name:") || strings.HasPrefix(strings.TrimLeft(line, " "), "Username:")
+		if user {
+			inUsers++
+		}
+		if user && inUsers > shown {
+			skipped++
+			continue
+		}
+		if skipped > 0 {
+			lines = append(lines, fmt.Sprintf("      … %d more\n", skipped/2))
+			skipped = 0
+		}
+		if !user {
+			inUsers = 0
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "")
+}
+
+func say(format string, args ...any) { fmt.Printf("\n▸ "+format+"\n", args...) }
