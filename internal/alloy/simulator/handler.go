@@ -283,7 +283,9 @@ func decodeBatch(body io.Reader) ([]wireUser, error) {
 	var decoded struct {
 		Users []wireUser `json:"users"`
 	}
-	if err := json.NewDecoder(io.LimitReader(body, maxRequestBody)).Decode(&decoded); err != nil {
+	// Read to its end: net/http notices that the client is gone only behind the body.
+	read, err := io.ReadAll(io.LimitReader(body, maxRequestBody))
+	if err != nil || json.Unmarshal(read, &decoded) != nil {
 		return nil, errors.New("the body must be a JSON object with an array of users")
 	}
 	return decoded.Users, nil

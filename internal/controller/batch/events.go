@@ -32,7 +32,8 @@ func notices(old, current []metav1.Condition) []notice {
 		news = append(news, notice{corev1.EventTypeNormal, c.Type, c.Message})
 	}
 	if c := changed(v1alpha1.ConditionUsersInvalid); c != nil && c.Status == metav1.ConditionTrue {
-		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+		// Not the condition's message: it names users, and events are logged.
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, "Some users are invalid, see status.invalidUsers"})
 	}
 	if c := changed(v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonInvalidUsers {
 		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})

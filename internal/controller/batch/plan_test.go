@@ -1,0 +1,283 @@
+package batch
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"pgregory.net/rapid"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+func testBatch(list ...v1alpha1.User) *v1alpha1.EmbeddedUserBatch {
+	return &v1alpha1.EmbeddedUserBatch{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "b", UID: types.UID("0123-4567-89ab")},
+		Spec:       v1alpha1.EmbeddedUserBatchSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "s", Key: "k"}, Users: list},
+	}
+}
+
+func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
+	return newPlan(b, users.Canonicalize(rowsOf(b)).Valid, existing)
+}
+
+// after is what the slices are once a plan was carried out.
+func after(existing []v1alpha1.EmbeddedUserSlice, p plan) []v1alpha1.EmbeddedUserSlice {
+	byName := map[string]v1alpha1.EmbeddedUserSlice{}
+	for _, slice := range existing {
+		byName[slice.Name] = slice
+	}
+	for i, slice := range append(slices.Clone(p.create), p.update...) {
+		written := *slice.DeepCopy()
+		written.UID = types.UID(slice.Name)
+		written.Generation++
+		if i < len(p.create) {
+			written.Status.ObservedGeneration = -1
+		}
+		byName[slice.Name] = written
+	}
+	for _, slice := range p.remove {
+		delete(byName, slice.Name)
+	}
+	result := slices.Collect(maps.Values(byName))
+	slices.SortFunc(result, func(a, b v1alpha1.EmbeddedUserSlice) int { return compareNames(a.Name, b.Name) })
+	return result
+}
+
+// settleAll does what the slice controller does: it drops the results of users that left and notes the generation.
+func settleAll(list []v1alpha1.EmbeddedUserSlice) []v1alpha1.EmbeddedUserSlice {
+	for i := range list {
+		list[i].Status.Results = ledger.Merge(&list[i], nil)
+		list[i].Status.ObservedGeneration = list[i].Generation
+	}
+	return list
+}
+
+var (
+	anyUsername = rapid.Map(rapid.IntRange(0, 30), func(i int) string { return fmt.Sprintf("user-%d", i) })
+	anyUser     = rapid.Custom(func(t *rapid.T) v1alpha1.User {
+		return v1alpha1.User{Username: anyUsername.Draw(t, "username"), FullName: rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "fullName")}
+	})
+	anyResult = rapid.Custom(func(t *rapid.T) v1alpha1.UserResult {
+		user := anyUser.Draw(t, "user")
+		result := v1alpha1.UserResult{Username: user.Username, Result: rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "Nonsense"}).Draw(t, "result")}
+		if result.Result == v1alpha1.ResultInvalid {
+			result.Hash = users.Hash(users.User(user))
+		}
+		return result
+	})
+	// anySlices are slices in any state, also such as no operator writes.
+	anySlices = rapid.Custom(func(t *rapid.T) []v1alpha1.EmbeddedUserSlice {
+		indices := rapid.SliceOfNDistinct(rapid.IntRange(0, 12), 0, 5, rapid.ID[int]).Draw(t, "indices")
+		list := make([]v1alpha1.EmbeddedUserSlice, len(indices))
+		for i, index := range indices {
+			name := fmt.Sprintf("b-01234567-%d", index)
+			list[i] = v1alpha1.EmbeddedUserSlice{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name), Generation: 2},
+				Spec: v1alpha1.EmbeddedUserSliceSpec{
+					APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: rapid.SampledFrom([]string{"s", "other"}).Draw(t, "secret"), Key: "k"},
+					Users:           rapid.SliceOfN(anyUser, 0, 15).Draw(t, "users"),
+				},
+				Status: v1alpha1.EmbeddedUserSliceStatus{
+					ObservedGeneration: rapid.Int64Range(1, 2).Draw(t, "observed"),
+					Results:            rapid.SliceOfN(anyResult, 0, 15).Draw(t, "results"),
+				},
+			}
+			if rapid.IntRange(0, 5).Draw(t, "terminating") == 0 {
+				now := metav1.Now()
+				list[i].DeletionTimestamp = &now
+			}
+		}
+		return list
+	})
+)
+
+func TestPlan_AnySlicesAreRepaired(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
+		existing := anySlices.Draw(t, "slices")
+		before := ownResults(existing)
+		p := planFor(b, existing)
+		planned := after(existing, p)
+		checkPlaced(t, b, planned)
+
+		for _, slice := range p.remove {
+			if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
+				t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
+			}
+		}
+		// Whoever has a result of worth is where one such result is, so that it is not sent again.
+		for _, slice := range planned {
+			for _, user := range slice.Spec.Users {
+				if best := before[user.Username]; best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
+					t.Fatalf("%s was moved away from its result", user.Username)
+				}
+			}
+		}
+		// Once the slice controller has seen it, the plan comes to rest.
+		planned = settleAll(planned)
+		for range 3 {
+			planned = settleAll(after(planned, planFor(b, planned)))
+		}
+		if p := planFor(b, planned); !p.isEmpty() {
+			t.Fatalf("the plan does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
+		}
+		checkPlaced(t, b, planned)
+	})
+}
+
+// ownResults finds the best rank among the results of each user.
+func ownResults(list []v1alpha1.EmbeddedUserSlice) map[string]int {
+	best := map[string]int{}
+	for _, slice := range list {
+		if !slice.DeletionTimestamp.IsZero() {
+			continue
+		}
+		for _, result := range slice.Status.Results {
+			best[result.Username] = max(best[result.Username], ledger.Rank(result))
+		}
+	}
+	return best
+}
+
+// checkPlaced checks that every user of the batch is in exactly one slice, and nobody else is in any.
+func checkPlaced(t *rapid.T, b *v1alpha1.EmbeddedUserBatch, list []v1alpha1.EmbeddedUserSlice) {
+	wanted := map[string]struct{}{}
+	for _, row := range users.Canonicalize(rowsOf(b)).Valid {
+		wanted[row.Username] = struct{}{}
+	}
+	placed := map[string]string{}
+	for _, slice := range list {
+		if !slice.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if slice.Spec.APIKeySecretRef != b.Spec.APIKeySecretRef {
+			t.Fatalf("%s refers to another Secret", slice.Name)
+		}
+		for _, user := range slice.Spec.Users {
+			if _, ok := wanted[user.Username]; !ok {
+				t.Fatalf("%s is in %s and in no list", user.Username, slice.Name)
+			}
+			if other, dup := placed[user.Username]; dup {
+				t.Fatalf("%s is in %s and in %s", user.Username, other, slice.Name)
+			}
+			placed[user.Username] = slice.Name
+		}
+	}
+	if len(placed) != len(wanted) {
+		t.Fatalf("%d of %d users are in a slice", len(placed), len(wanted))
+	}
+}
+
+func TestPlan_BoundsAreKept(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := testBatch()
+		n := rapid.IntRange(0, 3500).Draw(t, "users")
+		width := rapid.SampledFrom([]int{0, 50, 256}).Draw(t, "width")
+		char := rapid.SampledFrom([]string{"x", "日", "<"}).Draw(t, "character")
+		for i := range n {
+			b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: fmt.Sprint(i), FullName: strings.Repeat(char, width)})
+		}
+		list := after(nil, planFor(b, nil))
+		for _, slice := range list {
+			encoded, err := json.Marshal(slice.Spec.Users)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(slice.Spec.Users) > v1alpha1.MaxSliceUsers || len(encoded) > v1alpha1.MaxSliceBytes {
+				t.Fatalf("%s has %d users in %d bytes", slice.Name, len(slice.Spec.Users), len(encoded))
+			}
+		}
+		if width == 0 && len(list) != (n+999)/1000 {
+			t.Fatalf("%d short users are in %d slices", n, len(list))
+		}
+		checkPlaced(t, b, list)
+	})
+}
+
+func TestPlan_EditsTouchFewSlices(t *testing.T) {
+	t.Parallel()
+	list := make([]v1alpha1.User, 2500)
+	for i := range list {
+		list[i] = v1alpha1.User{Username: fmt.Sprintf("user-%04d", i)}
+	}
+	existing := after(nil, planFor(testBatch(list...), nil))
+	for i := range existing {
+		for _, user := range existing[i].Spec.Users {
+			existing[i].Status.Results = append(existing[i].Status.Results, v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultCreated})
+		}
+	}
+	existing = settleAll(existing)
+
+	for name, tc := range map[string]struct {
+		edit    func([]v1alpha1.User) []v1alpha1.User
+		updated []string
+		created int
+	}{
+		"nothing":               {func(l []v1alpha1.User) []v1alpha1.User { return l }, nil, 0},
+		"another order":         {func(l []v1alpha1.User) []v1alpha1.User { slices.Reverse(l); return l }, nil, 0},
+		"appending one":         {func(l []v1alpha1.User) []v1alpha1.User { return append(l, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"one at the start":      {func(l []v1alpha1.User) []v1alpha1.User { return slices.Insert(l, 0, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"removing one":          {func(l []v1alpha1.User) []v1alpha1.User { return slices.Delete(l, 1500, 1501) }, []string{"1"}, 0},
+		"exchanging one":        {func(l []v1alpha1.User) []v1alpha1.User { l[10].Username = "new"; return l }, []string{"0", "2"}, 0},
+		"renaming one":          {func(l []v1alpha1.User) []v1alpha1.User { l[10].FullName = "A"; return l }, nil, 0},
+		"more than the holes":   {func(l []v1alpha1.User) []v1alpha1.User { return append(l, numberedUsers(600)...) }, []string{"2"}, 1},
+		"removing all of slice": {func(l []v1alpha1.User) []v1alpha1.User { return l[:2000] }, []string{"2"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := planFor(testBatch(tc.edit(slices.Clone(list))...), existing)
+			var updated []string
+			for _, slice := range p.update {
+				updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
+			}
+			if !slices.Equal(updated, tc.updated) || len(p.create) != tc.created || len(p.remove) != 0 {
+				t.Errorf("updated %v, created %d, removed %d", updated, len(p.create), len(p.remove))
+			}
+		})
+	}
+}
+
+func numberedUsers(n int) []v1alpha1.User {
+	list := make([]v1alpha1.User, n)
+	for i := range list {
+		list[i].Username = fmt.Sprintf("more-%d", i)
+	}
+	return list
+}
+
+func TestPlan_NewSlicesAreOwnedAndNamedAfterTheBatch(t *testing.T) {
+	t.Parallel()
+	p := planFor(testBatch(numberedUsers(1001)...), nil)
+	for i, slice := range p.create {
+		owner := metav1.GetControllerOf(slice)
+		if slice.Name != fmt.Sprintf("b-01234567-%d", i) || slice.Labels[v1alpha1.LabelBatch] != "b" || owner == nil || owner.UID != "0123-4567-89ab" {
+			t.Errorf("%s: labels %v, owner %+v", slice.Name, slice.Labels, owner)
+		}
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		batch := testBatch(numberedUsers(n)...)
+		existing := after(nil, planFor(batch, nil))
+		rows := users.Canonicalize(rowsOf(batch)).Valid
+		b.Run(fmt.Sprintf("unchanged/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !newPlan(batch, rows, existing).isEmpty() {
+					b.Fatal("the plan is not empty")
+				}
+			}
+		})
+	}
+}

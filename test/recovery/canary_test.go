@@ -1,0 +1,148 @@
+package recovery
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// TestCanary_TheKeyStaysInTheSecret makes the operator succeed and fail with one key, has the API repeat the key in its
+// answers, and searches everything that the run has left.
+func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
+	const canary = "canary+Key_5f3c/91%ae"
+	w := newWorld(t, "canary", simulator.Options{Keys: []string{canary}})
+	// Two more keys that are rejected: one wrong, one unusable.
+	for name, value := range map[string]string{"good": canary, "wrong": canary + "-wrong", "unusable": canary + "\n" + canary} {
+		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{"apiKey": []byte(value)}})
+	}
+	for _, status := range []int{400, 503} {
+		body, err := json.Marshal(map[string]string{"message": "You sent Bearer " + canary + ", " + url.QueryEscape(canary) + ", " + base64.StdEncoding.EncodeToString([]byte("Bearer "+canary))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prefix := map[int]string{400: "refused-", 503: "failing-"}[status]
+		w.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool { return strings.HasPrefix(r.Usernames[0], prefix) }})
+	}
+	w.start()
+	for name, secret := range map[string]string{"good": "good", "wrong": "wrong", "unusable": "unusable", "refused": "good", "failing": "good"} {
+		w.batchWith(name, secret, 3)
+	}
+	w.await("wrong", v1alpha1.ReasonUnauthorized)
+	w.await("unusable", v1alpha1.ReasonInvalidCredentials)
+	refused := w.await("refused", v1alpha1.ReasonRequestRejected)
+	w.await("failing", v1alpha1.ReasonRetrying)
+	if message := refused.Status.Conditions[0].Message; !strings.Contains(message, "[redacted]") {
+		t.Errorf("the API's words were lost: %s", message)
+	}
+	good := w.await("good", v1alpha1.ReasonSucceeded)
+	good.Spec.Users = append(good.Spec.Users, v1alpha1.User{Username: good.Spec.Users[0].Username, FullName: "Another"})
+	if err := w.Update(t.Context(), good); err != nil {
+		t.Fatal(err)
+	}
+	w.await("good", v1alpha1.ReasonInvalidUsers)
+
+	places := map[string][]byte{"metrics": w.scrape()}
+	for _, args := range []string{"get eub,eus,events -A -o yaml", "describe eub,eus -A", "get eub,eus -A -o wide", "get events -A"} {
+		command := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(strings.Fields(args), "--kubeconfig", kubeconfig())...)
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubectl %s: %s", args, out)
+		}
+		places["kubectl "+args] = out
+	}
+	if err := w.stop(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	places["log"] = w.log.Bytes()
+	secrets := 0
+	for key, value := range etcd(t) {
+		if strings.HasPrefix(key, "/registry/secrets/") {
+			secrets += bytes.Count(value, []byte(canary))
+			continue
+		}
+		places["etcd "+key] = value
+	}
+	if secrets == 0 {
+		t.Error("the canary is not even where it belongs: the search is blind")
+	}
+	if len(places["log"]) == 0 || !bytes.Contains(places["metrics"], []byte("embeddeduser_alloy_requests_total")) {
+		t.Error("the log or the metrics are empty: the search is blind")
+	}
+	for place, text := range places {
+		for _, form := range forms(canary) {
+			if at := bytes.Index(text, form); at >= 0 {
+				t.Errorf("%s holds the key as %q: …%q", place, form, text[max(0, at-80):at])
+			}
+		}
+	}
+	if bytes.Contains(places["log"], []byte("@example.com")) {
+		t.Error("the log holds a username")
+	}
+}
+
+// forms are the ways in which a key can stand in a text: as it is, URL-encoded, and in base64 in each alignment.
+func forms(key string) [][]byte {
+	list := [][]byte{[]byte(key), []byte(url.QueryEscape(key)), []byte(url.PathEscape(key))}
+	for shift := range 3 {
+		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + key + "xxx"))
+		list = append(list, []byte(encoded[(shift*8+5)/6:(shift+len(key))*8/6]))
+	}
+	return list
+}
+
+func (w *world) scrape() []byte {
+	w.Helper()
+	response, err := http.Get("http://" + w.metrics + "/metrics")
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return body
+}
+
+// etcd returns everything that is stored.
+func etcd(t *testing.T) map[string][]byte {
+	t.Helper()
+	query, err := json.Marshal(map[string][]byte{"key": {0}, "range_end": {0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(environment.ControlPlane.Etcd.URL.String()+"/v3/kv/range", "application/json", bytes.NewReader(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	var decoded struct {
+		KVs []struct{ Key, Value []byte } `json:"kvs"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&decoded); err != nil {
+		t.Fatal(err)
+	}
+	stored := map[string][]byte{}
+	for _, kv := range decoded.KVs {
+		stored[string(kv.Key)] = kv.Value
+	}
+	if len(stored) < 50 {
+		t.Fatalf("etcd holds only %d keys", len(stored))
+	}
+	return stored
+}
