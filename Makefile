@@ -31,7 +31,8 @@ build: ## Build the programs into bin/.
 
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
-	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" go test -coverpkg=./internal/... -coverprofile=cover.out ./...
+	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
+		go test -race -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
 .PHONY: bench

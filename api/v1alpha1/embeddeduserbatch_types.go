@@ -27,21 +27,24 @@ const (
 
 // EmbeddedUserBatchSpec is the list of users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpec struct {
-	// apiKeySecretRef names the Secret that holds the account's API key. The Secret is in the batch's own namespace. The
-	// key decides the account and, within it, development or production.
+	// apiKeySecretRef names the Secret, in the batch's own namespace, that holds the account's API key.
+	// The key decides the account and, within it, development or production.
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
 
-	// users that must exist, at most 10000 and about 1.4 MiB together; use `kubectl apply --server-side` for more than about
-	// 3000. A user that is removed from the list is left alone in Alloy. The same username twice with the same fullName
-	// counts once; with another fullName the first one is used and the other row is invalid.
+	// users that must exist, at most 10000 and about 1.4 MiB together.
+	// Use `kubectl apply --server-side` for more than about 3000.
+	// A user that is removed from the list is left alone in Alloy.
+	// The same username twice with the same fullName counts once.
+	// With another fullName the first one is used and the other row is invalid.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10000
 	Users []User `json:"users,omitempty"`
 
-	// invalidUserPolicy says what a user that cannot be created means for the batch: with Fail (the default) the batch is
-	// Stalled and not Ready; with Ignore it is Ready once every other user exists. The other users are created either way.
+	// invalidUserPolicy says what a user that cannot be created means for the batch.
+	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
+	// The other users are created either way.
 	// +optional
 	// +kubebuilder:default=Fail
 	InvalidUserPolicy InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
@@ -106,8 +109,8 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	InvalidUsersOmitted int32 `json:"invalidUsersOmitted,omitempty"`
 
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid, and while they apply Reconciling or
-	// Stalled.
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid.
+	// Beside these, while they apply, Reconciling or Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -57,8 +57,9 @@ type UserResult struct {
 	// +required
 	Result Result `json:"result,omitempty"`
 
-	// reason of the result: UnconfirmedAttempt for an Existing user that a request of the operator with a lost answer may
-	// have created, RejectedByAPI for an Invalid one.
+	// reason of the result.
+	// UnconfirmedAttempt: an Existing user that a request of the operator, whose answer was lost, may have created.
+	// RejectedByAPI: an Invalid user that the API did not take.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
@@ -106,8 +107,8 @@ type EmbeddedUserSliceStatus struct {
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
-	// keyFingerprint identifies the API key of the last request that was answered, without revealing it. A key that the API
-	// rejected is not tried again until 15 minutes after the last attempt.
+	// keyFingerprint identifies the API key that the API last accepted or rejected, without revealing it.
+	// A key that the API rejected is not tried again until 15 minutes after the last attempt.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	KeyFingerprint string `json:"keyFingerprint,omitempty"`

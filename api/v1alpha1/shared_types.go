@@ -2,16 +2,16 @@ package v1alpha1
 
 // User is one user of an Alloy Embedded account.
 type User struct {
-	// username identifies the user; it is unique within the Alloy account and compared byte for byte. 1 to 256
-	// characters, no control characters, no white space at either end. An email address is usual but not required.
+	// username identifies the user; it is unique within the Alloy account and compared byte for byte.
+	// 1 to 256 characters, no control characters, no white space at either end. An email address is usual, not required.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:Pattern=`^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$`
 	Username string `json:"username"`
 
-	// fullName is the name shown for the user, at most 256 characters. It is sent when the user is created; changing it
-	// later does not change a user that exists.
+	// fullName is the name shown for the user, at most 256 characters.
+	// It is sent when the user is created; changing it later does not change a user that exists.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	FullName string `json:"fullName,omitempty"`
@@ -26,8 +26,8 @@ type APIKeySecretReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// key within the Secret's data that holds the API key. White space around the API key, such as a line break at its
-	// end, is ignored.
+	// key within the Secret's data that holds the API key.
+	// White space around the API key, such as a line break at its end, is ignored.
 	// +optional
 	// +kubebuilder:default=apiKey
 	// +kubebuilder:validation:MinLength=1

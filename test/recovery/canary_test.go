@@ -7,9 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,8 +55,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 
 	places := map[string][]byte{"metrics": w.scrape()}
 	for _, args := range []string{"get eub,eus,events -A -o yaml", "describe eub,eus -A", "get eub,eus -A -o wide", "get events -A"} {
-		command := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(strings.Fields(args), "--kubeconfig", kubeconfig())...)
-		out, err := command.CombinedOutput()
+		out, err := kubectl(strings.Fields(args)...)
 		if err != nil {
 			t.Fatalf("kubectl %s: %s", args, out)
 		}

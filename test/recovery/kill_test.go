@@ -79,7 +79,8 @@ func TestTerm_TheRunningRequestIsRecorded(t *testing.T) {
 	w := newWorld(t, "term", simulator.Options{})
 	applied, release := make(chan struct{}), make(chan struct{})
 	w.sim.OnApplied(func(simulator.Request) { close(applied); <-release })
-	w.start()
+	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
+	w.start(election...)
 	w.batch("b", 10)
 	<-applied
 	ended := make(chan error)
@@ -96,6 +97,15 @@ func TestTerm_TheRunningRequestIsRecorded(t *testing.T) {
 		if result.Result != v1alpha1.ResultCreated {
 			t.Errorf("result %+v", result)
 		}
+	}
+	// The lease was given back, and the successor finds nothing to send.
+	w.sim.OnApplied(nil)
+	w.start(election...)
+	w.batch("after", 1)
+	w.await("after", v1alpha1.ReasonSucceeded)
+	w.await("b", v1alpha1.ReasonSucceeded)
+	if requests := w.sim.Count(simulator.Create); requests != 2 {
+		t.Errorf("%d requests were sent", requests)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -71,10 +72,39 @@ func run(m *testing.M) int {
 	if err := os.WriteFile(kubeconfig(), environment.KubeConfig, 0o600); err != nil {
 		panic(err)
 	}
+	if err := deploy(); err != nil {
+		fmt.Fprintln(os.Stderr, "Applying config/default:", err)
+		return 1
+	}
 	return m.Run()
 }
 
 func kubeconfig() string { return filepath.Join(folder, "kubeconfig") }
+
+// systemNamespace is where config/default puts the operator.
+const systemNamespace = "embedded-user-operator-system"
+
+// deploy applies the Kustomize bundle, and makes a kubeconfig for the operator that has the rights of its service account
+// and no others.
+func deploy() error {
+	if out, err := kubectl("apply", "--server-side", "--force-conflicts", "-k", filepath.Join("..", "..", "config", "default")); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	config, err := clientcmd.Load(environment.KubeConfig)
+	if err != nil {
+		return err
+	}
+	for _, user := range config.AuthInfos {
+		user.Impersonate = "system:serviceaccount:" + systemNamespace + ":embedded-user-operator-manager"
+	}
+	return clientcmd.WriteToFile(*config, operatorKubeconfig())
+}
+
+func operatorKubeconfig() string { return filepath.Join(folder, "operator-kubeconfig") }
+
+func kubectl(args ...string) ([]byte, error) {
+	return exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig()}, args...)...).CombinedOutput()
+}
 
 // world is a namespace with an Alloy API of its own, and the operator as a process.
 type world struct {
@@ -120,13 +150,14 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 }
 
 // start runs an operator.
-func (w *world) start() {
+func (w *world) start(args ...string) {
 	w.Helper()
 	w.metrics = freeAddress(w.T)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.operator = exec.Command(filepath.Join(folder, "operator"), "--kubeconfig", kubeconfig(), "--alloy-url", w.url, "--allow-insecure-alloy-url",
-		"--alloy-timeout", alloyTimeout.String(), "--metrics-bind-address", w.metrics, "--health-probe-bind-address", "0", "--zap-log-level", "5")
+	args = append(args, "--kubeconfig", operatorKubeconfig(), "--alloy-url", w.url, "--allow-insecure-alloy-url", "--zap-log-level", "5",
+		"--alloy-timeout", alloyTimeout.String(), "--metrics-bind-address", w.metrics, "--health-probe-bind-address", "0")
+	w.operator = exec.Command(filepath.Join(folder, "operator"), args...)
 	w.operator.Stdout, w.operator.Stderr = &w.log, &w.log
 	if err := w.operator.Start(); err != nil {
 		w.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -215,7 +216,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) error {
 	for _, n := range notices(old.Conditions, status.Conditions) {
 		r.Recorder.Eventf(s.batch, nil, n.kind, n.reason, actionCreateUsers, "%s", n.message)
 	}
-	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "created", status.Counts.Created, "existing", status.Counts.Existing,
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason, "created", status.Counts.Created, "existing", status.Counts.Existing,
 		"invalid", status.Counts.Invalid, "pending", status.Counts.Pending, "slices", status.Slices.Total)
 	return nil
 }

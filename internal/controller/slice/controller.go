@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -209,7 +210,8 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		if err := r.Status().Update(ctx, updated); err != nil {
 			return fmt.Errorf("recording results: %w", err)
 		}
-		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice",
+		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice", "reason", ready.Reason,
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
 	}
 	r.Sender.Recorded(idOf(s.slice), s.report)

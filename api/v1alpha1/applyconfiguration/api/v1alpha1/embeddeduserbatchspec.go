@@ -13,15 +13,18 @@ import (
 //
 // EmbeddedUserBatchSpec is the list of users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpecApplyConfiguration struct {
-	// apiKeySecretRef names the Secret that holds the account's API key. The Secret is in the batch's own namespace. The
-	// key decides the account and, within it, development or production.
+	// apiKeySecretRef names the Secret, in the batch's own namespace, that holds the account's API key.
+	// The key decides the account and, within it, development or production.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// users that must exist, at most 10000 and about 1.4 MiB together; use `kubectl apply --server-side` for more than about
-	// 3000. A user that is removed from the list is left alone in Alloy. The same username twice with the same fullName
-	// counts once; with another fullName the first one is used and the other row is invalid.
+	// users that must exist, at most 10000 and about 1.4 MiB together.
+	// Use `kubectl apply --server-side` for more than about 3000.
+	// A user that is removed from the list is left alone in Alloy.
+	// The same username twice with the same fullName counts once.
+	// With another fullName the first one is used and the other row is invalid.
 	Users []UserApplyConfiguration `json:"users,omitempty"`
-	// invalidUserPolicy says what a user that cannot be created means for the batch: with Fail (the default) the batch is
-	// Stalled and not Ready; with Ignore it is Ready once every other user exists. The other users are created either way.
+	// invalidUserPolicy says what a user that cannot be created means for the batch.
+	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
+	// The other users are created either way.
 	InvalidUserPolicy *apiv1alpha1.InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
 }
 

@@ -23,8 +23,8 @@ type EmbeddedUserBatchStatusApplyConfiguration struct {
 	InvalidUsers []InvalidUserApplyConfiguration `json:"invalidUsers,omitempty"`
 	// invalidUsersOmitted counts the invalid users for which invalidUsers has no room.
 	InvalidUsersOmitted *int32 `json:"invalidUsersOmitted,omitempty"`
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid, and while they apply Reconciling or
-	// Stalled.
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid.
+	// Beside these, while they apply, Reconciling or Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

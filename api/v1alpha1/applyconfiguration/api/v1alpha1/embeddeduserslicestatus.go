@@ -24,8 +24,8 @@ type EmbeddedUserSliceStatusApplyConfiguration struct {
 	LastAttempt *AttemptApplyConfiguration `json:"lastAttempt,omitempty"`
 	// nextAttemptTime is when the pending users are tried again, after an attempt that failed.
 	NextAttemptTime *v1.Time `json:"nextAttemptTime,omitempty"`
-	// keyFingerprint identifies the API key of the last request that was answered, without revealing it. A key that the API
-	// rejected is not tried again until 15 minutes after the last attempt.
+	// keyFingerprint identifies the API key that the API last accepted or rejected, without revealing it.
+	// A key that the API rejected is not tried again until 15 minutes after the last attempt.
 	KeyFingerprint *string `json:"keyFingerprint,omitempty"`
 	// conditions of the slice: Ready, and while they apply Reconciling or Stalled.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`

@@ -17,8 +17,9 @@ type UserResultApplyConfiguration struct {
 	Username *string `json:"username,omitempty"`
 	// result is Created, Existing or Invalid.
 	Result *apiv1alpha1.Result `json:"result,omitempty"`
-	// reason of the result: UnconfirmedAttempt for an Existing user that a request of the operator with a lost answer may
-	// have created, RejectedByAPI for an Invalid one.
+	// reason of the result.
+	// UnconfirmedAttempt: an Existing user that a request of the operator, whose answer was lost, may have created.
+	// RejectedByAPI: an Invalid user that the API did not take.
 	Reason *string `json:"reason,omitempty"`
 	// hash of the user as it was sent, only for Invalid: a user that was changed since is tried again.
 	Hash *string `json:"hash,omitempty"`
