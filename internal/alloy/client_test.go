@@ -59,7 +59,7 @@ func TestClient_SendsWhatTheAPINeeds(t *testing.T) {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
 		}
-		fmt.Fprint(w, `{"message":"success"}`)
+		_, _ = io.WriteString(w, `{"message":"success"}`)
 	}))
 	client.CreateUsers(t.Context(), key(t, " secret\n"), []users.User{{Username: "a"}})
 }
@@ -206,7 +206,7 @@ func TestClient_AnswersDoNotShowTheKey(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		// The key stands across the place where a long message is cut.
-		fmt.Fprintf(w, `{"message":"%s%s is no key"}`, strings.Repeat("x", 190), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		_, _ = fmt.Fprintf(w, `{"message":"%s%s is no key"}`, strings.Repeat("x", 190), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 	}))
 	answer := client.CreateUsers(t.Context(), key(t, value), []users.User{{Username: "a"}})
 	if strings.Contains(answer.Explain(), "very") || len([]rune(answer.Message)) > 200 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -228,10 +229,10 @@ func TestSender_AWrongKeyIsTriedOnce(t *testing.T) {
 	o := newOffice(t, simulator.Options{Latency: 20 * time.Millisecond}, quick)
 	o.key = parseKey(t, "wrong")
 	for i := range 50 {
-		o.Submit(o.work(id(fmt.Sprint(i)), fmt.Sprint("user-", i)))
+		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
 	}
 	for i := range 50 {
-		report := o.await(id(fmt.Sprint(i)), failed)
+		report := o.await(id(strconv.Itoa(i)), failed)
 		if report.Failed.Answer.Outcome != alloy.Unauthorized || report.KeyFingerprint != o.Fingerprint(o.key) {
 			t.Errorf("report %d: %+v", i, report)
 		}
@@ -261,10 +262,10 @@ func TestSender_AtMostSoManyRequestsAtOnce(t *testing.T) {
 		mu.Unlock()
 	})
 	for i := range 20 {
-		o.Submit(o.work(id(fmt.Sprint(i)), fmt.Sprint("user-", i)))
+		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
 	}
 	for i := range 20 {
-		o.await(id(fmt.Sprint(i)), settled(1))
+		o.await(id(strconv.Itoa(i)), settled(1))
 	}
 	if most > quick.RequestsPerKey {
 		t.Errorf("%d requests ran at once", most)
@@ -282,10 +283,10 @@ func TestSender_OneListForAllThatWait(t *testing.T) {
 	// The first list takes so long that all others have asked when it ends.
 	o.sim.Inject(simulator.Fault{Operation: simulator.List, Times: 1, Status: 503, Delay: time.Second})
 	for i := range 8 {
-		o.Submit(o.work(id(fmt.Sprint(i)), append(slices.Clone(names[i*50:(i+1)*50]), fmt.Sprintf("new-%d", i))...))
+		o.Submit(o.work(id(strconv.Itoa(i)), append(slices.Clone(names[i*50:(i+1)*50]), fmt.Sprintf("new-%d", i))...))
 	}
 	for i := range 8 {
-		o.await(id(fmt.Sprint(i)), settled(51))
+		o.await(id(strconv.Itoa(i)), settled(51))
 	}
 	if n := o.sim.Count(simulator.List); n > 4 {
 		t.Errorf("8 owners needed %d lists", n)

@@ -15,7 +15,7 @@ import (
 // TestDelete_RemovesSlicesAndNoUser runs the real garbage collector.
 func TestDelete_RemovesSlicesAndNoUser(t *testing.T) {
 	w := newWorld(t, "garbage", simulator.Options{})
-	collector := exec.Command(os.Getenv("KUBE_CONTROLLER_MANAGER"), "--kubeconfig", kubeconfig(), "--controllers=garbage-collector-controller", "--leader-elect=false", "--secure-port=0") //nolint:gosec // make test sets it
+	collector := exec.Command(os.Getenv("KUBE_CONTROLLER_MANAGER"), "--kubeconfig", kubeconfig(), "--controllers=garbage-collector-controller", "--leader-elect=false", "--secure-port=0")
 	if err := collector.Start(); err != nil {
 		t.Fatalf("starting kube-controller-manager (make test sets KUBE_CONTROLLER_MANAGER): %v", err)
 	}

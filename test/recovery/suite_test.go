@@ -137,7 +137,7 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 	w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "alloy"}, Data: map[string][]byte{"apiKey": []byte(w.key)}})
 	t.Cleanup(func() {
-		w.stop(syscall.SIGKILL)
+		_ = w.stop(syscall.SIGKILL) // it ends as it was told
 		if t.Failed() {
 			t.Log(w.log.String())
 		}

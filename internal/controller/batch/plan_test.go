@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -185,7 +186,7 @@ func TestPlan_BoundsAreKept(t *testing.T) {
 		width := rapid.SampledFrom([]int{0, 50, 256}).Draw(t, "width")
 		char := rapid.SampledFrom([]string{"x", "日", "<"}).Draw(t, "character")
 		for i := range n {
-			b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: fmt.Sprint(i), FullName: strings.Repeat(char, width)})
+			b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: strconv.Itoa(i), FullName: strings.Repeat(char, width)})
 		}
 		list := after(nil, planFor(b, nil))
 		for _, slice := range list {
