@@ -37,7 +37,7 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 
 .PHONY: bench
 bench: ## Run the benchmarks.
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem ./internal/controller/batch
 
 .PHONY: lint
 lint: ## Run the linters.

@@ -185,6 +185,9 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
+	if out, err := w.kubectl("", "apply", "--server-side", "--dry-run=server", "-k", "../../config/samples"); err != nil {
+		t.Errorf("the samples: %s", out)
+	}
 	long := w.batch(fmt.Sprintf("%064d", 0))
 	w.Expect(w.Create(t.Context(), long)).To(gomega.MatchError(gomega.ContainSubstring("at most 63 characters")))
 }

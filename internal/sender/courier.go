@@ -181,16 +181,20 @@ func (s *Sender) lookInList(lane *lane, looks []*look) (found, absent []*look, f
 
 // conclude notes what was found. A user that was not found is looked for once more before it counts as invalid.
 func (s *Sender) conclude(t *ticket, found, absent []*look, failure *alloy.Answer) {
+	isAsked := func(l *look) bool { return t.looks[l.user.Username] == l } // else the owner changed its mind meanwhile
 	for _, l := range found {
-		t.settle(l.user, Existing)
+		if isAsked(l) {
+			t.settle(l.user, Existing)
+		}
 	}
 	again := time.Now().Add(s.options.SecondLook)
 	for _, l := range absent {
-		if l.absent {
+		switch {
+		case l.absent && isAsked(l):
 			t.settle(l.user, Invalid)
-			continue
+		default:
+			l.absent, l.due = true, again
 		}
-		l.absent, l.due = true, again
 	}
 	if failure != nil {
 		s.fail(t, *failure)

@@ -51,6 +51,9 @@ func (t *ticket) submit(work Work, lane *lane) {
 	if t.lane != lane || t.generation != work.Generation {
 		t.backOff = time.Time{}
 	}
+	if t.lane != lane {
+		clear(t.looks) // another key may belong to another account: what one account holds says nothing of the other
+	}
 	t.lane, t.generation, t.notBefore = lane, work.Generation, work.NotBefore
 	wanted := make(map[string]struct{}, len(work.Users))
 	t.want = t.want[:0:0]
