@@ -70,6 +70,35 @@ type UserResult struct {
 	Hash string `json:"hash,omitempty"`
 }
 
+// KeyResult says what the API made of an API key.
+// +kubebuilder:validation:Enum=Accepted;Rejected
+type KeyResult string
+
+const (
+	// KeyAccepted means that the API served a request with the key.
+	KeyAccepted KeyResult = "Accepted"
+
+	// KeyRejected means that the API answered 401 or 403.
+	KeyRejected KeyResult = "Rejected"
+)
+
+// KeyCheck is what the API last said of an API key.
+type KeyCheck struct {
+	// fingerprint identifies the key without revealing it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Fingerprint string `json:"fingerprint,omitempty"`
+
+	// result is Accepted or Rejected.
+	// +required
+	Result KeyResult `json:"result,omitempty"`
+
+	// time when the API said so.
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+}
+
 // Attempt is one try to create the pending users of a slice that did not settle them.
 type Attempt struct {
 	// time when the attempt ended.
@@ -107,11 +136,10 @@ type EmbeddedUserSliceStatus struct {
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
-	// keyFingerprint identifies the API key that the API last accepted or rejected, without revealing it.
-	// A key that the API rejected is not tried again until 15 minutes after the last attempt.
+	// keyCheck is what the API last said of the API key that it was sent for this slice.
+	// A key that it rejected is not tried again until 15 minutes later.
 	// +optional
-	// +kubebuilder:validation:MaxLength=16
-	KeyFingerprint string `json:"keyFingerprint,omitempty"`
+	KeyCheck *KeyCheck `json:"keyCheck,omitempty"`
 
 	// conditions of the slice: Ready, and while they apply Reconciling or Stalled.
 	// +optional

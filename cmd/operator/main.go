@@ -82,8 +82,6 @@ func parse(args []string) (options, error) {
 
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
-	ctrl.Log.Info("Starting operator", "version", buildVersion(), "alloyURL", o.alloy.BaseURL, "alloyAPIVersion", o.alloy.APIVersion)
-
 	observe, err := alloy.NewMetrics(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -94,6 +92,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("--alloy-url: %w", err)
 	}
+	ctrl.Log.Info("Starting operator", "version", buildVersion(), "alloyURL", api.BaseURL(), "alloyAPIVersion", o.alloy.APIVersion)
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)

@@ -1,12 +1,11 @@
 package alloy
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -58,6 +57,9 @@ type Answer struct {
 	StatusCode int    // 0 when there was no answer
 	Message    string // the server's or the network's own words, without the key; may name users, so not for logs
 
+	// RetryAfter is how long the server asks to be left alone; 0 if it does not.
+	RetryAfter time.Duration
+
 	// Named holds, for Accepted, the usernames of the request that the answer names as invalid.
 	Named map[string]struct{}
 	// Unmatched counts, for Accepted, the invalid users in the answer that are none of the request's.
@@ -82,7 +84,7 @@ func (a Answer) Explain() string {
 	return text
 }
 
-// batchBody is the body of an answer to POST /users/batch, and as far as its message goes of any other.
+// batchBody is the body of an answer to POST /users/batch.
 type batchBody struct {
 	Message      *string `json:"message"`
 	InvalidUsers []struct {
@@ -98,30 +100,40 @@ const (
 	messageNoneValid = "No valid users provided"
 )
 
-// classifyBatch says what an answer to POST /users/batch means. complete tells that the body was read to its end.
-func classifyBatch(status int, body []byte, complete bool, sent []users.User) Answer {
+// classifyBatch says what an answer to POST /users/batch means.
+func classifyBatch(status int, read body, sent []users.User) Answer {
 	var decoded batchBody
-	readable := complete && utf8.Valid(body) && json.Unmarshal(body, &decoded) == nil && decoded.Message != nil
+	readable := read.decode(&decoded) && decoded.Message != nil
 	said := func(message string) bool {
 		return readable && strings.EqualFold(strings.TrimSpace(*decoded.Message), message)
 	}
-
-	answer := Answer{StatusCode: status}
-	if readable {
-		answer.Message = *decoded.Message
-	}
 	switch {
 	case status/100 == 2 && said(messageSuccess):
-		answer.Outcome = Accepted
+		answer := Answer{Outcome: Accepted, StatusCode: status, Message: *decoded.Message}
 		answer.Named, answer.Unmatched = matchNamed(decoded, sent)
-	case status/100 == 2 && !readable:
-		answer.Outcome, answer.Message = Unavailable, "the answer could not be read"
+		return answer
 	case status == http.StatusBadRequest && said(messageAllExist):
-		answer.Outcome = AllExist
+		return Answer{Outcome: AllExist, StatusCode: status, Message: *decoded.Message}
 	case status == http.StatusBadRequest && said(messageNoneValid):
-		answer.Outcome = NoneValid
+		return Answer{Outcome: NoneValid, StatusCode: status, Message: *decoded.Message}
 	default:
-		answer.Outcome = classifyStatus(status)
+		return classifyFailure(status, read)
+	}
+}
+
+// classifyFailure says what an answer means that is none of those which were hoped for, whatever was asked.
+func classifyFailure(status int, read body) Answer {
+	answer := Answer{Outcome: classifyStatus(status), StatusCode: status}
+	var decoded struct {
+		Message *string `json:"message"`
+	}
+	switch {
+	case read.decode(&decoded) && decoded.Message != nil:
+		answer.Message = *decoded.Message
+	case read.cut && answer.Outcome == Refused: // the rest could have said that all users exist
+		answer.Outcome, answer.Message = Unavailable, "the answer was cut off"
+	case status/100 == 2:
+		answer.Message = "the answer could not be read"
 	}
 	return answer
 }
@@ -149,28 +161,25 @@ func classifyStatus(status int) Outcome {
 }
 
 // classifyUser says what an answer to GET /users/{username} means.
-func classifyUser(status int, body []byte, complete bool, username string) Answer {
+func classifyUser(status int, read body, username string) Answer {
 	var decoded struct {
 		Username *string `json:"username"`
-		Message  string  `json:"message"`
 	}
-	readable := complete && utf8.Valid(body) && json.Unmarshal(body, &decoded) == nil
-	answer := Answer{StatusCode: status, Message: decoded.Message}
+	readable := read.decode(&decoded)
 	switch {
 	case status/100 == 2 && readable && decoded.Username != nil && *decoded.Username == username:
-		answer.Outcome = Found
+		return Answer{Outcome: Found, StatusCode: status}
 	case status/100 == 2 && readable:
 		// The path may have been read as a userId, or the username without regard to case.
-		answer.Outcome = Inconclusive
-	case status/100 == 2:
-		answer.Outcome, answer.Message = Unavailable, "the answer could not be read"
+		return Answer{Outcome: Inconclusive, StatusCode: status}
 	case status == http.StatusNotFound && readable:
-		answer.Outcome = Absent
+		return Answer{Outcome: Absent, StatusCode: status}
+	}
+	answer := classifyFailure(status, read)
+	switch answer.Outcome {
+	case Rejected, Refused, TooLarge: // a proxy's 404, or a username that does not go into a path
+		answer.Outcome = Inconclusive
 	default:
-		answer.Outcome = classifyStatus(status)
-		if answer.Outcome == Rejected || answer.Outcome == Refused { // a proxy's 404, or a username that does not go into a path
-			answer.Outcome = Inconclusive
-		}
 	}
 	return answer
 }

@@ -70,14 +70,25 @@ func TestClassifyBatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := classifyBatch(tc.status, []byte(tc.body), true, sent)
+			got := classifyBatch(tc.status, body{text: []byte(tc.body), whole: true}, sent)
 			tc.want.StatusCode = tc.status
 			got.Message = ""
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
-			if cut := classifyBatch(tc.status, []byte(tc.body), false, sent); cut.Outcome == Accepted || cut.Outcome == AllExist || cut.Outcome == NoneValid {
-				t.Errorf("a body that was not read to its end became %s", cut.Outcome)
+			cut := classifyBatch(tc.status, body{text: []byte(tc.body), cut: true}, sent)
+			want := tc.want.Outcome
+			switch want {
+			case Accepted, AllExist, NoneValid, Refused:
+				want = Unavailable
+			default: // the status says it all
+			}
+			if cut.Outcome != want {
+				t.Errorf("cut off it became %s, want %s", cut.Outcome, want)
+			}
+			long := classifyBatch(tc.status, body{text: []byte(tc.body)}, sent)
+			if long.Outcome == Accepted || long.Outcome == AllExist || long.Outcome == NoneValid {
+				t.Errorf("too long it became %s", long.Outcome)
 			}
 		})
 	}
@@ -100,6 +111,7 @@ func TestClassifyUser(t *testing.T) {
 		"404 without a body":   {404, ``, Inconclusive},
 		"400":                  {400, `{"message":"bad id"}`, Inconclusive},
 		"405":                  {405, ``, Inconclusive},
+		"413":                  {413, ``, Inconclusive},
 		"401":                  {401, `{}`, Unauthorized},
 		"429":                  {429, ``, Deferred},
 		"503":                  {503, ``, Unavailable},
@@ -107,7 +119,7 @@ func TestClassifyUser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := classifyUser(tc.status, []byte(tc.body), true, "ann"); got.Outcome != tc.want {
+			if got := classifyUser(tc.status, body{text: []byte(tc.body), whole: true}, "ann"); got.Outcome != tc.want {
 				t.Errorf("got %s, want %s", got.Outcome, tc.want)
 			}
 		})
@@ -167,8 +179,8 @@ func FuzzClassifyBatch(f *testing.F) {
 	f.Add(200, []byte(`{"message":"success","invalidUsers":null}`))
 	f.Add(503, []byte(`<html>`))
 	sent := []users.User{{Username: "ann"}, {Username: "Ann"}, {Username: "böb"}}
-	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		got := classifyBatch(status, body, true, sent)
+	f.Fuzz(func(t *testing.T, status int, text []byte) {
+		got := classifyBatch(status, body{text: text, whole: true}, sent)
 		for username := range got.Named {
 			if !slices.ContainsFunc(sent, func(u users.User) bool { return u.Username == username }) {
 				t.Errorf("%q was not sent", username)
@@ -176,12 +188,12 @@ func FuzzClassifyBatch(f *testing.F) {
 		}
 		switch got.Outcome {
 		case Accepted:
-			if status/100 != 2 || !json.Valid(body) {
-				t.Errorf("%d %q was accepted", status, body)
+			if status/100 != 2 || !json.Valid(text) {
+				t.Errorf("%d %q was accepted", status, text)
 			}
 		case AllExist, NoneValid:
-			if status != http.StatusBadRequest || !json.Valid(body) {
-				t.Errorf("%d %q became %s", status, body, got.Outcome)
+			if status != http.StatusBadRequest || !json.Valid(text) {
+				t.Errorf("%d %q became %s", status, text, got.Outcome)
 			}
 		default: // settles nothing
 		}

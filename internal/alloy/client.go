@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -82,7 +84,7 @@ func New(options Options) (*Client, error) {
 	switch {
 	case err != nil || base.Host == "" || base.Opaque != "":
 		return nil, errors.New("the URL of the Alloy API must be absolute, such as " + DefaultBaseURL)
-	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+	case base.User != nil || strings.ContainsAny(options.BaseURL, "?#"):
 		return nil, errors.New("the URL of the Alloy API must have no user, query or fragment")
 	case base.Scheme == "http" && !options.AllowInsecure:
 		return nil, errors.New("the URL of the Alloy API must be https; http, which shows the API key to the network, has to be allowed expressly")
@@ -122,8 +124,7 @@ func (c *Client) CreateUsers(ctx context.Context, key Key, batch []users.User) A
 		if response.StatusCode/100 != 2 {
 			limit = maxUserBody
 		}
-		read, complete := readBody(response.Body, limit)
-		return classifyBatch(response.StatusCode, read, complete, batch)
+		return classifyBatch(response.StatusCode, readBody(response.Body, limit), batch)
 	})
 }
 
@@ -134,8 +135,7 @@ func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 		return Answer{Outcome: Inconclusive}
 	}
 	return c.do(ctx, key, OperationGet, http.MethodGet, "/users/"+pathSegment(username), nil, func(response *http.Response) Answer {
-		read, complete := readBody(response.Body, maxUserBody)
-		return classifyUser(response.StatusCode, read, complete, username)
+		return classifyUser(response.StatusCode, readBody(response.Body, maxUserBody), username)
 	})
 }
 
@@ -144,8 +144,7 @@ func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username string)) Answer {
 	return c.do(ctx, key, OperationList, http.MethodGet, "/users", nil, func(response *http.Response) Answer {
 		if response.StatusCode/100 != 2 {
-			read, complete := readBody(response.Body, maxUserBody)
-			return classifyFailure(response.StatusCode, read, complete)
+			return classifyFailure(response.StatusCode, readBody(response.Body, maxUserBody))
 		}
 		if err := decodeList(response.Body, visit); err != nil {
 			return Answer{Outcome: Unavailable, StatusCode: response.StatusCode, Message: "the list of users could not be read to its end"}
@@ -180,6 +179,7 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 		answer = classifyError(err, connected.Load())
 	} else {
 		answer = classify(response)
+		answer.RetryAfter = retryAfter(response.Header, time.Now())
 		_ = response.Body.Close() // what matters was read
 	}
 	answer.Message = clean(key.Scrub(answer.Message)) // in this order: half a key would not be found
@@ -187,15 +187,25 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 	return answer
 }
 
-// classifyError says what it means that no answer came. Without a connection nothing was sent.
+// classifyError says what it means that no answer came. Without a connection nothing was sent. The words are the same for
+// the same cause: no address or port that changes from one attempt to the next.
 func classifyError(err error, connected bool) Answer {
-	var urlError *url.Error
-	if errors.As(err, &urlError) { // its text holds the URL, and so perhaps a username
+	var (
+		urlError *url.Error // its text holds the URL, and so perhaps a username
+		netError *net.OpError
+		dnsError *net.DNSError
+	)
+	if errors.As(err, &urlError) {
 		err = urlError.Err
 	}
 	message := err.Error()
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		message = "it took too long"
+	case errors.As(err, &dnsError):
+		message = "its name could not be resolved"
+	case errors.As(err, &netError):
+		message = netError.Op + ": " + netError.Err.Error()
 	}
 	if !connected {
 		return Answer{Outcome: Deferred, Message: message}
@@ -203,20 +213,22 @@ func classifyError(err error, connected bool) Answer {
 	return Answer{Outcome: Unavailable, Message: message}
 }
 
-// classifyFailure says what an answer other than 2xx means whatever was asked.
-func classifyFailure(status int, body []byte, complete bool) Answer {
-	answer := Answer{Outcome: classifyStatus(status), StatusCode: status}
-	var decoded batchBody
-	if complete && json.Unmarshal(body, &decoded) == nil && decoded.Message != nil {
-		answer.Message = *decoded.Message
-	}
-	return answer
+// body is what was read of an answer's body.
+type body struct {
+	text  []byte
+	whole bool // it was read to its end
+	cut   bool // reading it failed; otherwise, if it is not whole, it is too long
 }
 
-// readBody reads at most limit bytes, and tells whether that was all.
-func readBody(body io.Reader, limit int) (read []byte, complete bool) {
-	read, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
-	return read, err == nil && len(read) <= limit
+// readBody reads at most limit bytes.
+func readBody(reader io.Reader, limit int) body {
+	text, err := io.ReadAll(io.LimitReader(reader, int64(limit)+1))
+	return body{text: text, whole: err == nil && len(text) <= limit, cut: err != nil}
+}
+
+// decode reads the body as a JSON object.
+func (b body) decode(into any) bool {
+	return b.whole && utf8.Valid(b.text) && json.Unmarshal(b.text, into) == nil
 }
 
 // pathSegment encodes a username as one segment of a path. Everything but letters, digits and -._~ is encoded, also what

@@ -39,6 +39,8 @@ func TestNew_OnlyTakesURLsThatAKeyMayBeSentTo(t *testing.T) {
 		"a user":               {url: "https://a:b@example.com", want: "no user"},
 		"a query":              {url: "https://example.com?a=b", want: "query"},
 		"a fragment":           {url: "https://example.com#a", want: "fragment"},
+		"an empty fragment":    {url: "https://example.com/#", want: "fragment"},
+		"an empty query":       {url: "https://example.com?", want: "query"},
 		"something unreadable": {url: "https://a b", want: "absolute"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,16 +51,17 @@ func (k Key) Scrub(text string) string {
 	if k.value == "" {
 		return text
 	}
+	var replacements []string
 	forms := []string{k.value, url.QueryEscape(k.value), url.PathEscape(k.value)}
 	for shift := range 3 {
 		forms = append(forms, base64Core(k.value, shift))
 	}
 	for _, form := range forms {
 		if form != "" {
-			text = strings.ReplaceAll(text, form, redacted)
+			replacements = append(replacements, form, redacted)
 		}
 	}
-	return text
+	return strings.NewReplacer(replacements...).Replace(text)
 }
 
 // base64Core gives the characters that only the value decides when it stands in base64 behind shift bytes (modulo 3).

@@ -13,6 +13,7 @@ const (
 	maxIdlePerHost    = 16 // above the requests in flight for a few keys, so that connections are used again
 	idleConnTimeout   = 90 * time.Second
 	keepAliveInterval = 30 * time.Second
+	pingInterval      = 15 * time.Second
 )
 
 // newHTTPClient is the only place that makes an HTTP client. The client honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE, as
@@ -28,6 +29,8 @@ func newHTTPClient() *http.Client {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleConnTimeout,
 		ForceAttemptHTTP2:      true,
+		// Without pings a connection that a middlebox dropped is used until the kernel gives it up, about 15 minutes later.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingInterval, PingTimeout: dialTimeout},
 	}
 	return &http.Client{
 		Transport:     transport,

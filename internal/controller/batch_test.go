@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -190,6 +191,64 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 	}
 	long := w.batch(fmt.Sprintf("%064d", 0))
 	w.Expect(w.Create(t.Context(), long)).To(gomega.MatchError(gomega.ContainSubstring("at most 63 characters")))
+}
+
+// TestBatch_DamagedSlicesDoNotStopIt takes away what ties slices to their batch.
+func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
+	for name, damage := range map[string]func(*v1alpha1.EmbeddedUserSlice){
+		"a slice without its label": func(s *v1alpha1.EmbeddedUserSlice) { s.Labels = nil },
+		"a slice without its owner": func(s *v1alpha1.EmbeddedUserSlice) { s.OwnerReferences = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{})
+			w.secret(w.key)
+			w.create(w.batch("damaged", numbered("damaged", 1500)...))
+			w.await("damaged", v1alpha1.ReasonSucceeded)
+			slice := w.slices()[0]
+			damage(&slice)
+			if err := w.Update(t.Context(), &slice); err != nil {
+				t.Fatal(err)
+			}
+			w.edit("damaged", func(b *v1alpha1.EmbeddedUserBatch) {
+				b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"})
+			})
+			status := w.await("damaged", v1alpha1.ReasonSucceeded).Status
+			if status.Counts.Total != 1501 || len(w.sim.Users(w.key)) != 1501 {
+				t.Errorf("counts: %+v, the API holds %d users", status.Counts, len(w.sim.Users(w.key)))
+			}
+			if slice.OwnerReferences != nil {
+				if status.Counts.Created != 1501 || status.Slices.Total != 2 || w.slices()[0].Labels[v1alpha1.LabelBatch] != "damaged" {
+					t.Errorf("the slice was not mended: %+v", status)
+				}
+			}
+		})
+	}
+}
+
+// TestBatch_AnUnownedSliceIsLeftAlone makes slices as somebody without a batch would.
+func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	no := true
+	for name, owners := range map[string][]metav1.OwnerReference{
+		"nobodys": nil,
+		"gone":    {{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no}},
+	} {
+		w.create(&v1alpha1.EmbeddedUserSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners},
+			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: numbered(name, 2)},
+		})
+	}
+	w.create(w.batch("last", v1alpha1.User{Username: "x"}))
+	w.await("last", v1alpha1.ReasonSucceeded)
+	if sent, _ := w.sent(); len(sent) != 1 {
+		t.Errorf("sent: %q", sent)
+	}
+	for _, slice := range w.slices() {
+		if slice.Name == "nobodys" && (slice.Status.ObservedGeneration != -1 || slice.Generation != 1) {
+			t.Errorf("the slice was changed: %+v", slice)
+		}
+	}
 }
 
 func contains(text string, parts ...string) bool {

@@ -92,8 +92,13 @@ func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
 	w.create(w.batch("last"))
 	w.await("last", v1alpha1.ReasonSucceeded)
 	w.await("first", v1alpha1.ReasonUnauthorized)
+	w.edit("first", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2999] })
+	batch := w.await("first", v1alpha1.ReasonUnauthorized)
+	if credentials := find(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Status != metav1.ConditionFalse {
+		t.Errorf("CredentialsValid: %+v", credentials)
+	}
 	if more := len(w.sim.Requests()) - asked; more != 0 {
-		t.Errorf("a label and a restart caused %d requests", more)
+		t.Errorf("a label, a restart and an edit caused %d requests", more)
 	}
 }
 

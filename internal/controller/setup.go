@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -51,10 +52,19 @@ func Configure(options *manager.Options, requestTimeout time.Duration) {
 	options.LeaderElectionID = "embedded-user-operator.embedded.runalloy.com"
 	// The process ends as soon as the manager has stopped, so the next one need not wait for the lease to run out.
 	options.LeaderElectionReleaseOnCancel = true
-	options.Cache.DefaultTransform = cache.TransformStripManagedFields()
+	options.Cache.DefaultTransform = stripMetadata
 	// A Secret in the cache would be every Secret of the cluster in memory. They are watched as metadata, and read live.
 	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
 	options.Client.FieldValidation = "Strict"
+}
+
+// stripMetadata keeps out of memory what nobody reads. An annotation of a Secret can hold its data: kubectl's
+// last-applied-configuration does.
+func stripMetadata(object any) (any, error) {
+	if metadata, ok := object.(*metav1.PartialObjectMetadata); ok {
+		metadata.Annotations = nil
+	}
+	return cache.TransformStripManagedFields()(object)
 }
 
 // Options of the controllers.
@@ -76,6 +86,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions},
 	}
+	options.Sender.RequestTimeout = options.RequestTimeout
 	slices.Sender = sender.New(options.API, options.Sender, slices.Wake)
 	if err := slices.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)

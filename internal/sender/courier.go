@@ -7,22 +7,21 @@ import (
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // maxSingleLooks is the most users that are looked for one by one; the list of all users is asked for more. One list of a
 // large account costs the API about as much as some dozens of single reads.
 const maxSingleLooks = 20
 
-// jitter is the part of a delay that is left to chance, so that many owners do not come back at once.
+// jitter is how much longer than a delay a ticket may wait, as a part of it, so that many do not come back at once.
 const jitter = 0.2
 
 // carry works on a ticket until nothing is left to do, or the sender stops.
 func (s *Sender) carry(t *ticket) {
 	for {
 		s.mu.Lock()
-		next, lane := t.next(time.Now()), t.lane
-		if next.isZero() || s.draining {
+		next := t.next(time.Now())
+		if next.isZero() || s.stopped {
 			t.active = false
 			if key := (owner{t.id.Namespace, t.id.Name}); t.idle() && s.tickets[key] == t {
 				delete(s.tickets, key)
@@ -31,15 +30,18 @@ func (s *Sender) carry(t *ticket) {
 			return
 		}
 		s.mu.Unlock()
-
-		switch {
-		case !next.at.IsZero():
+		if !next.at.IsZero() {
 			s.wait(t, next.at)
-		case len(next.looks) > 0:
-			s.look(t, lane, next.looks)
-		default:
-			s.send(t, lane)
+			continue
 		}
+		if e := s.depart(t); e == nil {
+			continue
+		} else if len(e.looks) > 0 {
+			s.look(t, e)
+		} else {
+			s.send(t, e)
+		}
+		s.notify(t.id)
 	}
 }
 
@@ -54,133 +56,149 @@ func (s *Sender) wait(t *ticket, at time.Time) {
 	}
 }
 
-// send makes one request for all users that the ticket wants.
-func (s *Sender) send(t *ticket, lane *lane) {
-	if !s.enter(t, lane) {
-		return
-	}
-	// While the ticket waited for its place its owner may have changed its mind.
+// depart waits for a place in the ticket's lane, and then decides what is sent: while it waited, the owner may have changed
+// its mind. It returns nil when nothing is to be sent now; else the place must be left.
+func (s *Sender) depart(t *ticket) *errand {
 	s.mu.Lock()
-	batch := slices.Clone(t.want)
-	stale := t.lane != lane || len(batch) == 0 || s.draining
-	t.inFlight = !stale
+	e := &errand{lane: t.lane, generation: t.generation}
 	s.mu.Unlock()
-	if stale {
-		lane.leave(alloy.Answer{})
-		return
+	rejection, ok := e.lane.enter(s.stop)
+	if !ok {
+		return nil
 	}
+	if rejection != nil { // the ticket has failed like the one that was sent
+		s.mu.Lock()
+		t.fail(e, rejection.answer, rejection.at, rejection.probeAt.Add(spread(s.options.ProbeDelay)))
+		s.mu.Unlock()
+		s.notify(t.id)
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := t.next(time.Now())
+	e.generation = t.generation
+	e.looks = next.looks
+	if next.send {
+		e.batch = slices.Clone(t.want)
+	}
+	if t.lane != e.lane || s.stopped || len(e.looks)+len(e.batch) == 0 {
+		e.lane.leave(alloy.Answer{})
+		return nil
+	}
+	t.running = e
+	return e
+}
+
+// send makes one request for all users that the ticket wants.
+func (s *Sender) send(t *ticket, e *errand) {
 	// A request that has begun is finished and recorded whatever happens; the client bounds its time.
-	answer := s.api.CreateUsers(context.Background(), lane.key, batch)
-	lane.leave(answer)
+	answer := s.api.CreateUsers(context.Background(), e.lane.key, e.batch)
+	e.lane.leave(answer)
 
 	s.mu.Lock()
-	t.inFlight = false
-	s.take(t, batch, answer)
-	s.mu.Unlock()
-	s.notify(t.id)
+	defer s.mu.Unlock()
+	t.running = nil
+	s.take(t, e, answer)
 }
 
 // take notes what an answer to POST /users/batch means for each user of the request.
-func (s *Sender) take(t *ticket, batch []users.User, answer alloy.Answer) {
+func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 	switch answer.Outcome {
 	case alloy.Accepted, alloy.NoneValid:
-		for _, user := range batch {
+		wanted := t.wanted()
+		for _, user := range e.batch {
 			_, named := answer.Named[user.Username]
-			if named || answer.Outcome == alloy.NoneValid {
-				t.looks[user.Username] = &look{user: user}
-			} else {
+			_, stillWanted := wanted[user.Username]
+			switch {
+			case !named && answer.Outcome == alloy.Accepted:
 				t.settle(user, Created)
+			case stillWanted && t.lane == e.lane:
+				t.looks[user.Username] = &look{user: user}
 			}
 		}
 	case alloy.AllExist:
-		for _, user := range batch {
+		for _, user := range e.batch {
 			t.settle(user, Existing)
 		}
 	default:
 		if answer.InDoubt() {
-			for _, user := range batch {
+			for _, user := range e.batch {
 				t.inDoubt[user.Username] = struct{}{}
 			}
 		}
-		s.fail(t, answer)
+		s.fail(t, e, answer)
 		return
 	}
-	t.unwant(batch)
-	t.answered()
+	t.unwant()
+	t.answered(e)
 }
 
 // look finds out which of the users that were named invalid exist.
-func (s *Sender) look(t *ticket, lane *lane, looks []*look) {
-	if !s.enter(t, lane) {
-		return
+func (s *Sender) look(t *ticket, e *errand) {
+	found, absent, undecided, failure := s.lookOneByOne(e)
+	if len(undecided) > 0 && failure == nil {
+		var foundInList, absentInList []*look
+		foundInList, absentInList, failure = s.lookInList(e.lane, undecided)
+		found, absent = append(found, foundInList...), append(absent, absentInList...)
 	}
 	s.mu.Lock()
-	t.inFlight = true
-	s.mu.Unlock()
-
-	found, absent, failure := s.lookOneByOne(lane, looks)
-	ok := true
-	if undecided := len(looks) - len(found) - len(absent); undecided > 0 && failure == nil {
-		found, absent, failure, ok = s.lookInList(lane, looks)
-	}
-
-	s.mu.Lock()
-	t.inFlight = false
-	if ok {
-		s.conclude(t, found, absent, failure)
-	}
-	s.mu.Unlock()
-	s.notify(t.id)
+	defer s.mu.Unlock()
+	t.running = nil
+	s.conclude(t, e, found, absent, failure)
 }
 
-// lookOneByOne asks for each user, unless they are too many. It takes the place in the lane that the caller has entered,
-// and leaves it.
-func (s *Sender) lookOneByOne(lane *lane, looks []*look) (found, absent []*look, failure *alloy.Answer) {
+// lookOneByOne asks for each user, unless they are too many, and leaves the place in the lane. What is undecided is for the
+// list.
+func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, failure *alloy.Answer) {
 	answer := alloy.Answer{}
-	defer func() { lane.leave(answer) }()
-	if len(looks) > maxSingleLooks {
-		return nil, nil, nil
+	defer func() { e.lane.leave(answer) }()
+	if len(e.looks) > maxSingleLooks {
+		return nil, nil, e.looks, nil
 	}
-	for _, l := range looks {
-		switch answer = s.api.GetUser(context.Background(), lane.key, l.user.Username); answer.Outcome {
+	for _, l := range e.looks {
+		if s.isStopped() {
+			return found, absent, nil, nil
+		}
+		switch answer = s.api.GetUser(context.Background(), e.lane.key, l.user.Username); answer.Outcome {
 		case alloy.Found:
 			found = append(found, l)
 		case alloy.Absent:
 			absent = append(absent, l)
 		case alloy.Inconclusive:
+			undecided = append(undecided, l)
 		default:
-			return found, absent, &answer
+			return found, absent, nil, &answer
 		}
 	}
-	return found, absent, nil
+	return found, absent, undecided, nil
 }
 
-// lookInList asks for all users of the account. ok is false when the sender stops.
-func (s *Sender) lookInList(lane *lane, looks []*look) (found, absent []*look, failure *alloy.Answer, ok bool) {
+// lookInList asks for all users of the account. When the sender stops, nothing is found and nothing absent.
+func (s *Sender) lookInList(lane *lane, looks []*look) (found, absent []*look, failure *alloy.Answer) {
 	usernames := make([]string, len(looks))
 	for i, l := range looks {
 		usernames[i] = l.user.Username
 	}
 	exist, answer, ok := lane.findAll(context.Background(), s.api, s.stop, usernames)
 	if !ok {
-		return nil, nil, nil, false
+		return nil, nil, nil
 	}
-	failed := answer.Outcome != alloy.Listed
+	listed := answer.Outcome == alloy.Listed
 	for _, l := range looks {
 		if _, exists := exist[l.user.Username]; exists {
 			found = append(found, l)
-		} else if !failed {
+		} else if listed {
 			absent = append(absent, l)
 		}
 	}
-	if failed {
-		return found, nil, &answer, true
+	if !listed {
+		failure = &answer
 	}
-	return found, absent, nil, true
+	return found, absent, failure
 }
 
 // conclude notes what was found. A user that was not found is looked for once more before it counts as invalid.
-func (s *Sender) conclude(t *ticket, found, absent []*look, failure *alloy.Answer) {
+func (s *Sender) conclude(t *ticket, e *errand, found, absent []*look, failure *alloy.Answer) {
 	isAsked := func(l *look) bool { return t.looks[l.user.Username] == l } // else the owner changed its mind meanwhile
 	for _, l := range found {
 		if isAsked(l) {
@@ -196,36 +214,34 @@ func (s *Sender) conclude(t *ticket, found, absent []*look, failure *alloy.Answe
 			l.absent, l.due = true, again
 		}
 	}
-	if failure != nil {
-		s.fail(t, *failure)
-		return
+	switch {
+	case failure != nil:
+		s.fail(t, e, *failure)
+	case len(found)+len(absent) > 0:
+		t.answered(e)
 	}
-	t.answered()
 }
 
 // fail notes a failed attempt, and when the next one is made.
-func (s *Sender) fail(t *ticket, answer alloy.Answer) {
+func (s *Sender) fail(t *ticket, e *errand, answer alloy.Answer) {
 	delay := s.options.ProbeDelay
 	if answer.MayPass() {
 		delay = s.options.RetryDelay
 	}
 	now := time.Now()
-	spread := 1 - jitter/2 + jitter*rand.Float64() //nolint:gosec // nothing secret hangs on it
-	t.fail(answer, now, now.Add(time.Duration(float64(delay)*spread)))
+	t.fail(e, answer, now, now.Add(delay+spread(delay)))
 }
 
-// enter waits for a place in the lane. It returns false when the sender stops, or when the key is rejected: then the ticket
-// has failed like the one that was sent.
-func (s *Sender) enter(t *ticket, lane *lane) bool {
-	rejected, ok := lane.enter(s.stop)
-	if rejected == nil {
-		return ok
+// spread is a part of a delay that is left to chance.
+func spread(delay time.Duration) time.Duration {
+	return time.Duration(jitter * rand.Float64() * float64(delay)) //nolint:gosec // nothing secret hangs on it
+}
+
+func (s *Sender) isStopped() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
 	}
-	s.mu.Lock()
-	if t.lane == lane {
-		s.fail(t, *rejected)
-	}
-	s.mu.Unlock()
-	s.notify(t.id)
-	return false
 }

@@ -18,12 +18,18 @@ type lane struct {
 	mu       sync.Mutex
 	running  int
 	proven   bool
-	rejected *alloy.Answer
-	probeAt  time.Time
-	waiting  []chan *alloy.Answer // each gets nil when it may pass, or the answer that rejected the key
+	rejected *rejection
+	waiting  []chan *rejection // each gets nil when it may pass
 
 	listing sync.Mutex // held by the one GET /users that runs
 	pending *list      // takes names until it starts; guarded by mu
+}
+
+// rejection is an answer that rejected the key.
+type rejection struct {
+	answer  alloy.Answer
+	at      time.Time
+	probeAt time.Time // when the key is tried again
 }
 
 // list is one GET /users, shared by all that wait for it.
@@ -38,25 +44,30 @@ func newLane(fingerprint string, key alloy.Key, options Options) *lane {
 	return &lane{key: key, fingerprint: fingerprint, options: options}
 }
 
-// enter waits for a place. It returns the answer that rejected the key, if the key must not be used now; ok is false when
-// the sender stops. After nil and true, leave must be called.
-func (l *lane) enter(stop <-chan struct{}) (rejected *alloy.Answer, ok bool) {
+// enter waits for a place. It returns the rejection of the key, if the key must not be used now; ok is false when the sender
+// stops. After nil and true, leave must be called.
+func (l *lane) enter(stop <-chan struct{}) (rejected *rejection, ok bool) {
 	l.mu.Lock()
-	if l.rejected != nil && time.Now().Before(l.probeAt) {
+	if l.rejected != nil && time.Now().Before(l.rejected.probeAt) {
 		defer l.mu.Unlock()
 		return l.rejected, true
 	}
-	turn := make(chan *alloy.Answer, 1)
+	turn := make(chan *rejection, 1)
 	l.waiting = append(l.waiting, turn)
 	l.admit()
 	l.mu.Unlock()
 
+	// A turn that comes when the sender stops is lost, and does no harm: the lane ends with the sender.
 	select {
-	case rejected = <-turn:
-		return rejected, true
 	case <-stop:
-		// A turn that came at the same time is lost, and does no harm: the lane ends with the sender.
 		return nil, false
+	case rejected = <-turn:
+	}
+	select {
+	case <-stop:
+		return nil, false
+	default:
+		return rejected, true
 	}
 }
 
@@ -69,10 +80,10 @@ func (l *lane) leave(answer alloy.Answer) {
 	case alloy.Accepted, alloy.AllExist, alloy.NoneValid, alloy.Found, alloy.Absent, alloy.Listed:
 		l.proven, l.rejected = true, nil
 	case alloy.Unauthorized:
-		l.proven, l.rejected = false, &answer
-		l.probeAt = time.Now().Add(l.options.ProbeDelay)
+		now := time.Now()
+		l.proven, l.rejected = false, &rejection{answer: answer, at: now, probeAt: now.Add(l.options.ProbeDelay)}
 		for _, turn := range l.waiting {
-			turn <- &answer
+			turn <- l.rejected
 		}
 		l.waiting = nil
 	default: // the answer says nothing about the key
@@ -119,7 +130,7 @@ func (l *lane) findAll(ctx context.Context, api API, stop <-chan struct{}, usern
 	l.pending = nil // from here on the names are fixed
 	l.mu.Unlock()
 	if rejected != nil {
-		shared.answer = *rejected
+		shared.answer = rejected.answer
 	} else {
 		shared.answer = api.ListUsers(ctx, l.key, func(username string) {
 			if _, wanted := shared.wanted[username]; wanted {

@@ -61,13 +61,13 @@ type Result struct {
 	Sent users.User
 }
 
-// Attempt is a request that settled nothing.
+// Attempt is a try that settled nothing: a request, or the news that another owner's request had the key rejected.
 type Attempt struct {
 	Answer alloy.Answer
-	Time   time.Time
+	Time   time.Time // of the answer
 	Next   time.Time // when the next one is made
 
-	Generation     int64  // of the work
+	Generation     int64  // of the work that was tried
 	KeyFingerprint string // of the key that was used
 }
 
@@ -79,8 +79,8 @@ type Report struct {
 	Results map[string]Result
 	// Failed is the last attempt if it failed; nil when it succeeded.
 	Failed *Attempt
-	// KeyFingerprint identifies the key of the last request that was answered; empty if none was.
-	KeyFingerprint string
+	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
+	AcceptedKey string
 	// InFlight tells that a request is running now.
 	InFlight bool
 
@@ -95,6 +95,8 @@ type Options struct {
 	RetryDelay time.Duration
 	// ProbeDelay passes before a request is repeated that only a change by somebody can make succeed.
 	ProbeDelay time.Duration
+	// RequestTimeout is the time that the API takes at most for a request.
+	RequestTimeout time.Duration
 	// SecondLook passes before a user that the API neither took nor holds is looked for once more, in case that its reading
 	// calls lag behind.
 	SecondLook time.Duration
@@ -104,6 +106,7 @@ type Options struct {
 // browser sends.
 var DefaultOptions = Options{
 	RequestsPerKey: 4,
+	RequestTimeout: alloy.DefaultTimeout,
 	RetryDelay:     10 * time.Second,
 	ProbeDelay:     15 * time.Minute,
 	SecondLook:     30 * time.Second,
@@ -115,13 +118,13 @@ type Sender struct {
 	options Options
 	notify  func(ID)
 
-	stop    chan struct{} // closed by Drain
+	stop    chan struct{} // closed by Stop
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	tickets  map[owner]*ticket
-	lanes    map[string]*lane // by key fingerprint; keys are few, so none is ever dropped
-	draining bool
+	mu      sync.Mutex
+	tickets map[owner]*ticket
+	lanes   map[string]*lane // by key fingerprint; keys are few, so none is ever dropped
+	stopped bool
 }
 
 // owner is an ID without its UID: there is at most one ticket for each.
@@ -143,16 +146,18 @@ func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.ap
 func (s *Sender) Submit(work Work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.stopped {
 		return
 	}
 	key := owner{work.ID.Namespace, work.ID.Name}
 	t := s.tickets[key]
 	if t == nil || t.id != work.ID {
-		if t != nil {
-			t.withdraw()
-		}
+		before := t
 		t = newTicket(work.ID)
+		if before != nil {
+			t.inherit(before, time.Now().Add(s.options.RequestTimeout))
+			before.withdraw()
+		}
 		s.tickets[key] = t
 	}
 	t.submit(work, s.laneFor(work.Key))
@@ -209,21 +214,26 @@ func (s *Sender) Recorded(id ID, report Report) {
 	}
 }
 
-// Drain starts no more requests, waits for those that are running, and returns the owners for whom there is news.
-func (s *Sender) Drain() []ID {
+// Stop starts no more requests, and takes no more work.
+func (s *Sender) Stop() {
 	s.mu.Lock()
-	if !s.draining {
-		s.draining = true
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.stopped = true
 		close(s.stop)
 	}
-	s.mu.Unlock()
-	s.running.Wait()
+}
 
+// Wait returns when the requests that ran at Stop are over.
+func (s *Sender) Wait() { s.running.Wait() }
+
+// Unrecorded returns the owners for whom there is news.
+func (s *Sender) Unrecorded() []ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var ids []ID
 	for _, t := range s.tickets {
-		if t.report().News {
+		if t.unrecorded {
 			ids = append(ids, t.id)
 		}
 	}

@@ -49,7 +49,7 @@ func newOffice(t *testing.T, simOptions simulator.Options, options sender.Option
 		o.told[id]++
 		o.news.Broadcast()
 	})
-	t.Cleanup(func() { o.Drain() })
+	t.Cleanup(func() { o.Stop(); o.Wait() })
 	return o
 }
 
@@ -233,7 +233,7 @@ func TestSender_AWrongKeyIsTriedOnce(t *testing.T) {
 	}
 	for i := range 50 {
 		report := o.await(id(strconv.Itoa(i)), failed)
-		if report.Failed.Answer.Outcome != alloy.Unauthorized || report.KeyFingerprint != o.Fingerprint(o.key) {
+		if report.Failed.Answer.Outcome != alloy.Unauthorized || report.Failed.KeyFingerprint != o.Fingerprint(o.key) {
 			t.Errorf("report %d: %+v", i, report)
 		}
 	}
@@ -293,7 +293,7 @@ func TestSender_OneListForAllThatWait(t *testing.T) {
 	}
 }
 
-func TestSender_DrainFinishesWhatRuns(t *testing.T) {
+func TestSender_WhatRunsAtStopIsFinished(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, simulator.Options{}, quick)
 	applied, release := make(chan struct{}), make(chan struct{})
@@ -301,10 +301,10 @@ func TestSender_DrainFinishesWhatRuns(t *testing.T) {
 	o.Submit(o.work(id("running"), "x"))
 	<-applied
 	o.Submit(o.work(id("waiting"), "y"))
-	drained := make(chan []sender.ID)
-	go func() { drained <- o.Drain() }()
+	o.Stop()
 	close(release)
-	if diff := cmp.Diff([]sender.ID{id("running")}, <-drained); diff != "" {
+	o.Wait()
+	if diff := cmp.Diff([]sender.ID{id("running")}, o.Unrecorded()); diff != "" {
 		t.Errorf("owners with news (-want +got):\n%s", diff)
 	}
 	o.Submit(o.work(id("late"), "z"))
@@ -347,5 +347,81 @@ func TestSender_WithdrawnWorkIsNotSent(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"new", "x"}, held, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("the API holds (-want +got):\n%s", diff)
+	}
+}
+
+// TestSender_AnAnswerSpeaksOfItsOwnRequest changes the key or the list while a request is running that fails.
+func TestSender_AnAnswerSpeaksOfItsOwnRequest(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		change func(*sender.Work)
+	}{
+		"the old key's 401 is not the new key's":     {401, func(w *sender.Work) { w.Key = parseKey(t, "better") }},
+		"the old list's 400 is not the new list's":   {400, func(w *sender.Work) { w.Generation++ }},
+		"the old list's 503 does not delay the next": {503, func(w *sender.Work) { w.Generation++ }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := quick
+			options.RetryDelay = time.Hour
+			o := newOffice(t, simulator.Options{Keys: []string{"better"}}, options)
+			arrived, release := make(chan struct{}), make(chan struct{})
+			o.sim.Inject(simulator.Fault{Times: 1, Status: tc.status, Body: "{}", Wait: func() { close(arrived); <-release }})
+			work := o.work(id("a"), "x")
+			o.Submit(work)
+			<-arrived
+			tc.change(&work)
+			o.Submit(work)
+			close(release)
+			report := o.await(id("a"), settled(1))
+			if report.Failed != nil || report.AcceptedKey != o.Fingerprint(work.Key) {
+				t.Errorf("report: %+v", report)
+			}
+		})
+	}
+}
+
+func TestSender_AReplacedOwnersDoubtsGoOn(t *testing.T) {
+	t.Parallel()
+	options := quick
+	options.RequestTimeout = 50 * time.Millisecond
+	o := newOffice(t, simulator.Options{}, options)
+	applied, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	o.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
+	o.Submit(o.work(id("a"), "x"))
+	<-applied
+	again := id("a")
+	again.UID = "another"
+	o.Submit(o.work(again, "x"))
+	close(release)
+	want := map[string]sender.Result{"x": {State: sender.Existing, Unconfirmed: true}}
+	if diff := cmp.Diff(want, states(o.await(again, settled(1)))); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+func TestSender_StopsBetweenLooks(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, simulator.Options{}, quick)
+	names := []string{"new"}
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("user-%d", i))
+	}
+	o.sim.Seed("good", names[1:]...)
+	asked := make(chan struct{})
+	release := make(chan struct{})
+	o.sim.Inject(simulator.Fault{Operation: simulator.Get, Times: 1, Status: 404, Body: "{}", Wait: func() { close(asked); <-release }})
+	o.Submit(o.work(id("a"), names...))
+	<-asked
+	o.Stop()
+	close(release)
+	o.Wait()
+	if n := o.sim.Count(simulator.Get); n != 1 {
+		t.Errorf("%d users were looked for", n)
+	}
+	if diff := cmp.Diff(map[string]sender.Result{"new": {State: sender.Created}}, states(o.Report(id("a")))); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
 	}
 }

@@ -21,16 +21,25 @@ type ticket struct {
 	results map[string]Result   // settled and not recorded
 
 	notBefore time.Time // set by the owner
+	earliest  time.Time // set by a request of an owner of the same name
 	backOff   time.Time // set by a failure
 
 	failed      *Attempt
-	fingerprint string // of the key that the API last accepted or rejected
+	acceptedKey string // fingerprint of the key that the API last served
 	revision    int    // counts the news
 	unrecorded  bool
 
-	active   bool          // a courier carries it
-	inFlight bool          // the courier has a request running
-	changed  chan struct{} // wakes a courier that waits
+	active  bool          // a courier carries it
+	running *errand       // the request that the courier has running
+	changed chan struct{} // wakes a courier that waits
+}
+
+// errand is a request as it was sent: what an answer says, it says of this, whatever the owner wants by then.
+type errand struct {
+	lane       *lane
+	generation int64
+	batch      []users.User // to be created; or
+	looks      []*look      // to be looked for
 }
 
 // look is a user that the API did not take, until it is known whether it exists.
@@ -56,20 +65,28 @@ func (t *ticket) submit(work Work, lane *lane) {
 	}
 	t.lane, t.generation, t.notBefore = lane, work.Generation, work.NotBefore
 	wanted := make(map[string]struct{}, len(work.Users))
-	t.want = t.want[:0:0]
+	t.want = nil
 	for _, user := range work.Users {
 		wanted[user.Username] = struct{}{}
 		if work.InDoubt {
 			t.inDoubt[user.Username] = struct{}{}
 		}
-		if result, settled := t.results[user.Username]; settled && (result.State != Invalid || result.Sent == user) {
-			continue
-		}
-		if t.looks[user.Username] == nil {
-			t.want = append(t.want, user)
+		t.want = append(t.want, user)
+	}
+	t.unwant()
+	maps.DeleteFunc(t.looks, func(username string, _ *look) bool { _, ok := wanted[username]; return !ok })
+}
+
+// inherit takes over the doubts about the users of an owner that was replaced by one of the same name. If it has a request
+// running, nothing is sent before that is over.
+func (t *ticket) inherit(before *ticket, over time.Time) {
+	t.inDoubt = maps.Clone(before.inDoubt)
+	if before.running != nil {
+		t.earliest = over
+		for _, user := range before.running.batch {
+			t.inDoubt[user.Username] = struct{}{}
 		}
 	}
-	maps.DeleteFunc(t.looks, func(username string, _ *look) bool { _, ok := wanted[username]; return !ok })
 }
 
 func (t *ticket) withdraw() {
@@ -87,8 +104,8 @@ func (t *ticket) wake() {
 
 func (t *ticket) report() Report {
 	return Report{
-		News: t.unrecorded, Results: maps.Clone(t.results), Failed: t.failed, KeyFingerprint: t.fingerprint,
-		InFlight: t.inFlight, revision: t.revision,
+		News: t.unrecorded, Results: maps.Clone(t.results), Failed: t.failed, AcceptedKey: t.acceptedKey,
+		InFlight: t.running != nil, revision: t.revision,
 	}
 }
 
@@ -122,7 +139,7 @@ func (t *ticket) next(now time.Time) step {
 	if len(t.want) == 0 && len(t.looks) == 0 {
 		return step{}
 	}
-	if gate := latest(t.notBefore, t.backOff); gate.After(now) {
+	if gate := latest(latest(t.notBefore, t.earliest), t.backOff); gate.After(now) {
 		return step{at: gate}
 	}
 	var next step
@@ -159,28 +176,40 @@ func (t *ticket) settle(user users.User, state State) {
 	delete(t.looks, user.Username)
 }
 
-// unwant takes users off the list of those to send.
-func (t *ticket) unwant(batch []users.User) {
-	usernames := make(map[string]struct{}, len(batch))
-	for _, user := range batch {
+// wanted are the usernames that are still to be sent.
+func (t *ticket) wanted() map[string]struct{} {
+	usernames := make(map[string]struct{}, len(t.want))
+	for _, user := range t.want {
 		usernames[user.Username] = struct{}{}
 	}
-	t.want = slices.DeleteFunc(t.want, func(user users.User) bool { _, ok := usernames[user.Username]; return ok })
+	return usernames
+}
+
+// unwant takes the users that are settled or looked for off the list of those to send.
+func (t *ticket) unwant() {
+	t.want = slices.DeleteFunc(t.want, func(user users.User) bool {
+		result, known := t.results[user.Username]
+		settled := known && (result.State != Invalid || result.Sent == user)
+		return settled || t.looks[user.Username] != nil
+	})
 }
 
 // answered notes an answer that was understood.
-func (t *ticket) answered() {
-	t.failed, t.backOff, t.fingerprint = nil, time.Time{}, t.lane.fingerprint
+func (t *ticket) answered(e *errand) {
+	t.failed, t.backOff, t.acceptedKey = nil, time.Time{}, e.lane.fingerprint
 	t.news()
 }
 
-// fail notes an attempt that settled nothing.
-func (t *ticket) fail(answer alloy.Answer, now, next time.Time) {
-	t.failed, t.backOff = &Attempt{
-		Answer: answer, Time: now, Next: next, Generation: t.generation, KeyFingerprint: t.lane.fingerprint,
-	}, next
+// fail notes that an errand settled nothing, and waits before the next one, unless the owner has changed its mind or its key
+// since.
+func (t *ticket) fail(e *errand, answer alloy.Answer, at, next time.Time) {
+	if e.lane != t.lane || e.generation != t.generation {
+		return
+	}
+	t.failed = &Attempt{Answer: answer, Time: at, Next: next, Generation: e.generation, KeyFingerprint: e.lane.fingerprint}
+	t.backOff = next
 	if answer.Outcome == alloy.Unauthorized {
-		t.fingerprint = t.lane.fingerprint
+		t.acceptedKey = ""
 	}
 	t.news()
 }

@@ -19,8 +19,9 @@ type Fault struct {
 
 	// Apply has the request applied first, as if nothing were wrong.
 	Apply bool
-	// Delay passes before the answer.
+	// Delay passes before the answer, and then Wait, if it is set, has to return.
 	Delay time.Duration
+	Wait  func()
 	// Cut ends the connection without an answer.
 	Cut bool
 	// Endless sends a body that never ends.
@@ -68,6 +69,9 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-time.After(f.Delay):
 	case <-r.Context().Done():
+	}
+	if f.Wait != nil {
+		f.Wait()
 	}
 	if f.Cut {
 		panic(http.ErrAbortHandler)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -26,6 +25,7 @@ import (
 	applyv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -142,53 +142,14 @@ func (r *Reconciler) observe(ctx context.Context, reader client.Reader, req reco
 	if !batch.DeletionTimestamp.IsZero() {
 		return nil, nil //nolint:nilnil // see above
 	}
-	selector := client.ListOption(client.MatchingLabels{v1alpha1.LabelBatch: batch.Name})
-	if reader == r.Client {
-		selector = client.MatchingFields{indexOwner: string(batch.UID)}
-		if r.written.isAhead(&batch) {
-			return nil, nil //nolint:nilnil // the event that brings the written status is still to come
-		}
+	if reader == r.Client && r.written.isAhead(&batch) {
+		return nil, nil //nolint:nilnil // the event that brings the written status is still to come
 	}
-	var list v1alpha1.EmbeddedUserSliceList
-	if err := reader.List(ctx, &list, client.InNamespace(batch.Namespace), selector); err != nil {
-		return nil, fmt.Errorf("listing the slices: %w", err)
+	owned, err := r.slicesOf(ctx, reader, &batch)
+	if err != nil {
+		return nil, err
 	}
-	owned := slices.DeleteFunc(list.Items, func(slice v1alpha1.EmbeddedUserSlice) bool { return !metav1.IsControlledBy(&slice, &batch) })
 	return &state{batch: &batch, list: users.Canonicalize(rowsOf(&batch)), slices: owned}, nil
-}
-
-// carryOut writes a plan, and puts what was written into the state. Each write says what it expects to find, so that a plan
-// made from an old view fails instead of doing harm.
-func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
-	written := map[string]*v1alpha1.EmbeddedUserSlice{}
-	for _, slice := range p.update {
-		if err := r.Update(ctx, slice); err != nil {
-			return fmt.Errorf("updating slice %q: %w", slice.Name, withoutUserData(err))
-		}
-		written[slice.Name] = slice
-	}
-	for _, slice := range p.create {
-		if err := r.Create(ctx, slice); err != nil {
-			return fmt.Errorf("creating slice %q: %w", slice.Name, withoutUserData(err))
-		}
-		s.slices = append(s.slices, *slice)
-	}
-	for _, slice := range p.remove {
-		expected := client.Preconditions{UID: &slice.UID, ResourceVersion: &slice.ResourceVersion}
-		if err := r.Delete(ctx, slice, expected); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting slice %q: %w", slice.Name, err)
-		}
-	}
-	s.slices = slices.DeleteFunc(s.slices, func(slice v1alpha1.EmbeddedUserSlice) bool {
-		return slices.ContainsFunc(p.remove, func(removed *v1alpha1.EmbeddedUserSlice) bool { return removed.Name == slice.Name })
-	})
-	for i := range s.slices {
-		if slice := written[s.slices[i].Name]; slice != nil {
-			s.slices[i] = *slice
-		}
-	}
-	log.FromContext(ctx).V(1).Info("Planned EmbeddedUserSlices", "created", len(p.create), "updated", len(p.update), "deleted", len(p.remove))
-	return nil
 }
 
 // writeStatus applies the batch's status if it has changed, and tells what is new about it.
@@ -210,7 +171,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) error {
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone, or made again under its name
 			return nil
 		}
-		return fmt.Errorf("writing the status: %w", err)
+		return fmt.Errorf("writing the status: %w", redact.Error(err))
 	}
 	r.written.note(s.batch.UID, *config.ResourceVersion)
 	for _, n := range notices(old.Conditions, status.Conditions) {
@@ -228,13 +189,4 @@ func rowsOf(batch *v1alpha1.EmbeddedUserBatch) []users.User {
 		rows[i] = users.User(user)
 	}
 	return rows
-}
-
-// withoutUserData keeps the text of an error out of logs when it repeats what was written: a validation error holds the
-// value that it does not like.
-func withoutUserData(err error) error {
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		return fmt.Errorf("the API server refused it as %s", apierrors.ReasonForError(err))
-	}
-	return err
 }

@@ -36,12 +36,26 @@ func notices(old, current []metav1.Condition) []notice {
 		news = append(news, notice{corev1.EventTypeWarning, c.Reason, "Some users are invalid, see status.invalidUsers"})
 	}
 	if c := changed(v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonInvalidUsers {
-		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, whatHappened(c)})
 	}
 	// With nothing pending a bad key does not touch Ready, but whoever manages the Secret wants to know.
 	ready := meta.FindStatusCondition(current, v1alpha1.ConditionReady)
 	if c := changed(v1alpha1.ConditionCredentialsValid); c != nil && c.Status == metav1.ConditionFalse && c.Reason != ready.Reason {
-		news = append(news, notice{corev1.EventTypeWarning, c.Reason, c.Message})
+		news = append(news, notice{corev1.EventTypeWarning, c.Reason, whatHappened(c)})
 	}
 	return news
+}
+
+// whatHappened is the message of a condition, unless it holds the API's own words: they may name users, and events are logged.
+func whatHappened(c *metav1.Condition) string {
+	switch c.Reason {
+	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
+		return c.Message
+	case v1alpha1.ReasonUnauthorized:
+		return "The Alloy API rejected the key; see the message of the condition " + c.Type
+	case v1alpha1.ReasonRetrying:
+		return "An attempt failed and will be repeated; see the message of the condition " + c.Type
+	default:
+		return "The Alloy API did not take the request; see the message of the condition " + c.Type
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -64,6 +65,7 @@ func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1a
 			p.create = append(p.create, d.slice)
 		case d.changed(batch):
 			updated := d.slice.DeepCopy()
+			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, batch.Name)
 			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef, Users: d.users}
 			p.update = append(p.update, updated)
 		case d.removable():
@@ -107,32 +109,60 @@ func findHomes(drafts []*draft) map[string]*draft {
 	return homes
 }
 
-// settle decides which users the draft keeps, in the slice's order, and notes them as placed. A settled user always stays,
-// as it was sent; a pending one is taken over as it is wanted now, unless the slice would outgrow its bounds.
+// settle decides which users the draft keeps, in the slice's order, and notes them as placed. Settled users stay as they were
+// sent. Pending ones stay too, because they may be on their way right now; but one whose row was edited goes where there is
+// room for it when the slice would outgrow its bounds.
 func (d *draft) settle(placed map[string]struct{}) {
-	settled := make(map[string]struct{}, len(d.keep))
+	first := make(map[string]v1alpha1.User, len(d.keep)) // the first row of each username that is wanted here
+	var order []string
 	for _, user := range d.slice.Spec.Users {
-		wanted, kept := d.keep[user.Username]
-		if _, seen := settled[user.Username]; kept && !seen && d.holds(user, wanted) {
-			settled[user.Username] = struct{}{}
-			d.account(user)
+		_, wanted := d.keep[user.Username]
+		if _, seen := first[user.Username]; wanted && !seen {
+			first[user.Username] = user
+			order = append(order, user.Username)
 		}
 	}
-	for _, user := range d.slice.Spec.Users {
-		wanted, kept := d.keep[user.Username]
-		if !kept { // unwanted, or the second row of its username
-			continue
+	stays := make(map[string]v1alpha1.User, len(order))
+	stay := func(user v1alpha1.User) {
+		stays[user.Username] = user
+		d.account(user)
+	}
+	for _, pass := range []func(user, wanted v1alpha1.User){
+		func(user, wanted v1alpha1.User) {
+			if d.holds(user, wanted) {
+				stay(user)
+			}
+		},
+		func(user, wanted v1alpha1.User) {
+			if user == wanted && d.fits(wanted) {
+				stay(wanted)
+			}
+		},
+		func(_, wanted v1alpha1.User) {
+			if d.fits(wanted) {
+				stay(wanted)
+			}
+		},
+	} {
+		for _, username := range order {
+			if _, done := stays[username]; !done {
+				pass(first[username], d.keep[username])
+			}
 		}
-		delete(d.keep, user.Username)
-		if _, stays := settled[user.Username]; stays {
+	}
+	for _, username := range order {
+		delete(d.keep, username)
+		if user, ok := stays[username]; ok {
 			d.users = append(d.users, user)
-			placed[user.Username] = struct{}{}
-		} else if d.fits(wanted) {
-			d.add(wanted, placed)
+			placed[username] = struct{}{}
 		}
 	}
-	// What is left was dropped from the spec, and is wanted again before its result was dropped too. The full name of a user
-	// that exists is of no use any more, so it gives way before the user would be sent again from another slice.
+	d.readmit(placed)
+}
+
+// readmit takes back users that were dropped from the spec, and are wanted again before their results were dropped too. The
+// full name of a user that exists is of no use any more, so it gives way before the user is sent again from another slice.
+func (d *draft) readmit(placed map[string]struct{}) {
 	for _, username := range slices.Sorted(maps.Keys(d.keep)) {
 		user := d.keep[username]
 		if !d.fits(user) && ledger.Rank(d.results[username]) > ledger.Rank(v1alpha1.UserResult{Result: v1alpha1.ResultInvalid}) {
@@ -174,7 +204,7 @@ func (d *draft) fits(user v1alpha1.User) bool {
 }
 
 func (d *draft) changed(batch *v1alpha1.EmbeddedUserBatch) bool {
-	return !slices.Equal(d.users, d.slice.Spec.Users) ||
+	return !slices.Equal(d.users, d.slice.Spec.Users) || d.slice.Labels[v1alpha1.LabelBatch] != batch.Name ||
 		!equality.Semantic.DeepEqual(d.slice.Spec.APIKeySecretRef, batch.Spec.APIKeySecretRef)
 }
 
@@ -225,6 +255,16 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef},
 		}, index + 1
 	}
+}
+
+// nextName is the name of the slice with the next index.
+func nextName(name string) string {
+	at := strings.LastIndexByte(name, '-') + 1
+	index, err := strconv.Atoi(name[at:])
+	if err != nil { // every name ends with an index
+		return name + "-0"
+	}
+	return name[:at] + strconv.Itoa(index+1)
 }
 
 // compareNames orders the names of a batch's slices by their index: a shorter one is a smaller one.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
@@ -245,6 +246,25 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 				t.Errorf("updated %v, created %d, removed %d", updated, len(p.create), len(p.remove))
 			}
 		})
+	}
+}
+
+// TestPlan_PendingUsersStayWhenAnotherGrows fills a slice by bytes and makes one of its users longer.
+func TestPlan_PendingUsersStayWhenAnotherGrows(t *testing.T) {
+	t.Parallel()
+	list := make([]v1alpha1.User, 700)
+	for i := range list {
+		list[i] = v1alpha1.User{Username: fmt.Sprintf("user-%04d", i), FullName: strings.Repeat("x", 220)}
+	}
+	existing := after(nil, planFor(testBatch(list...), nil)) // all are pending, perhaps on their way
+	first := existing[0].Spec.Users
+	if len(first) == len(list) {
+		t.Fatal("the slice is not full")
+	}
+	list[0].FullName = strings.Repeat("x", 256)
+	planned := after(existing, planFor(testBatch(list...), existing))
+	if diff := cmp.Diff(first[1:], planned[0].Spec.Users); diff != "" {
+		t.Errorf("users that were not edited (-want +got):\n%s", diff)
 	}
 }
 

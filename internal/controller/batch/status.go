@@ -34,7 +34,7 @@ func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
 	status := v1alpha1.EmbeddedUserBatchStatus{
 		ObservedGeneration: s.batch.Generation,
 		Counts:             counts,
-		InvalidUsers:       invalid[:min(len(invalid), v1alpha1.MaxInvalidUsers)],
+		InvalidUsers:       listed(invalid),
 	}
 	status.InvalidUsersOmitted = int32(len(invalid) - len(status.InvalidUsers)) //nolint:gosec // at most MaxInlineUsers
 	for i := range s.slices {
@@ -81,6 +81,22 @@ func (s state) count() (v1alpha1.UserCounts, []v1alpha1.InvalidUser) {
 	}
 	slices.SortFunc(invalid, func(a, b v1alpha1.InvalidUser) int { return int(a.Row - b.Row) })
 	return counts, invalid
+}
+
+// maxListedBytes bounds the list of invalid users: the status is stored together with a spec that may be as large as etcd
+// allows.
+const maxListedBytes = 32 << 10
+
+// listed is the part of the invalid users for which the status has room.
+func listed(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
+	bytes := 0
+	for i, user := range invalid {
+		bytes += users.Size(users.User{Username: user.Username, FullName: user.Message}) + len(user.Reason)
+		if i == v1alpha1.MaxInvalidUsers || bytes > maxListedBytes {
+			return invalid[:i]
+		}
+	}
+	return invalid
 }
 
 // isReady tells whether no user of a slice is pending.
@@ -151,7 +167,7 @@ func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Conditi
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
 		return true // the batch's own look found a key
 	case v1alpha1.ReasonUnauthorized:
-		return slice.Status.KeyFingerprint != s.fingerprint
+		return slice.Status.KeyCheck == nil || slice.Status.KeyCheck.Fingerprint != s.fingerprint
 	default:
 		return false
 	}
@@ -179,27 +195,29 @@ func usersInvalid(invalid []v1alpha1.InvalidUser) metav1.Condition {
 	return conditions.New(v1alpha1.ConditionUsersInvalid, metav1.ConditionTrue, v1alpha1.ReasonInvalidUsers, message)
 }
 
-// credentialsValid tells what is known of the key that is in the Secret now.
+// credentialsValid tells what the API last said of the key that is in the Secret now.
 func (s state) credentialsValid() metav1.Condition {
 	if s.problem != nil {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, s.problem.Reason, s.problem.Message)
 	}
-	accepted := false
+	var last *v1alpha1.EmbeddedUserSlice
 	for i := range s.slices {
-		slice := &s.slices[i]
-		if slice.Status.KeyFingerprint != s.fingerprint {
-			continue
+		check := s.slices[i].Status.KeyCheck
+		if check != nil && check.Fingerprint == s.fingerprint && (last == nil || last.Status.KeyCheck.Time.Before(&check.Time)) {
+			last = &s.slices[i]
 		}
-		ready := meta.FindStatusCondition(slice.Status.Conditions, v1alpha1.ConditionReady)
-		if ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized {
-			return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, ready.Reason, ready.Message)
-		}
-		accepted = true
 	}
-	if accepted {
+	switch {
+	case last == nil:
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried, "The Alloy API has not answered a request with this key")
+	case last.Status.KeyCheck.Result == v1alpha1.KeyAccepted:
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted, "The Alloy API accepted the key")
 	}
-	return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried, "The Alloy API has not answered a request with this key")
+	message := "The Alloy API rejected the key; put a valid API key into the Secret, it is used as soon as it changes"
+	if ready := meta.FindStatusCondition(last.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized {
+		message = ready.Message
+	}
+	return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized, message)
 }
 
 // progress says how far the batch is.

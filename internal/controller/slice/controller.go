@@ -26,6 +26,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
@@ -182,7 +183,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID)
 	if state.keyRejected() {
-		work.NotBefore = slice.Status.LastAttempt.Time.Add(r.Options.ProbeDelay)
+		if probeAt := state.keyCheck().Time.Add(r.Options.ProbeDelay); probeAt.After(work.NotBefore) {
+			work.NotBefore = probeAt
+		}
 	}
 	r.Sender.Submit(work) //nolint:contextcheck // a request outlives the reconcile that brought it about
 	return reconcile.Result{RequeueAfter: safetyNet}, nil
@@ -208,7 +211,7 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		updated := s.slice.DeepCopy()
 		updated.Status = status
 		if err := r.Status().Update(ctx, updated); err != nil {
-			return fmt.Errorf("recording results: %w", err)
+			return fmt.Errorf("recording results: %w", redact.Error(err))
 		}
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice", "reason", ready.Reason,

@@ -13,8 +13,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// recordTimeout bounds the write of the last results when the process stops. Together with the timeout of a request it must
-// stay below the manager's graceful shutdown.
+// recordTimeout bounds the writes of the last results when the process stops, before and after the running requests end.
+// Twice this and the timeout of a request must not be more than the manager's graceful shutdown.
 const recordTimeout = 5 * time.Second
 
 // drain lets running requests finish when the process stops, and records their answers: a result that is lost now would be
@@ -29,14 +29,22 @@ func (drain) NeedLeaderElection() bool { return true }
 // Start waits for the end of the process, and finishes what is running.
 func (d drain) Start(ctx context.Context) error {
 	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.Options.RequestTimeout+recordTimeout)
+	d.Sender.Stop()
+	ctx = context.WithoutCancel(ctx)
+	d.recordAll(ctx) // what is known must not wait for what is running
+	d.Sender.Wait()
+	d.recordAll(ctx)
+	return nil
+}
+
+func (d drain) recordAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	for _, id := range d.Sender.Drain() {
+	for _, id := range d.Sender.Unrecorded() {
 		if err := d.recordLast(ctx, id); err != nil {
 			log.FromContext(ctx).Error(err, "Failed to record the last results of EmbeddedUserSlice", "namespace", id.Namespace, "name", id.Name)
 		}
 	}
-	return nil
 }
 
 // recordLast records what is known of a slice; a write that another one came before is tried once more.
@@ -48,7 +56,14 @@ func (d drain) recordLast(ctx context.Context, id sender.ID) error {
 		if readErr != nil || slice == nil || !report.News {
 			return readErr
 		}
-		if err = d.record(ctx, newState(slice, report)); err == nil {
+		if owned, ownErr := d.owned(ctx, slice); ownErr != nil || !owned {
+			return ownErr
+		}
+		last := newState(slice, report)
+		if report.Failed != nil { // the key is not read once more for this
+			last.fingerprint = report.Failed.KeyFingerprint
+		}
+		if err = d.record(ctx, last); err == nil {
 			return nil
 		}
 	}

@@ -49,10 +49,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		ObservedGeneration: s.slice.Generation,
 		Results:            s.results,
 		Counts:             ledger.Count(s.slice, s.results),
-		KeyFingerprint:     old.KeyFingerprint,
-	}
-	if s.report.KeyFingerprint != "" {
-		next.KeyFingerprint = s.report.KeyFingerprint
+		KeyCheck:           s.keyCheck(),
 	}
 	if failed := s.failed(); failed != nil && len(s.pending) > 0 && s.problem == nil {
 		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed.Answer).Reason}
@@ -63,8 +60,9 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 	next.Conditions = conditions.Replace(old.Conditions, verdict.Conditions(), s.slice.Generation)
 
 	if verdict.Reason == v1alpha1.ReasonProgressing {
-		stalled := meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionStalled)
-		return next, stalled || !slices.Equal(next.Results, old.Results)
+		wasStalled := meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionStalled)
+		hasRecovered := s.report.News && old.LastAttempt != nil
+		return next, wasStalled || hasRecovered || !slices.Equal(next.Results, old.Results)
 	}
 	return next, !equality.Semantic.DeepEqual(next, old)
 }
@@ -80,6 +78,8 @@ func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 		return conditions.Stalled(s.problem.Reason, s.problem.Message)
 	case s.failed() != nil:
 		return failure(s.failed().Answer)
+	case s.keyRejected(): // whatever has been edited since
+		return conditions.Stalled(v1alpha1.ReasonUnauthorized, s.rejectionMessage())
 	default:
 		return conditions.Progressing(ledger.Describe(counts))
 	}
@@ -111,11 +111,34 @@ func (s state) failureHolds() bool {
 	}
 }
 
+// keyCheck is what the API last said of a key that was sent for this slice.
+func (s state) keyCheck() *v1alpha1.KeyCheck {
+	old, failed := s.slice.Status.KeyCheck, s.report.Failed
+	switch {
+	case failed != nil && failed.Answer.Outcome == alloy.Unauthorized:
+		return &v1alpha1.KeyCheck{Fingerprint: failed.KeyFingerprint, Result: v1alpha1.KeyRejected, Time: seconds(failed.Time)}
+	case s.report.AcceptedKey == "":
+		return old
+	case old != nil && old.Fingerprint == s.report.AcceptedKey && old.Result == v1alpha1.KeyAccepted:
+		return old // a new time alone is not worth a write
+	default:
+		return &v1alpha1.KeyCheck{Fingerprint: s.report.AcceptedKey, Result: v1alpha1.KeyAccepted, Time: seconds(time.Now())}
+	}
+}
+
 // keyRejected tells whether the API rejected the very key that is in the Secret now.
 func (s state) keyRejected() bool {
+	check := s.keyCheck()
+	return check != nil && check.Result == v1alpha1.KeyRejected && check.Fingerprint == s.fingerprint
+}
+
+// rejectionMessage repeats what was said of the rejected key.
+func (s state) rejectionMessage() string {
 	ready := meta.FindStatusCondition(s.slice.Status.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized && s.slice.Status.LastAttempt != nil &&
-		s.slice.Status.KeyFingerprint == s.fingerprint
+	if ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized {
+		return ready.Message
+	}
+	return "The Alloy API rejected the key" + unauthorizedHint
 }
 
 // failure says what a failed attempt means for the slice, and whose turn it is.
@@ -124,7 +147,7 @@ func failure(answer alloy.Answer) conditions.Verdict {
 	switch answer.Outcome {
 	case alloy.Unauthorized:
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
-			explained+"; put a valid API key into the Secret, it is used as soon as it changes")
+			explained+unauthorizedHint)
 	case alloy.Redirected:
 		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
 			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
@@ -135,6 +158,8 @@ func failure(answer alloy.Answer) conditions.Verdict {
 		return conditions.Retrying(explained + "; trying again")
 	}
 }
+
+const unauthorizedHint = "; put a valid API key into the Secret, it is used as soon as it changes"
 
 // rejectionHint names the likely cause of a request that was refused as a whole.
 func rejectionHint(status int) string {

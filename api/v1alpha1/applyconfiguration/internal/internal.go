@@ -156,9 +156,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: counts
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserCounts
-    - name: keyFingerprint
+    - name: keyCheck
       type:
-        scalar: string
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyCheck
     - name: lastAttempt
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Attempt
@@ -192,6 +192,20 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.InvalidUserPolicy
+  scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyCheck
+  map:
+    fields:
+    - name: fingerprint
+      type:
+        scalar: string
+    - name: result
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyResult
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyResult
   scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Result
   scalar: string

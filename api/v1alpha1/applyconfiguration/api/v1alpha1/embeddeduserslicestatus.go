@@ -24,9 +24,9 @@ type EmbeddedUserSliceStatusApplyConfiguration struct {
 	LastAttempt *AttemptApplyConfiguration `json:"lastAttempt,omitempty"`
 	// nextAttemptTime is when the pending users are tried again, after an attempt that failed.
 	NextAttemptTime *v1.Time `json:"nextAttemptTime,omitempty"`
-	// keyFingerprint identifies the API key that the API last accepted or rejected, without revealing it.
-	// A key that the API rejected is not tried again until 15 minutes after the last attempt.
-	KeyFingerprint *string `json:"keyFingerprint,omitempty"`
+	// keyCheck is what the API last said of the API key that it was sent for this slice.
+	// A key that it rejected is not tried again until 15 minutes later.
+	KeyCheck *KeyCheckApplyConfiguration `json:"keyCheck,omitempty"`
 	// conditions of the slice: Ready, and while they apply Reconciling or Stalled.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -82,11 +82,11 @@ func (b *EmbeddedUserSliceStatusApplyConfiguration) WithNextAttemptTime(value v1
 	return b
 }
 
-// WithKeyFingerprint sets the KeyFingerprint field in the declarative configuration to the given value
+// WithKeyCheck sets the KeyCheck field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the KeyFingerprint field is set to the value of the last call.
-func (b *EmbeddedUserSliceStatusApplyConfiguration) WithKeyFingerprint(value string) *EmbeddedUserSliceStatusApplyConfiguration {
-	b.KeyFingerprint = &value
+// If called multiple times, the KeyCheck field is set to the value of the last call.
+func (b *EmbeddedUserSliceStatusApplyConfiguration) WithKeyCheck(value *KeyCheckApplyConfiguration) *EmbeddedUserSliceStatusApplyConfiguration {
+	b.KeyCheck = value
 	return b
 }
 

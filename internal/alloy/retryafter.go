@@ -1,0 +1,24 @@
+package alloy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxRetryAfter bounds what a server may ask for: a mistake there must not stop everything for a day.
+const maxRetryAfter = 15 * time.Minute
+
+// retryAfter reads Retry-After, in seconds or as a date (RFC 9110, section 10.2.3). It is 0 when there is none, or none that
+// can be read.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return min(max(date.Sub(now), 0), maxRetryAfter)
+	}
+	return 0
+}
