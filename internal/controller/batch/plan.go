@@ -122,33 +122,26 @@ func (d *draft) settle(placed map[string]struct{}) {
 			order = append(order, user.Username)
 		}
 	}
-	stays := make(map[string]v1alpha1.User, len(order))
-	stay := func(user v1alpha1.User) {
-		stays[user.Username] = user
-		d.account(user)
+	urgency := func(username string) int {
+		switch user, wanted := first[username], d.keep[username]; {
+		case d.holds(user, wanted):
+			return 0
+		case user == wanted:
+			return 1
+		default:
+			return 2
+		}
 	}
-	for _, pass := range []func(user, wanted v1alpha1.User){
-		func(user, wanted v1alpha1.User) {
-			if d.holds(user, wanted) {
-				stay(user)
-			}
-		},
-		func(user, wanted v1alpha1.User) {
-			if user == wanted && d.fits(wanted) {
-				stay(wanted)
-			}
-		},
-		func(_, wanted v1alpha1.User) {
-			if d.fits(wanted) {
-				stay(wanted)
-			}
-		},
-	} {
-		for _, username := range order {
-			if _, done := stays[username]; !done {
-				pass(first[username], d.keep[username])
+	stays := make(map[string]v1alpha1.User, len(order))
+	for _, username := range slices.SortedStableFunc(slices.Values(order), func(a, b string) int { return urgency(a) - urgency(b) }) {
+		user, wanted := first[username], d.keep[username]
+		if !d.holds(user, wanted) {
+			if user = wanted; !d.fits(user) {
+				continue
 			}
 		}
+		stays[username] = user
+		d.account(user)
 	}
 	for _, username := range order {
 		delete(d.keep, username)
