@@ -11,6 +11,9 @@ const (
 	// MaxSliceBytes is the most bytes of JSON that the users of a slice take together. With the results, which repeat the
 	// usernames, a slice stays below 400 KB.
 	MaxSliceBytes = 128 << 10
+
+	// MaxResultMessages is the most results of a slice that carry a message, as many as a batch can show.
+	MaxResultMessages = MaxInvalidUsers
 )
 
 // EmbeddedUserSliceSpec is written by the controller of the EmbeddedUserBatch that owns the slice.
@@ -63,6 +66,11 @@ type UserResult struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
+
+	// message is what the API said of an Invalid user. At most 100 results of a slice have one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=100
+	Message string `json:"message,omitempty"`
 
 	// hash of the user as it was sent, only for Invalid: a user that was changed since is tried again.
 	// +optional

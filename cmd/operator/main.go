@@ -46,6 +46,7 @@ func main() {
 // options are what the command line says.
 type options struct {
 	alloy   alloy.Options
+	sender  sender.Options
 	manager manager.Options
 	log     zap.Options
 	version bool
@@ -59,6 +60,10 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an --alloy-url with http, which shows API keys to the network")
 	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
 	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "time that a request to the Alloy API may take; the pod's grace period must be at least 15s longer")
+	o.sender = sender.DefaultOptions
+	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "requests to the Alloy API that may run at once under one key, at least 1")
+	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "requests to the Alloy API that may begin in a second under one key, 0 for any number; the vendor publishes no limit")
+	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "requests that may begin at once before --alloy-requests-per-second counts, at least 1")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "let only one of several replicas work at a time")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the one that the operator runs in")
 	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 serves none")
@@ -74,8 +79,15 @@ func parse(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return options{}, fmt.Errorf("reading the flags: %w", err)
 	}
-	if flags.NArg() > 0 {
+	switch {
+	case flags.NArg() > 0:
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.sender.RequestsPerKey < 1:
+		return options{}, fmt.Errorf("--alloy-max-in-flight must be at least 1, not %d", o.sender.RequestsPerKey)
+	case o.sender.RequestsPerSecond < 0:
+		return options{}, fmt.Errorf("--alloy-requests-per-second must not be negative, as %g is; 0 lifts the limit", o.sender.RequestsPerSecond)
+	case o.sender.Burst < 1:
+		return options{}, fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
 	}
 	return o, nil
 }
@@ -108,7 +120,7 @@ func run(ctx context.Context, o options) error {
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return fmt.Errorf("adding probes: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: o.alloy.Timeout, Sender: sender.DefaultOptions})
+	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender})
 	if err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}

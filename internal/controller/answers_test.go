@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,7 +33,6 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 		"503": {fault: says(503), reason: v1alpha1.ReasonRetrying, message: []string{"503 Service Unavailable"}, inDoubt: true},
 		"425": {fault: says(425), reason: v1alpha1.ReasonRetrying, message: []string{"425 Too Early"}},
 		"429": {fault: says(429), reason: v1alpha1.ReasonRetrying, message: []string{"429 Too Many Requests"}},
-		"413": {fault: says(413), reason: v1alpha1.ReasonRequestRejected, message: []string{"413 Request Entity Too Large", "too large"}, stalls: true},
 		"400 with another message": {
 			fault: says(400), reason: v1alpha1.ReasonRequestRejected, message: []string{"400 Bad Request: so it is", "--alloy-api-version"}, stalls: true,
 		},
@@ -201,5 +201,65 @@ func TestAnswers_ACorrectedUserIsTriedAgain(t *testing.T) {
 	status := w.await("typo", v1alpha1.ReasonSucceeded).Status
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
+	for name, status := range map[string]int{"400": 400, "422": 422, "413": 413} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{})
+			users := numbered("many", 1000)
+			bad := users[321].Username
+			w.sim.Inject(simulator.Fault{
+				Operation: simulator.Create, Status: status, Body: `{"message":"not with this domain"}`,
+				Match: func(r simulator.Request) bool { return slices.Contains(r.Usernames, bad) },
+			})
+			w.secret(w.key)
+			w.create(w.batch("one", users...))
+			got := w.await("one", v1alpha1.ReasonInvalidUsers).Status
+			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 1000, Created: 999, Invalid: 1}, got.Counts); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+			want := []v1alpha1.InvalidUser{{
+				Username: bad, Row: 321, Reason: v1alpha1.InvalidReasonRejectedByAPI,
+				Message: "The API refused this user: not with this domain; correct the row or remove it",
+			}}
+			if diff := cmp.Diff(want, got.InvalidUsers); diff != "" {
+				t.Errorf("invalid users (-want +got):\n%s", diff)
+			}
+			if _, requests := w.sent(); requests > 25 {
+				t.Errorf("%d requests were sent", requests)
+			}
+		})
+	}
+}
+
+func TestAnswers_TenRefusedUsersTakeAtMost64Requests(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	users := numbered("many", 1000)
+	bad := map[string]bool{}
+	for i := range 10 {
+		bad[users[i*97+13].Username] = true
+	}
+	w.sim.Inject(simulator.Fault{
+		Operation: simulator.Create, Status: 400, Body: `{"message":"no"}`,
+		Match: func(r simulator.Request) bool {
+			return slices.ContainsFunc(r.Usernames, func(u string) bool { return bad[u] })
+		},
+	})
+	w.secret(w.key)
+	w.create(w.batch("ten", users...))
+	// Ten of a thousand can be anywhere, which 64 answers of yes or no cannot tell: the rest follows after a pause.
+	got := w.await("ten", v1alpha1.ReasonRetrying).Status
+	if _, requests := w.sent(); requests > 64 {
+		t.Errorf("%d requests were sent", requests)
+	}
+	if got.Counts.Created < 300 || got.Counts.Pending == 0 {
+		t.Errorf("counts: %+v", got.Counts)
+	}
+	for username, result := range w.results() {
+		if (result.Result == v1alpha1.ResultInvalid) != bad[username] {
+			t.Errorf("%s: %+v", username, result)
+		}
 	}
 }

@@ -102,8 +102,11 @@ func makeWorld(t *testing.T, options simulator.Options) *world {
 		T: t, Client: c, WithT: gomega.NewWithT(t),
 		namespace: fmt.Sprintf("test-%d", worlds.Add(1)),
 		key:       fmt.Sprintf("key-%d-of-a-test", worlds.Load()),
-		options:   sender.Options{RequestsPerKey: 4, RetryDelay: 200 * time.Millisecond, ProbeDelay: time.Hour, SecondLook: 200 * time.Millisecond},
-		timeout:   10 * time.Second,
+		options: sender.Options{
+			RequestsPerKey: 4, MinBackOff: 200 * time.Millisecond, MaxBackOff: time.Second, ProbeDelay: time.Hour, SearchPause: time.Hour,
+			SecondLook: 200 * time.Millisecond,
+		},
+		timeout: 10 * time.Second,
 	}
 	options.Keys = append(options.Keys, w.key)
 	w.sim = simulator.New(options)

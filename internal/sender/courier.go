@@ -13,9 +13,6 @@ import (
 // large account costs the API about as much as some dozens of single reads.
 const maxSingleLooks = 20
 
-// jitter is how much longer than a delay a ticket may wait, as a part of it, so that many do not come back at once.
-const jitter = 0.2
-
 // carry works on a ticket until nothing is left to do, or the sender stops.
 func (s *Sender) carry(t *ticket) {
 	for {
@@ -60,9 +57,9 @@ func (s *Sender) wait(t *ticket, at time.Time) {
 // its mind. It returns nil when nothing is to be sent now; else the place must be left.
 func (s *Sender) depart(t *ticket) *errand {
 	s.mu.Lock()
-	e := &errand{lane: t.lane, generation: t.generation}
+	e := &errand{lane: t.lane, generation: t.generation, elsewhere: t.elsewhere}
 	s.mu.Unlock()
-	rejection, ok := e.lane.enter(s.stop)
+	rejection, ok := e.lane.enter(s.stop, e.elsewhere)
 	if !ok {
 		return nil
 	}
@@ -78,8 +75,11 @@ func (s *Sender) depart(t *ticket) *errand {
 	next := t.next(time.Now())
 	e.generation = t.generation
 	e.looks = next.looks
-	if next.send {
-		e.batch = slices.Clone(t.want)
+	if next.send && t.lane == e.lane && !s.stopped {
+		e.batch, e.search = slices.Clone(t.want), t.search
+		if t.search != nil {
+			e.batch = slices.Clone(t.search.next())
+		}
 	}
 	if t.lane != e.lane || s.stopped || len(e.looks)+len(e.batch) == 0 {
 		e.lane.leave(alloy.Answer{})
@@ -104,21 +104,18 @@ func (s *Sender) send(t *ticket, e *errand) {
 // take notes what an answer to POST /users/batch means for each user of the request.
 func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 	switch answer.Outcome {
-	case alloy.Accepted, alloy.NoneValid:
-		wanted := t.wanted()
-		for _, user := range e.batch {
-			_, named := answer.Named[user.Username]
-			_, stillWanted := wanted[user.Username]
-			switch {
-			case !named && answer.Outcome == alloy.Accepted:
-				t.settle(user, Created)
-			case stillWanted && t.lane == e.lane:
-				t.looks[user.Username] = &look{user: user}
-			}
+	case alloy.Accepted, alloy.NoneValid, alloy.AllExist:
+		s.settle(t, e, answer)
+		if e.search != nil {
+			t.invalidate(e.search.accepted(), e.search.said)
 		}
-	case alloy.AllExist:
-		for _, user := range e.batch {
-			t.settle(user, Existing)
+	case alloy.TooLarge:
+		if !s.split(t, e, answer) {
+			return
+		}
+	case alloy.Refused:
+		if !s.searchOn(t, e, answer) {
+			return
 		}
 	default:
 		if answer.InDoubt() {
@@ -130,7 +127,76 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 		return
 	}
 	t.unwant()
-	t.answered(e)
+	if t.search != nil && t.search == e.search {
+		switch {
+		case t.search.isDone():
+			t.search = nil
+		case t.search.isExhausted():
+			t.search.requests = 0
+			t.pause(e, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
+			return
+		}
+	}
+	switch answer.Outcome {
+	case alloy.Refused, alloy.TooLarge: // proves nothing of the key
+		t.news()
+	default:
+		t.answered(e)
+	}
+}
+
+// settle notes the users of a request that the API accepted as such.
+func (s *Sender) settle(t *ticket, e *errand, answer alloy.Answer) {
+	wanted := t.wanted()
+	for _, user := range e.batch {
+		_, named := answer.Named[user.Username]
+		_, stillWanted := wanted[user.Username]
+		switch {
+		case answer.Outcome == alloy.AllExist:
+			t.settle(user, Existing)
+		case answer.Outcome == alloy.Accepted && !named:
+			t.settle(user, Created)
+		case stillWanted && t.lane == e.lane:
+			t.looks[user.Username] = &look{user: user}
+		}
+	}
+}
+
+// split takes a request apart that was too large. It returns false when the owner has changed its mind since.
+func (s *Sender) split(t *ticket, e *errand, answer alloy.Answer) bool {
+	switch {
+	case e.search != nil:
+		t.invalidate(e.search.tooLarge(), answer.Message)
+	case len(e.batch) == 1:
+		t.invalidate(e.batch, answer.Message)
+	case e.lane == t.lane && e.generation == t.generation:
+		t.search = newSplit(e.batch)
+	default:
+		return false
+	}
+	return true
+}
+
+// searchOn searches the users for which a request was refused. It returns false when nothing can be said of any user: then the
+// ticket has failed.
+func (s *Sender) searchOn(t *ticket, e *errand, answer alloy.Answer) bool {
+	if e.search == nil {
+		if len(e.batch) == 1 || e.lane != t.lane || e.generation != t.generation {
+			s.fail(t, e, answer)
+			return false
+		}
+		t.search = newSearch(e.batch)
+		return true
+	}
+	refused, ok := e.search.refused(answer.Message)
+	t.invalidate(refused, answer.Message)
+	if !ok {
+		if t.search == e.search {
+			t.search = nil
+		}
+		s.fail(t, e, answer)
+	}
+	return ok
 }
 
 // look finds out which of the users that were named invalid exist.
@@ -138,7 +204,7 @@ func (s *Sender) look(t *ticket, e *errand) {
 	found, absent, undecided, failure := s.lookOneByOne(e)
 	if len(undecided) > 0 && failure == nil {
 		var foundInList, absentInList []*look
-		foundInList, absentInList, failure = s.lookInList(e.lane, undecided)
+		foundInList, absentInList, failure = s.lookInList(e, undecided)
 		found, absent = append(found, foundInList...), append(absent, absentInList...)
 	}
 	s.mu.Lock()
@@ -155,8 +221,8 @@ func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, fail
 	if len(e.looks) > maxSingleLooks {
 		return nil, nil, e.looks, nil
 	}
-	for _, l := range e.looks {
-		if s.isStopped() {
+	for i, l := range e.looks {
+		if i > 0 && !e.lane.pace(s.stop, e.elsewhere) {
 			return found, absent, nil, nil
 		}
 		switch answer = s.api.GetUser(context.Background(), e.lane.key, l.user.Username); answer.Outcome {
@@ -174,12 +240,12 @@ func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, fail
 }
 
 // lookInList asks for all users of the account. When the sender stops, nothing is found and nothing absent.
-func (s *Sender) lookInList(lane *lane, looks []*look) (found, absent []*look, failure *alloy.Answer) {
+func (s *Sender) lookInList(e *errand, looks []*look) (found, absent []*look, failure *alloy.Answer) {
 	usernames := make([]string, len(looks))
 	for i, l := range looks {
 		usernames[i] = l.user.Username
 	}
-	exist, answer, ok := lane.findAll(context.Background(), s.api, s.stop, usernames)
+	exist, answer, ok := e.lane.findAll(context.Background(), s.api, s.stop, e.elsewhere, usernames)
 	if !ok {
 		return nil, nil, nil
 	}
@@ -224,24 +290,15 @@ func (s *Sender) conclude(t *ticket, e *errand, found, absent []*look, failure *
 
 // fail notes a failed attempt, and when the next one is made.
 func (s *Sender) fail(t *ticket, e *errand, answer alloy.Answer) {
-	delay := s.options.ProbeDelay
+	delay := s.options.ProbeDelay + spread(s.options.ProbeDelay)
 	if answer.MayPass() {
-		delay = s.options.RetryDelay
+		delay = delayAfter(answer, t.delays)
 	}
 	now := time.Now()
-	t.fail(e, answer, now, now.Add(delay+spread(delay)))
+	t.fail(e, answer, now, now.Add(delay))
 }
 
 // spread is a part of a delay that is left to chance.
 func spread(delay time.Duration) time.Duration {
 	return time.Duration(jitter * rand.Float64() * float64(delay)) //nolint:gosec // nothing secret hangs on it
-}
-
-func (s *Sender) isStopped() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
-	}
 }

@@ -2,14 +2,19 @@ package sender
 
 import (
 	"context"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/time/rate"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// lane lets the requests of one key pass: one at a time until the API has accepted the key, then as many as are allowed, and
-// after the API has rejected the key none until the next probe.
+// lane lets the requests of one key pass: one at a time until the API has accepted the key, then as many as are allowed at once
+// and in a second; none until the next probe after the API has rejected the key, and none for a while after a 429.
 type lane struct {
 	key         alloy.Key
 	fingerprint string
@@ -20,6 +25,9 @@ type lane struct {
 	proven   bool
 	rejected *rejection
 	waiting  []chan *rejection // each gets nil when it may pass
+	resumeAt time.Time         // after a 429
+	pauses   *backoff.ExponentialBackOff
+	limiter  *rate.Limiter
 
 	listing sync.Mutex // held by the one GET /users that runs
 	pending *list      // takes names until it starts; guarded by mu
@@ -41,12 +49,19 @@ type list struct {
 }
 
 func newLane(fingerprint string, key alloy.Key, options Options) *lane {
-	return &lane{key: key, fingerprint: fingerprint, options: options}
+	limit := rate.Inf
+	if options.RequestsPerSecond > 0 {
+		limit = rate.Limit(options.RequestsPerSecond)
+	}
+	return &lane{
+		key: key, fingerprint: fingerprint, options: options,
+		pauses: newBackOff(options), limiter: rate.NewLimiter(limit, max(options.Burst, 1)),
+	}
 }
 
-// enter waits for a place. It returns the rejection of the key, if the key must not be used now; ok is false when the sender
-// stops. After nil and true, leave must be called.
-func (l *lane) enter(stop <-chan struct{}) (rejected *rejection, ok bool) {
+// enter waits for a place, and until the key may be used. It returns the rejection of the key, if the key must not be used now;
+// ok is false when the sender stops or the owner has gone elsewhere. After nil and true, leave must be called.
+func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok bool) {
 	l.mu.Lock()
 	if l.rejected != nil && time.Now().Before(l.rejected.probeAt) {
 		defer l.mu.Unlock()
@@ -57,17 +72,69 @@ func (l *lane) enter(stop <-chan struct{}) (rejected *rejection, ok bool) {
 	l.admit()
 	l.mu.Unlock()
 
-	// A turn that comes when the sender stops is lost, and does no harm: the lane ends with the sender.
 	select {
-	case <-stop:
+	case <-stop: // a turn that comes now does no harm: the lane ends with the sender
+		return nil, false
+	case <-elsewhere:
+		l.abandon(turn)
 		return nil, false
 	case rejected = <-turn:
 	}
+	if rejected == nil && !l.pace(stop, elsewhere) {
+		l.leave(alloy.Answer{})
+		return nil, false
+	}
+	return rejected, true
+}
+
+// abandon gives up waiting for a turn, which may just have come.
+func (l *lane) abandon(turn chan *rejection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = slices.DeleteFunc(l.waiting, func(t chan *rejection) bool { return t == turn })
+	select {
+	case rejected := <-turn:
+		if rejected == nil {
+			l.running--
+			l.admit()
+		}
+	default:
+	}
+}
+
+// pace waits until the next request may begin. It returns false when the sender stops or the owner has gone elsewhere.
+func (l *lane) pace(stop, elsewhere <-chan struct{}) bool {
+	for {
+		l.mu.Lock()
+		wait := time.Until(l.resumeAt)
+		if wait <= 0 {
+			wait = l.limiter.Reserve().Delay()
+			l.mu.Unlock()
+			return sleep(wait, stop, elsewhere)
+		}
+		l.mu.Unlock()
+		if !sleep(wait, stop, elsewhere) {
+			return false
+		}
+	}
+}
+
+// sleep returns false when it was cut short.
+func sleep(d time.Duration, stop, elsewhere <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-stop:
-		return nil, false
+		return false
+	case <-elsewhere:
+		return false
+	case <-timer.C:
+	}
+	select {
+	case <-stop:
+		return false
 	default:
-		return rejected, true
+		return true
 	}
 }
 
@@ -79,6 +146,7 @@ func (l *lane) leave(answer alloy.Answer) {
 	switch answer.Outcome {
 	case alloy.Accepted, alloy.AllExist, alloy.NoneValid, alloy.Found, alloy.Absent, alloy.Listed:
 		l.proven, l.rejected = true, nil
+		l.pauses.Reset()
 	case alloy.Unauthorized:
 		now := time.Now()
 		l.proven, l.rejected = false, &rejection{answer: answer, at: now, probeAt: now.Add(l.options.ProbeDelay)}
@@ -86,6 +154,10 @@ func (l *lane) leave(answer alloy.Answer) {
 			turn <- l.rejected
 		}
 		l.waiting = nil
+	case alloy.Deferred:
+		if answer.StatusCode == http.StatusTooManyRequests {
+			l.resumeAt = time.Now().Add(delayAfter(answer, l.pauses))
+		}
 	default: // the answer says nothing about the key
 	}
 	l.admit()
@@ -105,8 +177,8 @@ func (l *lane) admit() {
 }
 
 // findAll tells which of some users exist, by one GET /users that it shares with everybody who asked before it began. ok is
-// false when the sender stops.
-func (l *lane) findAll(ctx context.Context, api API, stop <-chan struct{}, usernames []string) (found map[string]struct{}, answer alloy.Answer, ok bool) {
+// false when the sender stops or the owner has gone elsewhere.
+func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan struct{}, usernames []string) (found map[string]struct{}, answer alloy.Answer, ok bool) {
 	l.mu.Lock()
 	if l.pending == nil {
 		l.pending = &list{wanted: map[string]struct{}{}, found: map[string]struct{}{}}
@@ -122,7 +194,7 @@ func (l *lane) findAll(ctx context.Context, api API, stop <-chan struct{}, usern
 	if shared.done {
 		return shared.found, shared.answer, true
 	}
-	rejected, ok := l.enter(stop)
+	rejected, ok := l.enter(stop, elsewhere)
 	if !ok {
 		return nil, alloy.Answer{}, false
 	}

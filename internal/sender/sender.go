@@ -59,6 +59,8 @@ type Result struct {
 	Unconfirmed bool
 	// Sent is the user as it was sent.
 	Sent users.User
+	// Message is what the API said of an Invalid user; empty if it said nothing.
+	Message string
 }
 
 // Attempt is a try that settled nothing: a request, or the news that another owner's request had the key rejected.
@@ -66,6 +68,9 @@ type Attempt struct {
 	Answer alloy.Answer
 	Time   time.Time // of the answer
 	Next   time.Time // when the next one is made
+
+	// Searching tells that the API refused the request because of some users, and that the search for them goes on.
+	Searching bool
 
 	Generation     int64  // of the work that was tried
 	KeyFingerprint string // of the key that was used
@@ -91,10 +96,16 @@ type Report struct {
 type Options struct {
 	// RequestsPerKey is how many requests may run at once under one key.
 	RequestsPerKey int
-	// RetryDelay passes before a request that may succeed later is repeated.
-	RetryDelay time.Duration
+	// RequestsPerSecond is how many requests may begin under one key; 0 for any number. Burst may begin at once.
+	RequestsPerSecond float64
+	Burst             int
+	// MinBackOff passes before a request that may succeed later is repeated, and doubles with each failure up to MaxBackOff,
+	// unless the API says how long to wait.
+	MinBackOff, MaxBackOff time.Duration
 	// ProbeDelay passes before a request is repeated that only a change by somebody can make succeed.
 	ProbeDelay time.Duration
+	// SearchPause passes when the search for refused users has made as many requests as it may.
+	SearchPause time.Duration
 	// RequestTimeout is the time that the API takes at most for a request.
 	RequestTimeout time.Duration
 	// SecondLook passes before a user that the API neither took nor holds is looked for once more, in case that its reading
@@ -102,14 +113,18 @@ type Options struct {
 	SecondLook time.Duration
 }
 
-// DefaultOptions of a Sender. The vendor publishes no limits for this API; four requests at once are far below what a
-// browser sends.
+// DefaultOptions of a Sender. The vendor publishes no limits for this API. Ten requests a second carry ten thousand users, and
+// four at once are fewer than a browser opens.
 var DefaultOptions = Options{
-	RequestsPerKey: 4,
-	RequestTimeout: alloy.DefaultTimeout,
-	RetryDelay:     10 * time.Second,
-	ProbeDelay:     15 * time.Minute,
-	SecondLook:     30 * time.Second,
+	RequestsPerKey:    4,
+	RequestsPerSecond: 10,
+	Burst:             20,
+	RequestTimeout:    alloy.DefaultTimeout,
+	MinBackOff:        time.Second,
+	MaxBackOff:        5 * time.Minute,
+	ProbeDelay:        15 * time.Minute,
+	SearchPause:       5 * time.Minute,
+	SecondLook:        30 * time.Second,
 }
 
 // Sender sends the users of many owners. It is safe for concurrent use.
@@ -153,7 +168,7 @@ func (s *Sender) Submit(work Work) {
 	t := s.tickets[key]
 	if t == nil || t.id != work.ID {
 		before := t
-		t = newTicket(work.ID)
+		t = newTicket(work.ID, s.options)
 		if before != nil {
 			t.inherit(before, time.Now().Add(s.options.RequestTimeout))
 			before.withdraw()

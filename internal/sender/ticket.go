@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -23,23 +25,28 @@ type ticket struct {
 	notBefore time.Time // set by the owner
 	earliest  time.Time // set by a request of an owner of the same name
 	backOff   time.Time // set by a failure
+	delays    *backoff.ExponentialBackOff
+	search    *search // for refused users, if one is under way
 
 	failed      *Attempt
 	acceptedKey string // fingerprint of the key that the API last served
 	revision    int    // counts the news
 	unrecorded  bool
 
-	active  bool          // a courier carries it
-	running *errand       // the request that the courier has running
-	changed chan struct{} // wakes a courier that waits
+	active    bool          // a courier carries it
+	running   *errand       // the request that the courier has running
+	changed   chan struct{} // wakes a courier that waits
+	elsewhere chan struct{} // closed when the courier waits in the wrong lane
 }
 
 // errand is a request as it was sent: what an answer says, it says of this, whatever the owner wants by then.
 type errand struct {
 	lane       *lane
 	generation int64
+	elsewhere  <-chan struct{}
 	batch      []users.User // to be created; or
 	looks      []*look      // to be looked for
+	search     *search      // the one that the batch is a part of, if it is
 }
 
 // look is a user that the API did not take, until it is known whether it exists.
@@ -49,8 +56,9 @@ type look struct {
 	absent bool // it was looked for once, and not found
 }
 
-func newTicket(id ID) *ticket {
+func newTicket(id ID, options Options) *ticket {
 	return &ticket{
+		delays: newBackOff(options), elsewhere: make(chan struct{}),
 		id: id, looks: map[string]*look{}, inDoubt: map[string]struct{}{}, results: map[string]Result{},
 		changed: make(chan struct{}, 1),
 	}
@@ -58,10 +66,12 @@ func newTicket(id ID) *ticket {
 
 func (t *ticket) submit(work Work, lane *lane) {
 	if t.lane != lane || t.generation != work.Generation {
-		t.backOff = time.Time{}
+		t.backOff, t.search = time.Time{}, nil
+		t.delays.Reset()
 	}
-	if t.lane != lane {
+	if t.lane != nil && t.lane != lane {
 		clear(t.looks) // another key may belong to another account: what one account holds says nothing of the other
+		t.goElsewhere()
 	}
 	t.lane, t.generation, t.notBefore = lane, work.Generation, work.NotBefore
 	wanted := make(map[string]struct{}, len(work.Users))
@@ -90,9 +100,16 @@ func (t *ticket) inherit(before *ticket, over time.Time) {
 }
 
 func (t *ticket) withdraw() {
-	t.want = nil
+	t.want, t.search = nil, nil
 	clear(t.looks)
+	t.goElsewhere()
 	t.wake()
+}
+
+// goElsewhere ends the waiting of the courier in a lane in which nothing is to be sent any more.
+func (t *ticket) goElsewhere() {
+	close(t.elsewhere)
+	t.elsewhere = make(chan struct{})
 }
 
 func (t *ticket) wake() {
@@ -176,6 +193,16 @@ func (t *ticket) settle(user users.User, state State) {
 	delete(t.looks, user.Username)
 }
 
+// invalidate settles users that the API refused.
+func (t *ticket) invalidate(refused []users.User, message string) {
+	for _, user := range refused {
+		t.settle(user, Invalid)
+		result := t.results[user.Username]
+		result.Message = message
+		t.results[user.Username] = result
+	}
+}
+
 // wanted are the usernames that are still to be sent.
 func (t *ticket) wanted() map[string]struct{} {
 	usernames := make(map[string]struct{}, len(t.want))
@@ -197,6 +224,7 @@ func (t *ticket) unwant() {
 // answered notes an answer that was understood.
 func (t *ticket) answered(e *errand) {
 	t.failed, t.backOff, t.acceptedKey = nil, time.Time{}, e.lane.fingerprint
+	t.delays.Reset()
 	t.news()
 }
 
@@ -212,6 +240,14 @@ func (t *ticket) fail(e *errand, answer alloy.Answer, at, next time.Time) {
 		t.acceptedKey = ""
 	}
 	t.news()
+}
+
+// pause notes that the search for refused users waits before it goes on.
+func (t *ticket) pause(e *errand, answer alloy.Answer, next time.Time) {
+	t.fail(e, answer, time.Now(), next)
+	if t.failed != nil {
+		t.failed.Searching = true
+	}
 }
 
 func (t *ticket) news() {

@@ -67,7 +67,7 @@ func (s state) count() (v1alpha1.UserCounts, []v1alpha1.InvalidUser) {
 		if counts.Invalid > before {
 			invalid = append(invalid, v1alpha1.InvalidUser{
 				Username: row.Username, Row: int32(row.Index), Reason: v1alpha1.InvalidReason(result.Reason), //nolint:gosec // below MaxInlineUsers
-				Message: "The API did not take this user and holds none with exactly this username; correct the row or remove it",
+				Message: rejected(result),
 			})
 		}
 	}
@@ -81,6 +81,14 @@ func (s state) count() (v1alpha1.UserCounts, []v1alpha1.InvalidUser) {
 	}
 	slices.SortFunc(invalid, func(a, b v1alpha1.InvalidUser) int { return int(a.Row - b.Row) })
 	return counts, invalid
+}
+
+// rejected says why a user that the API did not take is invalid.
+func rejected(result v1alpha1.UserResult) string {
+	if result.Message != "" {
+		return fmt.Sprintf("The API refused this user: %s; correct the row or remove it", result.Message)
+	}
+	return "The API did not take this user and holds none with exactly this username; correct the row or remove it"
 }
 
 // maxListedBytes bounds the list of invalid users: the status is stored together with a spec that may be as large as etcd

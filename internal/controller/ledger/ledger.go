@@ -65,10 +65,16 @@ func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) [
 func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
 	index := Index(slice.Status.Results)
 	var merged []v1alpha1.UserResult
+	messages := 0
 	for _, user := range slice.Spec.Users {
 		result := index[user.Username]
 		if news, isNew := news[user.Username]; isNew && Rank(news) >= Rank(result) {
 			result = news
+		}
+		if result.Message != "" {
+			if messages++; messages > v1alpha1.MaxResultMessages {
+				result.Message = ""
+			}
 		}
 		if Rank(result) > 0 {
 			merged = append(merged, result)

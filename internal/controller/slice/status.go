@@ -52,7 +52,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		KeyCheck:           s.keyCheck(),
 	}
 	if failed := s.failed(); failed != nil && len(s.pending) > 0 && s.problem == nil {
-		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed.Answer).Reason}
+		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed).Reason}
 		nextTime := seconds(failed.Next)
 		next.NextAttemptTime = &nextTime
 	}
@@ -77,7 +77,7 @@ func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	case s.problem != nil:
 		return conditions.Stalled(s.problem.Reason, s.problem.Message)
 	case s.failed() != nil:
-		return failure(s.failed().Answer)
+		return failure(s.failed())
 	case s.keyRejected(): // whatever has been edited since
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized, s.rejectionMessage())
 	default:
@@ -142,8 +142,12 @@ func (s state) rejectionMessage() string {
 }
 
 // failure says what a failed attempt means for the slice, and whose turn it is.
-func failure(answer alloy.Answer) conditions.Verdict {
+func failure(attempt *sender.Attempt) conditions.Verdict {
+	answer := attempt.Answer
 	explained := answer.Explain()
+	if attempt.Searching {
+		return conditions.Retrying(explained + "; the users that are the cause are being searched, after a pause")
+	}
 	switch answer.Outcome {
 	case alloy.Unauthorized:
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
@@ -192,10 +196,21 @@ func wireResults(results map[string]sender.Result) map[string]v1alpha1.UserResul
 			entry.Result = v1alpha1.ResultInvalid
 			entry.Reason = string(v1alpha1.InvalidReasonRejectedByAPI)
 			entry.Hash = users.Hash(result.Sent)
+			entry.Message = shorten(result.Message)
 		}
 		wire[username] = entry
 	}
 	return wire
+}
+
+// maxResultMessage is the most characters kept of what the API said of a user.
+const maxResultMessage = 100
+
+func shorten(message string) string {
+	if runes := []rune(message); len(runes) > maxResultMessage {
+		return string(runes[:maxResultMessage-1]) + "…"
+	}
+	return message
 }
 
 // seconds cuts a time to what is stored, so that a status can be compared with what was read back.

@@ -253,6 +253,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: hash
       type:
         scalar: string
+    - name: message
+      type:
+        scalar: string
     - name: reason
       type:
         scalar: string

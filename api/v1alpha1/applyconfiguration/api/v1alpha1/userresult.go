@@ -21,6 +21,8 @@ type UserResultApplyConfiguration struct {
 	// UnconfirmedAttempt: an Existing user that a request of the operator, whose answer was lost, may have created.
 	// RejectedByAPI: an Invalid user that the API did not take.
 	Reason *string `json:"reason,omitempty"`
+	// message is what the API said of an Invalid user. At most 100 results of a slice have one.
+	Message *string `json:"message,omitempty"`
 	// hash of the user as it was sent, only for Invalid: a user that was changed since is tried again.
 	Hash *string `json:"hash,omitempty"`
 }
@@ -52,6 +54,14 @@ func (b *UserResultApplyConfiguration) WithResult(value apiv1alpha1.Result) *Use
 // If called multiple times, the Reason field is set to the value of the last call.
 func (b *UserResultApplyConfiguration) WithReason(value string) *UserResultApplyConfiguration {
 	b.Reason = &value
+	return b
+}
+
+// WithMessage sets the Message field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Message field is set to the value of the last call.
+func (b *UserResultApplyConfiguration) WithMessage(value string) *UserResultApplyConfiguration {
+	b.Message = &value
 	return b
 }
 

@@ -1,0 +1,163 @@
+package sender
+
+import (
+	"math/rand/v2"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// maxSearchRequests is the most requests of one search, with the one that was refused; then the search pauses. Halving finds
+// one refused user of 1000 with at most 25.
+const maxSearchRequests = 64
+
+// search finds out which users of a refused request the API does not take. First it has to be sure that a user is the cause,
+// and not the request as such: one user alone has to be accepted, the control. From then on it halves, depth first.
+//
+// It decides only: next says what to send, and one of accepted, refused and tooLarge takes the answer.
+type search struct {
+	controls []users.User // to be sent alone, until one is accepted
+	held     []users.User // refused alone, while no control was accepted
+	said     string       // by the API of those
+	parts    []part       // what is undecided beside these; the last is next
+	requests int
+}
+
+// part is a group of users that is undecided.
+type part struct {
+	users []users.User
+	// suspect: the answers so far prove that at least one of them is refused, so it is not sent whole.
+	suspect bool
+	// secondHalf: the first half of a suspect part is sent just before; if that is accepted, this one is suspect.
+	secondHalf bool
+}
+
+// newSearch begins after a request was refused, which had at least two users. Its controls are chosen by chance, so that the
+// next search, if this one gives up, has others.
+func newSearch(batch []users.User) *search {
+	s := &search{requests: 1}
+	first, second := rand.IntN(len(batch)), rand.IntN(len(batch)-1) //nolint:gosec // nothing secret hangs on it
+	if second >= first {
+		second++
+	}
+	s.controls = []users.User{batch[first], batch[second]}
+	rest := make([]users.User, 0, len(batch)-len(s.controls))
+	for i, user := range batch {
+		if i != first && i != second {
+			rest = append(rest, user)
+		}
+	}
+	s.push(part{users: rest})
+	return s
+}
+
+// newSplit begins after a request was too large, which had at least two users: that needs no control.
+func newSplit(batch []users.User) *search {
+	s := &search{requests: 1}
+	s.pushHalves(batch, false)
+	return s
+}
+
+// next is what to send.
+func (s *search) next() []users.User {
+	s.requests++
+	if len(s.controls) > 0 {
+		return s.controls[:1]
+	}
+	for top := s.parts[len(s.parts)-1]; top.suspect && len(top.users) > 1; top = s.parts[len(s.parts)-1] {
+		s.pop()
+		s.pushHalves(top.users, true)
+	}
+	return s.parts[len(s.parts)-1].users
+}
+
+// accepted notes that the API took what was sent. It returns the users that were refused before and are now known to be the
+// cause.
+func (s *search) accepted() (refused []users.User) {
+	if len(s.controls) == 0 {
+		s.pop()
+		if len(s.parts) > 0 && s.parts[len(s.parts)-1].secondHalf {
+			s.parts[len(s.parts)-1].suspect = true
+		}
+		return nil
+	}
+	refused, waiting := s.held, s.controls[1:]
+	s.held, s.controls = nil, nil
+	if len(refused) == 0 {
+		// The whole was refused, and this user is not the cause.
+		if len(s.parts) == 0 {
+			s.push(part{users: waiting, suspect: true})
+		} else {
+			top := &s.parts[len(s.parts)-1]
+			top.users, top.suspect = append(top.users, waiting...), true
+		}
+	}
+	return refused
+}
+
+// refused notes that the API refused what was sent, and what it said. It returns the user that is thereby known to be a cause, if there is one;
+// ok is false when no control was accepted, so that nothing can be said of any user.
+func (s *search) refused(said string) (refused []users.User, ok bool) {
+	if len(s.controls) > 0 {
+		s.held, s.said = append(s.held, s.controls[0]), said
+		s.controls = s.controls[1:]
+		return nil, len(s.controls) > 0
+	}
+	top := s.pop()
+	s.releaseSecondHalf()
+	if len(top.users) == 1 {
+		return top.users, true
+	}
+	s.push(part{users: top.users, suspect: true})
+	return nil, true
+}
+
+// tooLarge notes that what was sent has too many bytes. It returns the user that is too large by itself, if it was one.
+func (s *search) tooLarge() (refused []users.User) {
+	if len(s.controls) > 0 { // such a user says nothing of the others, so it is no control
+		refused, s.controls = s.controls[:1], s.controls[1:]
+		if len(s.controls) == 0 && len(s.parts) > 0 {
+			top := s.pop()
+			s.controls = top.users[:1]
+			s.push(part{users: top.users[1:]})
+		}
+		return refused
+	}
+	top := s.pop()
+	s.releaseSecondHalf()
+	if len(top.users) == 1 {
+		return top.users
+	}
+	s.pushHalves(top.users, false)
+	return nil
+}
+
+// isDone tells that nothing is undecided. Users that were held without a control are no longer held then: they are refused
+// alone once more when they are sent the next time.
+func (s *search) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
+
+// isExhausted tells that the search has to pause.
+func (s *search) isExhausted() bool { return s.requests >= maxSearchRequests && !s.isDone() }
+
+func (s *search) push(p part) {
+	if len(p.users) > 0 {
+		s.parts = append(s.parts, p)
+	}
+}
+
+func (s *search) pushHalves(whole []users.User, suspect bool) {
+	s.push(part{users: whole[len(whole)/2:], secondHalf: suspect})
+	s.push(part{users: whole[:len(whole)/2]})
+}
+
+func (s *search) pop() part {
+	top := s.parts[len(s.parts)-1]
+	s.parts = s.parts[:len(s.parts)-1]
+	return top
+}
+
+// releaseSecondHalf notes that the first half was not accepted, which explains the refusal of the whole.
+func (s *search) releaseSecondHalf() {
+	if len(s.parts) > 0 {
+		s.parts[len(s.parts)-1].secondHalf = false
+	}
+}
