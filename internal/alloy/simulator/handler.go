@@ -64,14 +64,14 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request.Usernames = []string{target}
 	}
 	s.arrive(request)
-	status := 0
-	defer func() { s.leave(request, status) }() // also when a fault cuts the connection
+	status, answered := 0, false
+	defer func() { s.leave(request, status, answered) }() // also when a fault cuts the connection
 
 	fault := s.takeFault(request)
 	if fault == nil || fault.Apply {
 		reply := s.handle(r, request, target, batch, malformed)
 		if fault == nil {
-			status = reply.status
+			status, answered = reply.status, true
 			write(w, reply)
 			return
 		}
@@ -105,7 +105,7 @@ func (s *Simulator) handle(r *http.Request, request *Request, target string, bat
 	}
 	switch request.Operation {
 	case Create:
-		reply := s.createBatch(account, batch, existed)
+		reply := s.createBatch(account, request, batch, existed)
 		s.mu.Lock()
 		applied := s.applied
 		s.mu.Unlock()
@@ -131,7 +131,7 @@ func (s *Simulator) existing(a *account, usernames []string) map[string]bool {
 }
 
 // createBatch creates what can be created. existed, if not nil, is what counts as existing.
-func (s *Simulator) createBatch(a *account, batch []wireUser, existed map[string]bool) answer {
+func (s *Simulator) createBatch(a *account, request *Request, batch []wireUser, existed map[string]bool) answer {
 	if len(batch) > maxBatch {
 		return message(http.StatusBadRequest, fmt.Sprintf("at most %d users at a time", maxBatch))
 	}
@@ -151,6 +151,7 @@ func (s *Simulator) createBatch(a *account, batch []wireUser, existed map[string
 			}
 		default:
 			s.create(a, *user.Username, orEmpty(user.FullName))
+			request.Created = append(request.Created, *user.Username)
 			created++
 		}
 	}

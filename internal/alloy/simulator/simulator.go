@@ -68,6 +68,10 @@ type Request struct {
 	Operation Operation
 	// Usernames that the request carries, in its order.
 	Usernames []string
+	// Created are the usernames that a Create created.
+	Created []string
+	// Answered tells that the answer was the real one, and not that of a fault.
+	Answered bool
 	// Status of the answer; 0 while there is none, and when the connection was cut.
 	Status int
 	// Overlapped tells that a Create shared a username with another one that was running under the same key.
@@ -86,6 +90,7 @@ type Simulator struct {
 	requests []*Request
 	faults   []*Fault
 	applied  func(Request)
+	arrived  func(Request)
 	lastID   int
 }
 
@@ -157,6 +162,13 @@ func (s *Simulator) Count(operation Operation) int {
 	return n
 }
 
+// OnArrived has hook called, outside any lock, whenever a Create has arrived and before it is applied.
+func (s *Simulator) OnArrived(hook func(Request)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived = hook
+}
+
 // OnApplied has hook called, outside any lock, whenever a Create has been applied and before it is answered. A hook that
 // does not return delays the answer.
 func (s *Simulator) OnApplied(hook func(Request)) {
@@ -207,6 +219,11 @@ func (a *account) sorted() []User {
 // arrive remembers a request.
 func (s *Simulator) arrive(r *Request) {
 	s.mu.Lock()
+	if arrived := s.arrived; arrived != nil && r.Operation == Create {
+		s.mu.Unlock()
+		arrived(*r)
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
 	if r.Operation == Create {
 		names := make(map[string]struct{}, len(r.Usernames))
@@ -224,8 +241,8 @@ func (s *Simulator) arrive(r *Request) {
 }
 
 // leave remembers how a request ended.
-func (s *Simulator) leave(r *Request, status int) {
+func (s *Simulator) leave(r *Request, status int, answered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.running, r.Status = false, status
+	r.running, r.Status, r.Answered = false, status, answered
 }

@@ -1,0 +1,189 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// TestChaos runs -seeds seeds from -seed on. What a seed does is the same each time, when it does it nearly so.
+func TestChaos(t *testing.T) {
+	for seed := *first; seed < *first+int64(*seeds); seed++ {
+		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, seed)
+			w.startOperator()
+			t.Cleanup(func() {
+				w.stopOperator(syscall.SIGKILL)
+				if t.Failed() {
+					t.Logf("seed %d, simulator %+v\n%s\n\n%s", seed, w.options, strings.Join(w.steps, "\n"), w.log.String())
+				}
+				_ = w.DeleteAllOf(context.Background(), &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(w.namespace))
+			})
+			for range 8 + w.rnd.IntN(12) {
+				<-time.After(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
+				w.breakSomething(seed)
+			}
+			w.calm()
+			w.check()
+		})
+	}
+}
+
+// breakSomething does one thing by chance.
+func (w *world) breakSomething(seed int64) {
+	switch w.rnd.IntN(16) {
+	case 0, 1:
+		w.step("kill the operator")
+		w.stopOperator(syscall.SIGKILL)
+		w.startOperator()
+	case 2:
+		w.step("stop the operator")
+		w.stopOperator(syscall.SIGTERM)
+		w.startOperator()
+	case 3, 4, 5, 6:
+		fault := w.anyFault()
+		w.step("inject %+v", fault)
+		w.sim.Inject(fault)
+	case 7, 8:
+		n := 1 + w.rnd.IntN(20)
+		w.step("add %d users", n)
+		w.add(n)
+		w.apply()
+	case 9:
+		n := min(len(w.list), 1+w.rnd.IntN(300))
+		at := w.rnd.IntN(len(w.list) - n + 1)
+		w.step("remove %d users", n)
+		w.list = append(w.list[:at:at], w.list[at+n:]...)
+		w.apply()
+	case 10:
+		w.step("rename users")
+		for i := range w.list {
+			if w.rnd.IntN(20) == 0 {
+				w.list[i].FullName += "x"
+			}
+		}
+		w.apply()
+	case 11:
+		w.step("break the key and mend it")
+		w.setKey([]string{"wrong", "", "two\nlines"}[w.rnd.IntN(3)])
+		<-time.After(time.Duration(w.rnd.IntN(500)) * time.Millisecond)
+		w.setKey(goodKey)
+	case 12, 13, 14:
+		w.damage()
+	case 15:
+		if seed%10 == 0 {
+			w.restartAPIServer()
+		} else {
+			w.recreate()
+		}
+	}
+}
+
+// anyFault is a row of the table of answers, or a connection that breaks.
+func (w *world) anyFault() simulator.Fault {
+	statuses := []int{400, 401, 402, 403, 404, 408, 413, 422, 425, 429, 500, 502, 503, 302, 200}
+	fault := simulator.Fault{Times: 1 + w.rnd.IntN(3), Apply: w.rnd.IntN(3) == 0}
+	switch w.rnd.IntN(6) {
+	case 0:
+		fault.Cut, fault.Apply = true, w.rnd.IntN(2) == 0
+	case 1:
+		fault.Delay, fault.Apply = alloyTimeout+200*time.Millisecond, w.rnd.IntN(2) == 0
+	case 2:
+		fault.Body = []string{`{"message":"succ`, `<html>`, `{}`, `{"message":"success","invalidUsers":["x"]}`, `null`}[w.rnd.IntN(5)]
+		fault.Apply = true
+	default:
+		fault.Status = statuses[w.rnd.IntN(len(statuses))]
+		fault.Body = `{"message":"chaos"}`
+		if fault.Status/100 == 4 {
+			fault.Apply = false // a refusal that was applied would be a lie, and no operator can see through it
+		}
+		if fault.Status == 429 {
+			fault.Header = http.Header{"Retry-After": {"1"}}
+		}
+		if fault.Status == 302 {
+			fault.Header, fault.Apply = http.Header{"Location": {"/users"}}, false
+		}
+	}
+	return fault
+}
+
+// damage breaks a slice as somebody with kubectl could. It gives no result that is not true.
+func (w *world) damage() {
+	w.mu.Lock()
+	w.damaging = true
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.damaging = false
+		w.mu.Unlock()
+	}()
+	kind := w.rnd.IntN(6)
+	pick := w.rnd.Int()
+	w.step("damage %d", kind)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	owned, err := w.slices(ctx)
+	if err != nil || len(owned) == 0 {
+		return
+	}
+	slice := &owned[pick%len(owned)]
+	switch kind {
+	case 0:
+		w.recreated = true
+		_ = w.Delete(ctx, slice)
+	case 1:
+		slice.Status.Results = slice.Status.Results[:len(slice.Status.Results)/2]
+		_ = w.Status().Update(ctx, slice)
+	case 2:
+		slice.Spec.Users = slice.Spec.Users[:len(slice.Spec.Users)/2]
+		_ = w.Update(ctx, slice)
+	case 3:
+		slice.Labels = nil
+		_ = w.Update(ctx, slice)
+	case 4:
+		w.recreated = true
+		slice.OwnerReferences = nil
+		_ = w.Update(ctx, slice)
+	case 5:
+		slice.Status.Conditions = nil
+		slice.Status.Counts = v1alpha1.UserCounts{}
+		slice.Status.ObservedGeneration = 0
+		_ = w.Status().Update(ctx, slice)
+	}
+}
+
+// recreate deletes the batch and makes it again under its name.
+func (w *world) recreate() {
+	w.step("delete the batch and make it again")
+	w.recreated = true
+	w.must(func(ctx context.Context) error {
+		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: batchName}}
+		return client.IgnoreNotFound(w.Delete(ctx, batch))
+	})
+	w.apply()
+}
+
+func (w *world) restartAPIServer() {
+	restarts.Lock()
+	defer restarts.Unlock()
+	w.step("restart the API server")
+	server := environment.ControlPlane.GetAPIServer()
+	if err := server.Stop(); err != nil {
+		w.Error(err)
+	}
+	if err := server.Start(); err != nil {
+		w.Error(err)
+	}
+	w.step("restarted the API server")
+}

@@ -1,0 +1,138 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// calm ends all faults and waits until the batch has come to rest.
+func (w *world) calm() {
+	w.Helper()
+	w.step("calm")
+	w.sim.ClearFaults()
+	w.setKey(goodKey)
+	w.apply()
+	var status string
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		batch, err := w.load()
+		if err != nil {
+			status = err.Error()
+			continue
+		}
+		status = fmt.Sprintf("%+v", batch.Status)
+		if batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready {
+			w.step("at rest")
+			return
+		}
+	}
+	w.Fatalf("does not come to rest: %s", status)
+}
+
+func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var batch v1alpha1.EmbeddedUserBatch
+	err := w.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: batchName}, &batch)
+	return &batch, err
+}
+
+// check compares the three records.
+func (w *world) check() {
+	w.Helper()
+	batch, err := w.load()
+	if err != nil {
+		w.Fatal(err)
+	}
+	slices, err := w.slices(context.Background())
+	if err != nil {
+		w.Fatal(err)
+	}
+	held := map[string]struct{}{}
+	for _, user := range w.sim.Users(goodKey) {
+		held[user.Username] = struct{}{}
+		if _, wanted := w.everWanted[user.Username]; !wanted {
+			w.Errorf("the API holds %s, whom nobody ever wanted", user.Username)
+		}
+	}
+	proved := map[string]struct{}{}
+	requests := w.sim.Requests()
+	for _, r := range requests {
+		if r.Overlapped && !w.recreated {
+			w.Errorf("two requests with the same user ran at once")
+		}
+		if r.Answered && r.Status == 200 {
+			for _, username := range r.Created {
+				proved[username] = struct{}{}
+			}
+		}
+	}
+
+	counts := v1alpha1.UserCounts{}
+	results := map[string]v1alpha1.UserResult{}
+	for _, slice := range slices {
+		for _, result := range slice.Status.Results {
+			if _, dup := results[result.Username]; dup {
+				w.Errorf("%s has two results", result.Username)
+			}
+			results[result.Username] = result
+		}
+	}
+	for _, user := range w.list {
+		bad := strings.HasPrefix(user.Username, "bad-")
+		_, exists := held[user.Username]
+		if !bad && !exists {
+			w.Errorf("the API does not hold %s", user.Username)
+		}
+		result := results[user.Username]
+		counts.Total++
+		switch result.Result {
+		case v1alpha1.ResultCreated:
+			counts.Created++
+			if _, ok := proved[user.Username]; !ok && !w.options.SkipExisting && !w.options.CheckThenCreate {
+				w.Errorf("%s is Created, and no answer proved it", user.Username)
+			}
+		case v1alpha1.ResultExisting:
+			counts.Existing++
+			if !exists && !w.options.MixedAllExist {
+				w.Errorf("%s is Existing, and does not exist", user.Username)
+			}
+		case v1alpha1.ResultInvalid:
+			counts.Invalid++
+			if exists && w.options.ReadLag == 0 {
+				w.Errorf("%s is Invalid, and exists", user.Username)
+			}
+		default:
+			counts.Pending++
+			w.Errorf("%s has no result", user.Username)
+		}
+	}
+	if counts != batch.Status.Counts {
+		w.Errorf("the slices count %+v, the batch says %+v", counts, batch.Status.Counts)
+	}
+	for _, what := range w.resent {
+		w.Errorf("sent although its result was stored: %s", what)
+	}
+	w.checkQuiet(len(requests))
+}
+
+// checkQuiet checks that nothing more is sent.
+func (w *world) checkQuiet(before int) {
+	<-time.After(700 * time.Millisecond) // more than the longest wait between two looks
+	if after := len(w.sim.Requests()); after != before {
+		w.Errorf("%d requests were sent after all was done", after-before)
+	}
+	creates := 0
+	for _, r := range w.sim.Requests() {
+		if r.Operation == simulator.Create {
+			creates++
+		}
+	}
+	w.Logf("%d users, %d requests (%d to create), %d steps", len(w.list), before, creates, len(w.steps))
+}
