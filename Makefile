@@ -35,6 +35,11 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 		go test -race -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
+.PHONY: test-chaos
+test-chaos: ## Break everything by chance and look whether the records agree. SEEDS=n, SEED=the first.
+	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
+		go test -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	go test -run '^$$' -bench . -benchmem ./internal/controller/batch

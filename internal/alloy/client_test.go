@@ -215,3 +215,25 @@ func TestClient_AnswersDoNotShowTheKey(t *testing.T) {
 		t.Errorf("explanation: %s", answer.Explain())
 	}
 }
+
+// FuzzParseKey checks that what is taken for a key can be an HTTP header, and is never shown.
+func FuzzParseKey(f *testing.F) {
+	for _, seed := range []string{"abc", " abc\n", "", "a\nb", "a\x00", "ä", "\xff", "\ufeffabc"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := alloy.ParseKey(data)
+		if err != nil {
+			if !errors.Is(err, alloy.ErrKeyEmpty) && !errors.Is(err, alloy.ErrKeyControl) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if fmt.Sprint(k) != "[redacted]" || len(k.Fingerprint("https://a")) != 16 {
+			t.Errorf("the key prints as %v, its fingerprint is %q", k, k.Fingerprint("https://a"))
+		}
+		if value := strings.TrimSpace(string(data)); len(value) > 3 && strings.Contains(k.Scrub("<"+value+">"), value) {
+			t.Errorf("%q is not scrubbed", value)
+		}
+	})
+}

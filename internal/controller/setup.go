@@ -11,14 +11,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
@@ -28,6 +31,11 @@ const (
 
 	// reconcileTimeout bounds one reconcile; a batch of 10,000 users, the longest, takes well below a second.
 	reconcileTimeout = time.Minute
+
+	// minErrorBackOff and maxErrorBackOff bound the wait after a reconcile that failed, which is nearly always because the API
+	// server was away. The default maximum of 16 minutes would outlast the outage by far.
+	minErrorBackOff = 50 * time.Millisecond
+	maxErrorBackOff = 15 * time.Second
 
 	// shutdownMargin is what the process gets beyond the time of a request to record its result.
 	shutdownMargin = 10 * time.Second
@@ -79,23 +87,29 @@ type Options struct {
 
 // Setup adds the controllers to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	controllerOptions := ctrlcontroller.Options{
-		MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &options.SkipNameValidation,
+	controllerOptions := func() ctrlcontroller.Options {
+		return ctrlcontroller.Options{
+			MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &options.SkipNameValidation,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minErrorBackOff, maxErrorBackOff),
+		}
+	}
+	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("setting up the indexes: %w", err)
 	}
 	slices := &slice.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions},
+		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions()},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
 	slices.Sender = sender.New(options.API, options.Sender, slices.Wake)
-	if err := slices.SetupWithManager(ctx, mgr); err != nil {
+	if err := slices.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: slices.Sender.Fingerprint, Controller: controllerOptions,
+		Fingerprint: slices.Sender.Fingerprint, Controller: controllerOptions(),
 	}
-	if err := batches.SetupWithManager(ctx, mgr); err != nil {
+	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)
 	}
 	return nil

@@ -108,6 +108,10 @@ func (w *world) anyFault() simulator.Fault {
 		if fault.Status/100 == 4 {
 			fault.Apply = false // a refusal that was applied would be a lie, and no operator can see through it
 		}
+		if fault.Status == 400 || fault.Status == 413 || fault.Status == 422 {
+			// Of a user that is refused alone the operator believes it; here it would be a lie.
+			fault.Match = func(r simulator.Request) bool { return len(r.Usernames) > 1 }
+		}
 		if fault.Status == 429 {
 			fault.Header = http.Header{"Retry-After": {"1"}}
 		}

@@ -27,12 +27,33 @@ func (w *world) calm() {
 			continue
 		}
 		status = fmt.Sprintf("%+v", batch.Status)
-		if batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready {
+		done := batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready
+		if done && w.slicesAtRest() {
 			w.step("at rest")
 			return
 		}
 	}
 	w.Fatalf("does not come to rest: %s", status)
+}
+
+// slicesAtRest tells whether the slices hold each user once, with a result: a batch may look done while nobody has noticed yet
+// that a slice was damaged.
+func (w *world) slicesAtRest() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	slices, err := w.slices(ctx)
+	if err != nil {
+		return false
+	}
+	users, results := 0, 0
+	for _, slice := range slices {
+		if slice.Status.ObservedGeneration != slice.Generation || slice.Labels[v1alpha1.LabelBatch] != batchName {
+			return false
+		}
+		users += len(slice.Spec.Users)
+		results += len(slice.Status.Results)
+	}
+	return users == len(w.list) && results == len(w.list)
 }
 
 func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
@@ -46,14 +67,14 @@ func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
 // check compares the three records.
 func (w *world) check() {
 	w.Helper()
-	batch, err := w.load()
-	if err != nil {
-		w.Fatal(err)
-	}
-	slices, err := w.slices(context.Background())
-	if err != nil {
-		w.Fatal(err)
-	}
+	var batch *v1alpha1.EmbeddedUserBatch
+	var slices []v1alpha1.EmbeddedUserSlice
+	w.must(func(ctx context.Context) (err error) {
+		if batch, err = w.load(); err == nil {
+			slices, err = w.slices(ctx)
+		}
+		return err
+	})
 	held := map[string]struct{}{}
 	for _, user := range w.sim.Users(goodKey) {
 		held[user.Username] = struct{}{}

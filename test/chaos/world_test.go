@@ -39,9 +39,8 @@ type world struct {
 	options   simulator.Options
 	url       string
 
-	operator *exec.Cmd
-	log      bytes.Buffer
-	steps    []string
+	log   bytes.Buffer
+	steps []string
 
 	list       []v1alpha1.User     // as it is wanted now
 	everWanted map[string]struct{} // also what was seeded
@@ -49,8 +48,11 @@ type world struct {
 	recreated  bool                // the batch was deleted and made again, or a slice was: requests may overlap
 
 	mu       sync.Mutex
-	resent   []string // sent although a stored result said Created or Existing
-	damaging bool     // somebody is damaging slices right now, so that stored results prove nothing
+	operator *exec.Cmd
+	stopping bool
+	ended    chan struct{} // closed when the operator has ended for good
+	resent   []string      // sent although a stored result said Created or Existing
+	damaging bool          // somebody is damaging slices right now, so that stored results prove nothing
 }
 
 func newWorld(t *testing.T, seed int64) *world {
@@ -158,18 +160,48 @@ func (w *world) apply() {
 	})
 }
 
+// startOperator runs the operator, and starts it again when it ends by itself, as a kubelet does: without an API server it
+// cannot start.
 func (w *world) startOperator() {
-	w.operator = exec.Command(os.Args[0])
-	w.operator.Env = append(os.Environ(), "CHAOS_NAMESPACE="+w.namespace, "CHAOS_URL="+w.url, "KUBECONFIG="+kubeconfig)
-	w.operator.Stdout, w.operator.Stderr = &w.log, &w.log
-	if err := w.operator.Start(); err != nil {
-		w.Fatal(err)
-	}
+	ended := make(chan struct{})
+	w.mu.Lock()
+	w.ended, w.stopping = ended, false
+	w.mu.Unlock()
+	started := make(chan struct{})
+	begun := started
+	go func() {
+		defer close(ended)
+		for {
+			operator := exec.Command(os.Args[0])
+			operator.Env = append(os.Environ(), "CHAOS_NAMESPACE="+w.namespace, "CHAOS_URL="+w.url, "KUBECONFIG="+kubeconfig)
+			operator.Stdout, operator.Stderr = &w.log, &w.log
+			w.mu.Lock()
+			if w.stopping {
+				w.mu.Unlock()
+				return
+			}
+			err := operator.Start()
+			w.operator = operator
+			w.mu.Unlock()
+			if started != nil {
+				close(started)
+				started = nil
+			}
+			if err == nil {
+				_ = operator.Wait()
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+	}()
+	<-begun
 }
 
 func (w *world) stopOperator(signal syscall.Signal) {
+	w.mu.Lock()
+	w.stopping = true
 	_ = w.operator.Process.Signal(signal)
-	_ = w.operator.Wait()
+	w.mu.Unlock()
+	<-w.ended
 }
 
 // slices returns the slices that the batch controls.

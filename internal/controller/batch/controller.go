@@ -25,18 +25,13 @@ import (
 	applyv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-const (
-	// fieldOwner owns the status of batches in server-side apply.
-	fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
-
-	// indexKeyRef finds batches by the name of the Secret that they refer to, indexOwner slices by the UID of their batch.
-	indexKeyRef = "spec.apiKeySecretRef.name"
-	indexOwner  = "metadata.controller.uid"
-)
+// fieldOwner owns the status of batches in server-side apply.
+const fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
 
 // Reconciler reconciles EmbeddedUserBatches.
 type Reconciler struct {
@@ -61,24 +56,9 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // SetupWithManager registers the controller. It watches batches, their slices, and Secrets as metadata only.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Live == nil || r.Recorder == nil || r.Fingerprint == nil {
 		return errors.New("one of Client, Live, Recorder and Fingerprint is not set")
-	}
-	bySecret := func(o client.Object) []string {
-		return []string{o.(*v1alpha1.EmbeddedUserBatch).Spec.APIKeySecretRef.Name} //nolint:forcetypeassert // only batches are indexed
-	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserBatch{}, indexKeyRef, bySecret); err != nil {
-		return fmt.Errorf("indexing batches by Secret: %w", err)
-	}
-	byOwner := func(o client.Object) []string {
-		if owner := metav1.GetControllerOf(o); owner != nil {
-			return []string{string(owner.UID)}
-		}
-		return nil
-	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserSlice{}, indexOwner, byOwner); err != nil {
-		return fmt.Errorf("indexing slices by batch: %w", err)
 	}
 	// Status updates are not filtered out: the one that this controller wrote may not be the one that it wants to be last.
 	err := ctrl.NewControllerManagedBy(mgr).
@@ -96,7 +76,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 
 func (r *Reconciler) batchesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var list v1alpha1.EmbeddedUserBatchList
-	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexKeyRef: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list the batches of a Secret")
 		return nil
 	}

@@ -103,37 +103,39 @@ var (
 
 func TestPlan_AnySlicesAreRepaired(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
-		existing := anySlices.Draw(t, "slices")
-		before := ownResults(existing)
-		p := planFor(b, existing)
-		planned := after(existing, p)
-		checkPlaced(t, b, planned)
+	rapid.Check(t, anySlicesAreRepaired)
+}
 
-		for _, slice := range p.remove {
-			if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
-				t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
+func anySlicesAreRepaired(t *rapid.T) {
+	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
+	existing := anySlices.Draw(t, "slices")
+	before := ownResults(existing)
+	p := planFor(b, existing)
+	planned := after(existing, p)
+	checkPlaced(t, b, planned)
+
+	for _, slice := range p.remove {
+		if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
+			t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
+		}
+	}
+	// Whoever has a result of worth is where one such result is, so that it is not sent again.
+	for _, slice := range planned {
+		for _, user := range slice.Spec.Users {
+			if best := before[user.Username]; best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
+				t.Fatalf("%s was moved away from its result", user.Username)
 			}
 		}
-		// Whoever has a result of worth is where one such result is, so that it is not sent again.
-		for _, slice := range planned {
-			for _, user := range slice.Spec.Users {
-				if best := before[user.Username]; best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
-					t.Fatalf("%s was moved away from its result", user.Username)
-				}
-			}
-		}
-		// Once the slice controller has seen it, the plan comes to rest.
-		planned = settleAll(planned)
-		for range 3 {
-			planned = settleAll(after(planned, planFor(b, planned)))
-		}
-		if p := planFor(b, planned); !p.isEmpty() {
-			t.Fatalf("the plan does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
-		}
-		checkPlaced(t, b, planned)
-	})
+	}
+	// Once the slice controller has seen it, the plan comes to rest.
+	planned = settleAll(planned)
+	for range 3 {
+		planned = settleAll(after(planned, planFor(b, planned)))
+	}
+	if p := planFor(b, planned); !p.isEmpty() {
+		t.Fatalf("the plan does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
+	}
+	checkPlaced(t, b, planned)
 }
 
 // ownResults finds the best rank among the results of each user.
@@ -301,4 +303,9 @@ func BenchmarkPlan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzPlan is TestPlan_AnySlicesAreRepaired with an input that the fuzzer chooses.
+func FuzzPlan(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(anySlicesAreRepaired))
 }

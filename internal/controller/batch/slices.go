@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 )
 
@@ -19,7 +20,7 @@ import (
 // API server by their label, and one by one those that have lost it.
 func (r *Reconciler) slicesOf(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch) ([]v1alpha1.EmbeddedUserSlice, error) {
 	var list v1alpha1.EmbeddedUserSliceList
-	if err := r.List(ctx, &list, client.InNamespace(batch.Namespace), client.MatchingFields{indexOwner: string(batch.UID)}); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(batch.Namespace), client.MatchingFields{index.Owner: string(batch.UID)}); err != nil {
 		return nil, fmt.Errorf("listing the slices: %w", err)
 	}
 	if reader != r.Client {

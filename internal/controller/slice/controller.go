@@ -15,29 +15,27 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-const (
-	// safetyNet is when a slice with pending users is looked at again although nothing happened. The sender wakes it long
-	// before; this only bounds the harm of a mistake.
-	safetyNet = 10 * time.Minute
-
-	// indexKeyRef finds slices by the name of the Secret that they refer to.
-	indexKeyRef = "spec.apiKeySecretRef.name"
-)
+// safetyNet is when a slice with pending users is looked at again although nothing happened. The sender wakes it long
+// before; this only bounds the harm of a mistake.
+const safetyNet = 10 * time.Minute
 
 // Reconciler reconciles EmbeddedUserSlices.
 type Reconciler struct {
@@ -67,16 +65,10 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 
-// SetupWithManager registers the controller. It watches slices, and Secrets as metadata only.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+// SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Live == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
 		return errors.New("one of Client, Live, Sender, RequestTimeout and ProbeDelay is not set")
-	}
-	index := func(o client.Object) []string {
-		return []string{o.(*v1alpha1.EmbeddedUserSlice).Spec.APIKeySecretRef.Name} //nolint:forcetypeassert // only slices are indexed
-	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.EmbeddedUserSlice{}, indexKeyRef, index); err != nil {
-		return fmt.Errorf("indexing slices by Secret: %w", err)
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -86,12 +78,22 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		WithOptions(r.Options.Controller).
 		WatchesRawSource(source.Func(r.start)). // first, so that the sender can wake and the inheritance is open
 		Watches(&v1alpha1.EmbeddedUserSlice{}, r.handler()).
+		Watches(&v1alpha1.EmbeddedUserBatch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("building the controller: %w", err)
 	}
 	return nil
+}
+
+// gone lets pass that a batch was deleted, or that its deletion began.
+var gone = predicate.Funcs{
+	CreateFunc:  func(event.CreateEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
+	},
 }
 
 // start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
@@ -129,9 +131,19 @@ func (r *Reconciler) handler() handler.EventHandler {
 }
 
 func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()})
+}
+
+// slicesOfGone are the slices of a batch that is gone or going: nothing of them is to be sent any more, although they are
+// there until the garbage collector takes them.
+func (r *Reconciler) slicesOfGone(ctx context.Context, batch client.Object) []reconcile.Request {
+	return r.requests(ctx, client.InNamespace(batch.GetNamespace()), client.MatchingFields{index.Owner: string(batch.GetUID())})
+}
+
+func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {
 	var list v1alpha1.EmbeddedUserSliceList
-	if err := r.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexKeyRef: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "Failed to list the slices of a Secret")
+	if err := r.List(ctx, &list, append(which, client.UnsafeDisableDeepCopy)...); err != nil {
+		log.FromContext(ctx).Error(err, "Failed to list slices")
 		return nil
 	}
 	requests := make([]reconcile.Request, len(list.Items))

@@ -1,0 +1,81 @@
+package batch
+
+import (
+	"slices"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// anyState is a batch over slices in any state, also such as no operator writes.
+var anyState = rapid.Custom(func(t *rapid.T) state {
+	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
+	b.Generation = 3
+	b.Spec.InvalidUserPolicy = rapid.SampledFrom([]v1alpha1.InvalidUserPolicy{"Fail", "Ignore", ""}).Draw(t, "policy")
+	s := state{batch: b, list: users.Canonicalize(rowsOf(b)), slices: anySlices.Draw(t, "slices"), fingerprint: "current"}
+	for i := range s.slices {
+		reason := rapid.SampledFrom([]string{
+			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected", "UnexpectedRedirect", "Nonsense",
+		}).Draw(t, "reason")
+		if reason != "" {
+			s.slices[i].Status.Conditions = []metav1.Condition{{
+				Type: v1alpha1.ConditionReady, Reason: reason, Message: rapid.SampledFrom([]string{"one", "two"}).Draw(t, "message"),
+				Status: rapid.SampledFrom([]metav1.ConditionStatus{"True", "False", "Unknown"}).Draw(t, "status"),
+			}}
+		}
+		if rapid.Bool().Draw(t, "checked") {
+			s.slices[i].Status.KeyCheck = &v1alpha1.KeyCheck{
+				Fingerprint: rapid.SampledFrom([]string{"current", "old"}).Draw(t, "fingerprint"),
+				Result:      rapid.SampledFrom([]v1alpha1.KeyResult{v1alpha1.KeyAccepted, v1alpha1.KeyRejected}).Draw(t, "key"),
+			}
+		}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "problem") == 0 {
+		s.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
+	}
+	return s
+})
+
+func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := anyState.Draw(t, "state")
+		status := s.status()
+		c := status.Counts
+		if int(c.Total) != len(s.list.Valid)+len(s.list.Duplicates) || c.Total != c.Created+c.Existing+c.Invalid+c.Pending {
+			t.Fatalf("counts: %+v", c)
+		}
+		if int(c.Invalid) != len(status.InvalidUsers)+int(status.InvalidUsersOmitted) {
+			t.Fatalf("%d invalid, %d listed", c.Invalid, len(status.InvalidUsers))
+		}
+		if !slices.IsSortedFunc(status.InvalidUsers, func(a, b v1alpha1.InvalidUser) int { return int(a.Row - b.Row) }) {
+			t.Fatalf("invalid users are not in the order of the list: %+v", status.InvalidUsers)
+		}
+		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+		reconciling := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling)
+		stalled := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled)
+		switch {
+		case reconciling && stalled, (ready.Status == metav1.ConditionTrue) == (reconciling || stalled):
+			t.Fatalf("Ready %s, Reconciling %t, Stalled %t", ready.Status, reconciling, stalled)
+		case ready.Status == metav1.ConditionTrue && c.Pending > 0:
+			t.Fatalf("Ready with %d pending", c.Pending)
+		case c.Pending == 0 && c.Invalid == 0 && ready.Status != metav1.ConditionTrue:
+			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
+		}
+		// The order in which a cache lists slices must not show.
+		s.batch.Status = status
+		slices.SortFunc(s.slices, byName)
+		once := s.status()
+		s.batch.Status = once
+		if again := s.status(); !equality.Semantic.DeepEqual(once, again) {
+			t.Fatalf("the status changes by itself:\n%+v\n%+v", once, again)
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package controller_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// TestInput_RefusedWhenItIsApplied is the first table of docs/bad-input.md.
+func TestInput_RefusedWhenItIsApplied(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	type object = map[string]any
+	user := func(fields object) object {
+		return object{"apiKeySecretRef": object{"name": "alloy"}, "users": []any{object{"username": "first"}, fields}}
+	}
+	for name, tc := range map[string]struct {
+		spec object
+		want []string
+	}{
+		"a username that is missing":        {user(object{"fullName": "x"}), []string{"spec.users[1].username", "Required"}},
+		"a username that is empty":          {user(object{"username": ""}), []string{"spec.users[1].username"}},
+		"a username that is null":           {user(object{"username": nil}), []string{"spec.users[1].username"}},
+		"a username that is a number":       {user(object{"username": 1}), []string{"spec.users[1].username"}},
+		"a username of 257 characters":      {user(object{"username": strings.Repeat("ä", 257)}), []string{"spec.users[1].username", "256"}},
+		"white space before a username":     {user(object{"username": " x"}), []string{"spec.users[1].username"}},
+		"a line break after a username":     {user(object{"username": "x\n"}), []string{"spec.users[1].username"}},
+		"a no-break space after a username": {user(object{"username": "x\u00a0"}), []string{"spec.users[1].username"}},
+		"a tab inside a username":           {user(object{"username": "x\ty"}), []string{"spec.users[1].username"}},
+		"a null byte inside a username":     {user(object{"username": "x\x00y"}), []string{"spec.users[1].username"}},
+		"a fullName of 257 characters":      {user(object{"username": "x", "fullName": strings.Repeat("x", 257)}), []string{"spec.users[1].fullName", "256"}},
+		"a fullName that is a list":         {user(object{"username": "x", "fullName": []any{}}), []string{"spec.users[1].fullName"}},
+		"a field that does not exist":       {user(object{"username": "x", "email": "y"}), []string{"email"}},
+		"no apiKeySecretRef":                {object{"users": []any{}}, []string{"spec.apiKeySecretRef", "Required"}},
+		"an apiKeySecretRef without a name": {object{"apiKeySecretRef": object{"key": "x"}}, []string{"spec.apiKeySecretRef.name", "Required"}},
+		"a key that no Secret can have":     {object{"apiKeySecretRef": object{"name": "x", "key": "a/b"}}, []string{"spec.apiKeySecretRef.key"}},
+		"a policy that does not exist":      {object{"apiKeySecretRef": object{"name": "x"}, "invalidUserPolicy": "Maybe"}, []string{"spec.invalidUserPolicy", "Fail", "Ignore"}},
+		"users that are no list":            {object{"apiKeySecretRef": object{"name": "x"}, "users": object{}}, []string{"spec.users"}},
+	} {
+		manifest, err := json.Marshal(object{
+			"apiVersion": v1alpha1.SchemeGroupVersion.String(), "kind": v1alpha1.EmbeddedUserBatchKind, "metadata": object{"name": "refused"}, "spec": tc.spec,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.kubectl(string(manifest), "apply", "--server-side", "-f", "-")
+		if err == nil || !contains(out, tc.want...) {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+	}
+	// kubectl reads it as a line break of YAML.
+	err := w.Create(t.Context(), w.batch("refused", v1alpha1.User{Username: "x\u0085y"}))
+	if err == nil || !contains(err.Error(), "spec.users[0].username") {
+		t.Errorf("a C1 control character in a username: %v", err)
+	}
+}
+
+// TestInput_TakenAsItIs is the second.
+func TestInput_TakenAsItIs(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.sim.Seed(w.key, "somebody else")
+	otherID := w.sim.Users(w.key)[0].ID
+	users := []v1alpha1.User{
+		{Username: "."}, {Username: ".."}, {Username: "/"}, {Username: "a/b"}, {Username: "%2F"}, {Username: "?a=b"}, {Username: "#a"}, {Username: "a b"}, {Username: "a+b"},
+		{Username: "batch"}, {Username: "Bob"}, {Username: "bob"}, {Username: "BOB"},
+		{Username: "0123456789abcdef01234567"}, {Username: otherID, FullName: "has the userId of another for a username"},
+		{Username: strings.Repeat("x", 256)}, {Username: strings.Repeat("日", 256), FullName: strings.Repeat("本", 256)},
+		{Username: "e\u0301"}, {Username: "é"}, {Username: "\u202eright-to-left"}, {Username: "😀"}, {Username: `"\`},
+		{Username: strings.Repeat("<", 256), FullName: strings.Repeat("&", 256)}, {Username: "no full name"}, {Username: "control", FullName: "a\tb\u0001"},
+	}
+	existing := []string{".", "/", "#a", "bob", "😀", "%2F", otherID}
+	w.sim.Seed(w.key, existing...) // these have to be found by the reading calls
+	w.secret(w.key)
+	w.create(w.batch("odd", users...))
+	status := w.await("odd", v1alpha1.ReasonSucceeded).Status
+	want := v1alpha1.UserCounts{Total: int32(len(users)), Created: int32(len(users) - len(existing)), Existing: int32(len(existing))}
+	if diff := cmp.Diff(want, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	held := map[string]string{}
+	for _, user := range w.sim.Users(w.key) {
+		held[user.Username] = user.FullName
+	}
+	for _, user := range users {
+		if fullName, ok := held[user.Username]; !ok || fullName != user.FullName && !isOneOf(user.Username, existing) {
+			t.Errorf("%q: held %t, full name %q", user.Username, ok, fullName)
+		}
+	}
+}
+
+func isOneOf(text string, list []string) bool {
+	for _, other := range list {
+		if text == other {
+			return true
+		}
+	}
+	return false
+}
+
+// TestInput_EscapesDoNotOutgrowAnObject makes users whose characters JSON escapes to six times their size.
+func TestInput_EscapesDoNotOutgrowAnObject(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	var users []v1alpha1.User
+	for i := range 500 {
+		users = append(users, v1alpha1.User{Username: fmt.Sprintf("%s%04d", strings.Repeat("<", 252), i), FullName: strings.Repeat("&", 256)})
+	}
+	w.create(w.batch("escaped", users...))
+	if status := w.await("escaped", v1alpha1.ReasonSucceeded).Status; status.Counts.Created != 500 {
+		t.Errorf("counts: %+v", status.Counts)
+	}
+	for _, slice := range w.slices() {
+		encoded, err := json.Marshal(slice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(encoded) > 400_000 {
+			t.Errorf("%s has %d bytes", slice.Name, len(encoded))
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package recovery
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// TestPause_OfTheLeaderLongerThanItsLease stops a leader while its requests run, lets another replica take over, and lets the
+// first go on.
+func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
+	w := newWorld(t, "lease", simulator.Options{})
+	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
+	applied, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
+	w.start(election...)
+	first := w.operator
+	w.batch("b", 2500)
+	<-applied // the only request that may run before the key is proven
+	w.signal(syscall.SIGSTOP)
+
+	w.operator = nil // the next one is started beside it
+	w.start(election...)
+	w.Eventually(func() int { return w.sim.Count(simulator.Create) }, patience).Should(gomega.BeNumerically(">=", 2)) // it leads
+	if err := first.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := first.Wait(); err == nil {
+		t.Error("a leader that lost its lease ended as if nothing had happened")
+	}
+	status := w.await("b", v1alpha1.ReasonSucceeded).Status
+	if status.Counts.Total != 2500 || status.Counts.Created+status.Counts.Existing != 2500 {
+		t.Errorf("counts: %+v", status.Counts)
+	}
+	sent := map[string]int{}
+	for _, r := range w.sim.Requests() {
+		for _, username := range r.Usernames {
+			sent[username]++
+		}
+	}
+	for username, times := range sent {
+		if times > 3 { // by the first, by the second, and once late by the first
+			t.Errorf("%s was sent %d times", username, times)
+		}
+	}
+	for username, result := range w.results() {
+		if result.Result == v1alpha1.ResultInvalid {
+			t.Errorf("%s: %+v", username, result)
+		}
+	}
+}
+
+// TestPause_OfEtcd makes the API server refuse every read and write while answers come in.
+func TestPause_OfEtcd(t *testing.T) {
+	w := newWorld(t, "etcd", simulator.Options{})
+	pid := etcdPID(t)
+	applied, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
+	w.start()
+	w.batch("b", 1500)
+	<-applied
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	<-time.After(12 * time.Second) // longer than the API server waits for etcd, so that writes fail
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	status := w.await("b", v1alpha1.ReasonSucceeded).Status
+	if status.Counts.Created != 1500 {
+		t.Errorf("an answer was lost: %+v", status.Counts)
+	}
+	if n := w.sim.Count(simulator.Create); n != 2 {
+		t.Errorf("%d requests were sent for two slices", n)
+	}
+}
+
+// etcdPID finds the etcd of this test's control plane.
+func etcdPID(t *testing.T) int {
+	t.Helper()
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range commands {
+		line, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(line), "etcd") && strings.Contains(string(line), "--data-dir="+environment.ControlPlane.Etcd.DataDir) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatal("etcd was not found")
+	return 0
+}
+
+func (w *world) signal(signal syscall.Signal) {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.operator.Process.Signal(signal); err != nil {
+		w.Fatal(err)
+	}
+}
