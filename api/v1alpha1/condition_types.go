@@ -54,6 +54,10 @@ const (
 	ReasonUnexpectedRedirect = "UnexpectedRedirect"
 )
 
+// ReasonStatusTooLarge is of an event, because no condition can be written then: it surfaces when the list of a batch is so large
+// that etcd takes no status beside it. The users are created all the same.
+const ReasonStatusTooLarge = "StatusTooLarge"
+
 // ConditionUsersCreated is True when no valid user of the batch remains to be created. On EmbeddedUserBatch.
 const ConditionUsersCreated = "UsersCreated"
 

@@ -1,9 +1,11 @@
 package controller_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
@@ -249,6 +251,37 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 			t.Errorf("the slice was changed: %+v", slice)
 		}
 	}
+}
+
+// TestBatch_AListThatLeavesNoRoomForItsStatus is as large as etcd just takes.
+func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	users := numbered("huge", 9_000)
+	for i := range users {
+		users[i].FullName = strings.Repeat("x", 126)
+	}
+	const limit = 3 << 19 // etcd's, for a request
+	for encoded := limit + 1; encoded > limit; {
+		users = users[:len(users)-10]
+		text, err := json.Marshal(w.batch("huge", users...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded = len(text)
+	}
+	batch := w.batch("huge", users...)
+	for w.Create(t.Context(), batch) != nil { // it shrinks by 170 bytes a time until it is taken
+		if users = users[:len(users)-1]; len(users) < 5_000 {
+			t.Fatal("no list was taken")
+		}
+		batch = w.batch("huge", users...)
+	}
+	w.Eventually(func() int { return len(w.sim.Users(w.key)) }, patience).Should(gomega.Equal(len(batch.Spec.Users)))
+	w.Eventually(func() string { out, _ := w.kubectl("", "get", "events"); return out }, patience, time.Second).
+		Should(gomega.And(gomega.ContainSubstring("StatusTooLarge"), gomega.ContainSubstring("spread it over two batches")), "no event")
+	w.edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
+	w.await("huge", v1alpha1.ReasonSucceeded)
 }
 
 func contains(text string, parts ...string) bool {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -150,6 +151,10 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) error {
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone, or made again under its name
 			return nil
 		}
+		if isTooLarge(err) {
+			r.Recorder.Eventf(s.batch, nil, corev1.EventTypeWarning, v1alpha1.ReasonStatusTooLarge, actionCreateUsers,
+				"The list leaves no room for the status within etcd's limit of 1.5 MiB for an object; spread it over two batches. Until then see the EmbeddedUserSlices")
+		}
 		return fmt.Errorf("writing the status: %w", redact.Error(err))
 	}
 	r.written.note(s.batch.UID, *config.ResourceVersion)
@@ -160,6 +165,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) error {
 	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason, "created", status.Counts.Created, "existing", status.Counts.Existing,
 		"invalid", status.Counts.Invalid, "pending", status.Counts.Pending, "slices", status.Slices.Total)
 	return nil
+}
+
+// isTooLarge tells whether etcd refused an object for its size. The API server passes that on as an error without a class.
+func isTooLarge(err error) bool {
+	return apierrors.IsRequestEntityTooLargeError(err) || strings.Contains(err.Error(), "request is too large")
 }
 
 func rowsOf(batch *v1alpha1.EmbeddedUserBatch) []users.User {
