@@ -199,3 +199,21 @@ func FuzzClassifyBatch(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecodeList checks that a list is either read to its end or fails, and that a list which succeeds is a JSON object.
+func FuzzDecodeList(f *testing.F) {
+	for _, seed := range []string{`{"data":[{"username":"a"},{}]}`, `{"data":[]}`, `{"x":{},"data":[{"username":"a"}],"y":1}`, `{"data":[{"username":"a"}`, `[]`, ``} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		seen := 0
+		err := decodeList(strings.NewReader(string(text)), func(string) { seen++ })
+		if err == nil && seen > len(text) {
+			t.Errorf("%d users in %d bytes", seen, len(text))
+		}
+		var whole map[string]json.RawMessage
+		if valid := json.Unmarshal(text, &whole) == nil; err == nil && !valid && json.Valid(text) {
+			t.Errorf("%q is no object, and was taken for a list", text)
+		}
+	})
+}
