@@ -1,0 +1,135 @@
+package controller_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+// hold has the first request wait after it was applied. It returns what tells that it was, and what lets it go on.
+func (w *world) hold() (applied <-chan struct{}, release func()) {
+	reached, released := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(reached); <-released }) })
+	return reached, func() { close(released) }
+}
+
+func TestRunning_EditsWhileARequestRuns(t *testing.T) {
+	user := func(name, fullName string) v1alpha1.User { return v1alpha1.User{Username: name, FullName: fullName} }
+	before := []v1alpha1.User{user("stays", ""), user("goes", ""), user("refused", "A")}
+	for name, tc := range map[string]struct {
+		after   []v1alpha1.User
+		counts  v1alpha1.UserCounts
+		results map[string]v1alpha1.Result
+	}{
+		"a user is added": {
+			append([]v1alpha1.User{user("new", "")}, before...), v1alpha1.UserCounts{Total: 4, Created: 3, Invalid: 1},
+			map[string]v1alpha1.Result{"stays": "Created", "goes": "Created", "new": "Created", "refused": "Invalid"},
+		},
+		"a user is removed": {
+			[]v1alpha1.User{before[0], before[2]}, v1alpha1.UserCounts{Total: 2, Created: 1, Invalid: 1},
+			map[string]v1alpha1.Result{"stays": "Created", "refused": "Invalid"},
+		},
+		"an invalid user is corrected": {
+			[]v1alpha1.User{before[0], before[1], user("corrected", "A")}, v1alpha1.UserCounts{Total: 3, Created: 3},
+			map[string]v1alpha1.Result{"stays": "Created", "goes": "Created", "corrected": "Created"},
+		},
+		"a name is changed": {
+			[]v1alpha1.User{user("stays", "B"), before[1], before[2]}, v1alpha1.UserCounts{Total: 3, Created: 2, Invalid: 1},
+			map[string]v1alpha1.Result{"stays": "Created", "goes": "Created", "refused": "Invalid"},
+		},
+		"everybody is removed": {nil, v1alpha1.UserCounts{}, map[string]v1alpha1.Result{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
+			applied, release := w.hold()
+			w.secret(w.key)
+			w.create(w.batch("edited", before...))
+			<-applied
+			w.edit("edited", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = tc.after })
+			w.Eventually(func() int64 { return w.load("edited").Status.ObservedGeneration }, patience).Should(gomega.Equal(int64(2)))
+			release()
+			w.Eventually(func() v1alpha1.UserCounts { return w.load("edited").Status.Counts }, patience).Should(gomega.Equal(tc.counts))
+			got := map[string]v1alpha1.Result{}
+			w.Eventually(func() string {
+				clear(got)
+				for username, result := range w.results() {
+					got[username] = result.Result
+				}
+				return cmp.Diff(tc.results, got)
+			}, patience).Should(gomega.BeEmpty())
+			sent, _ := w.sent()
+			times := map[string]int{}
+			for _, username := range sent {
+				if times[username]++; times[username] > 1 {
+					t.Errorf("%s was sent %d times", username, times[username])
+				}
+			}
+		})
+	}
+}
+
+func TestRunning_ABatchThatIsMadeAgainStartsAnew(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	applied, release := w.hold()
+	w.secret(w.key)
+	w.create(w.batch("again", numbered("old", 3)...))
+	<-applied
+	first := w.load("again")
+	if err := w.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	w.create(w.batch("again", numbered("new", 2)...))
+	release()
+	status := w.await("again", v1alpha1.ReasonSucceeded).Status
+	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	for _, slice := range w.slices() { // there is no garbage collector here
+		owned := slice.OwnerReferences[0].UID == w.load("again").UID
+		for _, result := range slice.Status.Results {
+			if strings.HasPrefix(result.Username, "old") == owned {
+				t.Errorf("%s is in %s", result.Username, slice.Name)
+			}
+		}
+	}
+}
+
+// TestRunning_ABadKeyDoesNotSlowAGoodOne lets more batches wait for a slow key than there are workers.
+func TestRunning_ABadKeyDoesNotSlowAGoodOne(t *testing.T) {
+	for name, fault := range map[string]simulator.Fault{
+		"a slow key":      {Delay: 5 * time.Second},
+		"a throttled key": {Status: 429},
+		"a rejected key":  {Status: 401},
+		"a failing key":   {Status: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{Keys: []string{"bad"}})
+			fault.Match = func(r simulator.Request) bool { return strings.HasPrefix(r.Usernames[0], "bad") }
+			w.sim.Inject(fault)
+			w.secret(w.key)
+			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "bad"}, Data: map[string][]byte{"apiKey": []byte("bad")}})
+			for i := range 12 {
+				bad := w.batch(fmt.Sprintf("bad-%d", i), numbered(fmt.Sprintf("bad-%d", i), 2)...)
+				bad.Spec.APIKeySecretRef.Name = "bad"
+				w.create(bad)
+			}
+			w.Eventually(func() int { _, requests := w.sent(); return requests }, patience).Should(gomega.BeNumerically(">", 0))
+			w.create(w.batch("good", numbered("good", 1500)...))
+			w.await("good", v1alpha1.ReasonSucceeded)
+			if pending := w.load("bad-0").Status.Counts.Pending; pending != 2 {
+				t.Errorf("with a bad key %d users are pending", pending)
+			}
+		})
+	}
+}
