@@ -21,7 +21,9 @@ func (w *world) hold() (applied <-chan struct{}, release func()) {
 	reached, released := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(reached); <-released }) })
-	return reached, func() { close(released) }
+	release = sync.OnceFunc(func() { close(released) })
+	w.Cleanup(release) // also when the test fails before
+	return reached, release
 }
 
 func TestRunning_EditsWhileARequestRuns(t *testing.T) {

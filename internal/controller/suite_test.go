@@ -17,6 +17,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -189,9 +190,12 @@ func (w *world) batch(name string, users ...v1alpha1.User) *v1alpha1.EmbeddedUse
 // edit changes a batch as somebody else would.
 func (w *world) edit(name string, change func(*v1alpha1.EmbeddedUserBatch)) {
 	w.Helper()
-	batch := w.load(name)
-	change(batch)
-	if err := w.Update(w.Context(), batch); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator may just write the status
+		batch := w.load(name)
+		change(batch)
+		return w.Update(w.Context(), batch)
+	})
+	if err != nil {
 		w.Fatal(err)
 	}
 }

@@ -54,10 +54,16 @@ func (s *Sender) wait(t *ticket, at time.Time) {
 }
 
 // depart waits for a place in the ticket's lane, and then decides what is sent: while it waited, the owner may have changed
-// its mind. It returns nil when nothing is to be sent now; else the place must be left.
+// its mind. It returns nil when nothing is to be sent now; else the place must be left, but for the list, which takes its own.
 func (s *Sender) depart(t *ticket) *errand {
 	s.mu.Lock()
 	e := &errand{lane: t.lane, generation: t.generation, elsewhere: t.elsewhere}
+	if next := t.next(time.Now()); len(next.looks) > maxSingleLooks {
+		e.looks = next.looks
+		t.running = e
+		s.mu.Unlock()
+		return e
+	}
 	s.mu.Unlock()
 	rejection, ok := e.lane.enter(s.stop, e.elsewhere)
 	if !ok {
@@ -72,16 +78,17 @@ func (s *Sender) depart(t *ticket) *errand {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := t.next(time.Now())
-	e.generation = t.generation
-	e.looks = next.looks
-	if next.send && t.lane == e.lane && !s.stopped {
-		e.batch, e.search = slices.Clone(t.want), t.search
-		if t.search != nil {
-			e.batch = slices.Clone(t.search.next())
+	if next := t.next(time.Now()); t.lane == e.lane && !s.stopped {
+		e.generation = t.generation
+		e.looks = next.looks[:min(len(next.looks), maxSingleLooks)]
+		if next.send {
+			e.batch, e.search = slices.Clone(t.want), t.search
+			if t.search != nil {
+				e.batch = slices.Clone(t.search.next())
+			}
 		}
 	}
-	if t.lane != e.lane || s.stopped || len(e.looks)+len(e.batch) == 0 {
+	if len(e.looks)+len(e.batch) == 0 {
 		e.lane.leave(alloy.Answer{})
 		return nil
 	}
@@ -107,7 +114,7 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 	case alloy.Accepted, alloy.NoneValid, alloy.AllExist:
 		s.settle(t, e, answer)
 		if e.search != nil {
-			t.invalidate(e.search.accepted(), e.search.said)
+			t.invalidate(e.search.accepted(), e.search.refusal.Message)
 		}
 	case alloy.TooLarge:
 		if !s.split(t, e, answer) {
@@ -127,21 +134,23 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 		return
 	}
 	t.unwant()
-	if t.search != nil && t.search == e.search {
-		switch {
-		case t.search.isDone():
-			t.search = nil
-		case t.search.isExhausted():
-			t.search.requests = 0
-			t.pause(e, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
-			return
-		}
-	}
 	switch answer.Outcome {
 	case alloy.Refused, alloy.TooLarge: // proves nothing of the key
 		t.news()
 	default:
 		t.answered(e)
+	}
+	if t.search == nil || t.search != e.search {
+		return
+	}
+	switch {
+	case t.search.isDone():
+		t.search = nil
+		t.recover()
+	case t.search.isExhausted():
+		// The next one begins with the whole rest, and a new control: meanwhile the API may refuse for another reason.
+		t.search = nil
+		t.pause(e, e.search.refusal, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
 	}
 }
 
@@ -166,6 +175,7 @@ func (s *Sender) settle(t *ticket, e *errand, answer alloy.Answer) {
 func (s *Sender) split(t *ticket, e *errand, answer alloy.Answer) bool {
 	switch {
 	case e.search != nil:
+		e.search.refusal = answer
 		t.invalidate(e.search.tooLarge(), answer.Message)
 	case len(e.batch) == 1:
 		t.invalidate(e.batch, answer.Message)
@@ -186,9 +196,11 @@ func (s *Sender) searchOn(t *ticket, e *errand, answer alloy.Answer) bool {
 			return false
 		}
 		t.search = newSearch(e.batch)
+		t.search.refusal = answer
 		return true
 	}
-	refused, ok := e.search.refused(answer.Message)
+	e.search.refusal = answer
+	refused, ok := e.search.refused()
 	t.invalidate(refused, answer.Message)
 	if !ok {
 		if t.search == e.search {
@@ -201,7 +213,12 @@ func (s *Sender) searchOn(t *ticket, e *errand, answer alloy.Answer) bool {
 
 // look finds out which of the users that were named invalid exist.
 func (s *Sender) look(t *ticket, e *errand) {
-	found, absent, undecided, failure := s.lookOneByOne(e)
+	var found, absent []*look
+	var failure *alloy.Answer
+	undecided := e.looks
+	if len(e.looks) <= maxSingleLooks {
+		found, absent, undecided, failure = s.lookOneByOne(e)
+	}
 	if len(undecided) > 0 && failure == nil {
 		var foundInList, absentInList []*look
 		foundInList, absentInList, failure = s.lookInList(e, undecided)
@@ -213,14 +230,10 @@ func (s *Sender) look(t *ticket, e *errand) {
 	s.conclude(t, e, found, absent, failure)
 }
 
-// lookOneByOne asks for each user, unless they are too many, and leaves the place in the lane. What is undecided is for the
-// list.
+// lookOneByOne asks for each user, and leaves the place in the lane. What is undecided is for the list.
 func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, failure *alloy.Answer) {
 	answer := alloy.Answer{}
 	defer func() { e.lane.leave(answer) }()
-	if len(e.looks) > maxSingleLooks {
-		return nil, nil, e.looks, nil
-	}
 	for i, l := range e.looks {
 		if i > 0 && !e.lane.pace(s.stop, e.elsewhere) {
 			return found, absent, nil, nil

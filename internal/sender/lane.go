@@ -29,8 +29,8 @@ type lane struct {
 	pauses   *backoff.ExponentialBackOff
 	limiter  *rate.Limiter
 
-	listing sync.Mutex // held by the one GET /users that runs
-	pending *list      // takes names until it starts; guarded by mu
+	listing chan struct{} // holds the one GET /users that runs
+	pending *list         // takes names until it starts; guarded by mu
 }
 
 // rejection is an answer that rejected the key.
@@ -54,7 +54,7 @@ func newLane(fingerprint string, key alloy.Key, options Options) *lane {
 		limit = rate.Limit(options.RequestsPerSecond)
 	}
 	return &lane{
-		key: key, fingerprint: fingerprint, options: options,
+		key: key, fingerprint: fingerprint, options: options, listing: make(chan struct{}, 1),
 		pauses: newBackOff(options), limiter: rate.NewLimiter(limit, max(options.Burst, 1)),
 	}
 }
@@ -80,11 +80,19 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 		return nil, false
 	case rejected = <-turn:
 	}
-	if rejected == nil && !l.pace(stop, elsewhere) {
-		l.leave(alloy.Answer{})
-		return nil, false
+	if rejected != nil {
+		return rejected, true
 	}
-	return rejected, true
+	ok = l.pace(stop, elsewhere)
+	l.mu.Lock()
+	rejected = l.rejected
+	l.mu.Unlock()
+	if ok && (rejected == nil || !time.Now().Before(rejected.probeAt)) {
+		return nil, true
+	}
+	// The sender stops, the owner has gone elsewhere, or the key was rejected meanwhile.
+	l.leave(alloy.Answer{})
+	return rejected, ok
 }
 
 // abandon gives up waiting for a turn, which may just have come.
@@ -104,16 +112,19 @@ func (l *lane) abandon(turn chan *rejection) {
 
 // pace waits until the next request may begin. It returns false when the sender stops or the owner has gone elsewhere.
 func (l *lane) pace(stop, elsewhere <-chan struct{}) bool {
+	reservation := l.limiter.Reserve()
+	if !sleep(reservation.Delay(), stop, elsewhere) {
+		reservation.Cancel()
+		return false
+	}
 	for {
 		l.mu.Lock()
-		wait := time.Until(l.resumeAt)
-		if wait <= 0 {
-			wait = l.limiter.Reserve().Delay()
-			l.mu.Unlock()
-			return sleep(wait, stop, elsewhere)
-		}
+		pause := time.Until(l.resumeAt)
 		l.mu.Unlock()
-		if !sleep(wait, stop, elsewhere) {
+		if pause <= 0 {
+			return true
+		}
+		if !sleep(pause, stop, elsewhere) {
 			return false
 		}
 	}
@@ -155,8 +166,10 @@ func (l *lane) leave(answer alloy.Answer) {
 		}
 		l.waiting = nil
 	case alloy.Deferred:
-		if answer.StatusCode == http.StatusTooManyRequests {
-			l.resumeAt = time.Now().Add(delayAfter(answer, l.pauses))
+		// Several at once are one event: they neither lengthen the back-off nor shorten what the API asked for.
+		now := time.Now()
+		if answer.StatusCode == http.StatusTooManyRequests && (answer.RetryAfter > 0 || now.After(l.resumeAt)) {
+			l.resumeAt = latest(l.resumeAt, now.Add(delayAfter(answer, l.pauses)))
 		}
 	default: // the answer says nothing about the key
 	}
@@ -189,8 +202,14 @@ func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan stru
 	}
 	l.mu.Unlock()
 
-	l.listing.Lock()
-	defer l.listing.Unlock()
+	select {
+	case <-stop:
+		return nil, alloy.Answer{}, false
+	case <-elsewhere:
+		return nil, alloy.Answer{}, false
+	case l.listing <- struct{}{}:
+		defer func() { <-l.listing }()
+	}
 	if shared.done {
 		return shared.found, shared.answer, true
 	}

@@ -3,6 +3,7 @@ package sender
 import (
 	"math/rand/v2"
 
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -15,11 +16,14 @@ const maxSearchRequests = 64
 //
 // It decides only: next says what to send, and one of accepted, refused and tooLarge takes the answer.
 type search struct {
-	controls []users.User // to be sent alone, until one is accepted
-	held     []users.User // refused alone, while no control was accepted
-	said     string       // by the API of those
-	parts    []part       // what is undecided beside these; the last is next
-	requests int
+	controls   []users.User // to be sent alone, until one is accepted
+	held       []users.User // refused alone, while no control was accepted
+	questioned []users.User // the rest of the request that was refused, while no control was accepted
+	controlled bool         // the API accepted something since the search began
+	parts      []part       // what is undecided beside these; the last is next
+	requests   int
+
+	refusal alloy.Answer // the last one
 }
 
 // part is a group of users that is undecided.
@@ -31,26 +35,29 @@ type part struct {
 	secondHalf bool
 }
 
-// newSearch begins after a request was refused, which had at least two users. Its controls are chosen by chance, so that the
-// next search, if this one gives up, has others.
+// newSearch begins after a request was refused, which had at least two users.
 func newSearch(batch []users.User) *search {
 	s := &search{requests: 1}
+	s.question(batch)
+	return s
+}
+
+// question looks for a control in a request that was refused. The users are chosen by chance, so that the next search, if this
+// one gives up, has others.
+func (s *search) question(batch []users.User) {
 	first, second := rand.IntN(len(batch)), rand.IntN(len(batch)-1) //nolint:gosec // nothing secret hangs on it
 	if second >= first {
 		second++
 	}
 	s.controls = []users.User{batch[first], batch[second]}
-	rest := make([]users.User, 0, len(batch)-len(s.controls))
 	for i, user := range batch {
 		if i != first && i != second {
-			rest = append(rest, user)
+			s.questioned = append(s.questioned, user)
 		}
 	}
-	s.push(part{users: rest})
-	return s
 }
 
-// newSplit begins after a request was too large, which had at least two users: that needs no control.
+// newSplit begins after a request was too large, which had at least two users: that needs no control, unless a part is refused.
 func newSplit(batch []users.User) *search {
 	s := &search{requests: 1}
 	s.pushHalves(batch, false)
@@ -73,41 +80,43 @@ func (s *search) next() []users.User {
 // accepted notes that the API took what was sent. It returns the users that were refused before and are now known to be the
 // cause.
 func (s *search) accepted() (refused []users.User) {
+	s.controlled = true
 	if len(s.controls) == 0 {
 		s.pop()
 		if len(s.parts) > 0 && s.parts[len(s.parts)-1].secondHalf {
 			s.parts[len(s.parts)-1].suspect = true
 		}
-		return nil
+		refused, s.held = s.held, nil
+		return refused
 	}
-	refused, waiting := s.held, s.controls[1:]
-	s.held, s.controls = nil, nil
-	if len(refused) == 0 {
-		// The whole was refused, and this user is not the cause.
-		if len(s.parts) == 0 {
-			s.push(part{users: waiting, suspect: true})
-		} else {
-			top := &s.parts[len(s.parts)-1]
-			top.users, top.suspect = append(top.users, waiting...), true
-		}
-	}
+	refused = s.held
+	// If no other user was refused, the cause is in the rest: the whole was refused, and this user is not the cause.
+	s.push(part{users: append(s.questioned, s.controls[1:]...), suspect: len(refused) == 0})
+	s.held, s.controls, s.questioned = nil, nil, nil
 	return refused
 }
 
-// refused notes that the API refused what was sent, and what it said. It returns the user that is thereby known to be a cause, if there is one;
+// refused notes that the API refused what was sent. It returns the user that is thereby known to be a cause, if there is one;
 // ok is false when no control was accepted, so that nothing can be said of any user.
-func (s *search) refused(said string) (refused []users.User, ok bool) {
+func (s *search) refused() (refused []users.User, ok bool) {
 	if len(s.controls) > 0 {
-		s.held, s.said = append(s.held, s.controls[0]), said
+		s.held = append(s.held, s.controls[0])
 		s.controls = s.controls[1:]
 		return nil, len(s.controls) > 0
 	}
 	top := s.pop()
 	s.releaseSecondHalf()
-	if len(top.users) == 1 {
+	switch {
+	case len(top.users) == 1 && s.controlled:
 		return top.users, true
+	case len(top.users) == 1:
+		s.held = append(s.held, top.users[0])
+		return nil, len(s.held) == 1 && len(s.parts) > 0
+	case s.controlled:
+		s.push(part{users: top.users, suspect: true})
+	default:
+		s.question(top.users)
 	}
-	s.push(part{users: top.users, suspect: true})
 	return nil, true
 }
 
@@ -115,10 +124,8 @@ func (s *search) refused(said string) (refused []users.User, ok bool) {
 func (s *search) tooLarge() (refused []users.User) {
 	if len(s.controls) > 0 { // such a user says nothing of the others, so it is no control
 		refused, s.controls = s.controls[:1], s.controls[1:]
-		if len(s.controls) == 0 && len(s.parts) > 0 {
-			top := s.pop()
-			s.controls = top.users[:1]
-			s.push(part{users: top.users[1:]})
+		if len(s.controls) == 0 && len(s.questioned) > 0 {
+			s.controls, s.questioned = s.questioned[:1], s.questioned[1:]
 		}
 		return refused
 	}
@@ -131,8 +138,7 @@ func (s *search) tooLarge() (refused []users.User) {
 	return nil
 }
 
-// isDone tells that nothing is undecided. Users that were held without a control are no longer held then: they are refused
-// alone once more when they are sent the next time.
+// isDone tells that there is nothing more to send.
 func (s *search) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
 
 // isExhausted tells that the search has to pause.

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"math/bits"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -27,8 +28,14 @@ func (j *judge) run(t *rapid.T, batch []users.User) bool {
 		s = newSplit(batch)
 	}
 	for !s.isDone() {
-		if s.isExhausted() {
-			s.requests = 0
+		if s.isExhausted() { // the rest is sent whole the next time
+			rest := slices.DeleteFunc(slices.Clone(batch), func(u users.User) bool { return j.accepted[u.Username] > 0 || j.invalid[u.Username] })
+			if len(rest) < 2 {
+				return true // one user without a control stays undecided
+			}
+			if s = newSearch(rest); len(rest) > j.mostRows {
+				s = newSplit(rest)
+			}
 		}
 		sent := s.next()
 		j.requests++
@@ -48,7 +55,7 @@ func (j *judge) run(t *rapid.T, batch []users.User) bool {
 		case len(sent) > j.mostRows:
 			refused = s.tooLarge()
 		case refuses:
-			refused, ok = s.refused("no")
+			refused, ok = s.refused()
 		default:
 			for _, user := range sent {
 				j.accepted[user.Username]++
@@ -87,6 +94,9 @@ func TestSearch_DecidesEveryUserOnce(t *testing.T) {
 			return
 		}
 		for _, user := range batch {
+			if len(j.accepted)+len(j.invalid) < n { // undecided: a single one, or users that all were refused again
+				return
+			}
 			if j.bad[user.Username] != j.invalid[user.Username] || j.bad[user.Username] == (j.accepted[user.Username] == 1) {
 				t.Fatalf("%s: bad %t, invalid %t, accepted %d times", user.Username, j.bad[user.Username], j.invalid[user.Username], j.accepted[user.Username])
 			}
@@ -121,4 +131,25 @@ func TestSearch_TwoUsers(t *testing.T) {
 			t.Fatalf("decided %t after %d requests, a is invalid: %t", ok, j.requests, j.invalid["a"])
 		}
 	})
+}
+
+// TestSearch_OfALargeRequestNeedsAControlToo splits a request, and has every part refused.
+func TestSearch_OfALargeRequestNeedsAControlToo(t *testing.T) {
+	t.Parallel()
+	for n := 2; n < 20; n++ {
+		batch := make([]users.User, n)
+		for i := range batch {
+			batch[i].Username = strconv.Itoa(i)
+		}
+		s := newSplit(batch)
+		for ok := true; ok; {
+			if s.next(); s.requests > 5 {
+				t.Fatalf("%d users: the search does not give up", n)
+			}
+			var refused []users.User
+			if refused, ok = s.refused(); ok && len(refused) > 0 {
+				t.Fatalf("%d users: %v is called the cause without a control", n, refused)
+			}
+		}
+	}
 }

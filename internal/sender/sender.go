@@ -86,6 +86,7 @@ type Report struct {
 	Failed *Attempt
 	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
 	AcceptedKey string
+	AcceptedAt  time.Time
 	// InFlight tells that a request is running now.
 	InFlight bool
 

@@ -30,7 +30,8 @@ type ticket struct {
 
 	failed      *Attempt
 	acceptedKey string // fingerprint of the key that the API last served
-	revision    int    // counts the news
+	acceptedAt  time.Time
+	revision    int // counts the news
 	unrecorded  bool
 
 	active    bool          // a courier carries it
@@ -74,17 +75,18 @@ func (t *ticket) submit(work Work, lane *lane) {
 		t.goElsewhere()
 	}
 	t.lane, t.generation, t.notBefore = lane, work.Generation, work.NotBefore
-	wanted := make(map[string]struct{}, len(work.Users))
+	wanted := make(map[string]users.User, len(work.Users))
 	t.want = nil
 	for _, user := range work.Users {
-		wanted[user.Username] = struct{}{}
+		wanted[user.Username] = user
 		if work.InDoubt {
 			t.inDoubt[user.Username] = struct{}{}
 		}
 		t.want = append(t.want, user)
 	}
+	// A row that was corrected is not looked for as it was.
+	maps.DeleteFunc(t.looks, func(username string, l *look) bool { return l.user != wanted[username] })
 	t.unwant()
-	maps.DeleteFunc(t.looks, func(username string, _ *look) bool { _, ok := wanted[username]; return !ok })
 }
 
 // inherit takes over the doubts about the users of an owner that was replaced by one of the same name. If it has a request
@@ -121,7 +123,7 @@ func (t *ticket) wake() {
 
 func (t *ticket) report() Report {
 	return Report{
-		News: t.unrecorded, Results: maps.Clone(t.results), Failed: t.failed, AcceptedKey: t.acceptedKey,
+		News: t.unrecorded, Results: maps.Clone(t.results), Failed: t.failed, AcceptedKey: t.acceptedKey, AcceptedAt: t.acceptedAt,
 		InFlight: t.running != nil, revision: t.revision,
 	}
 }
@@ -223,7 +225,8 @@ func (t *ticket) unwant() {
 
 // answered notes an answer that was understood.
 func (t *ticket) answered(e *errand) {
-	t.failed, t.backOff, t.acceptedKey = nil, time.Time{}, e.lane.fingerprint
+	t.failed, t.backOff = nil, time.Time{}
+	t.acceptedKey, t.acceptedAt = e.lane.fingerprint, time.Now()
 	t.delays.Reset()
 	t.news()
 }
@@ -240,6 +243,13 @@ func (t *ticket) fail(e *errand, answer alloy.Answer, at, next time.Time) {
 		t.acceptedKey = ""
 	}
 	t.news()
+}
+
+// recover notes that the last failure is over, unless it was the key's.
+func (t *ticket) recover() {
+	if t.failed != nil && t.failed.Answer.Outcome != alloy.Unauthorized {
+		t.failed = nil
+	}
 }
 
 // pause notes that the search for refused users waits before it goes on.

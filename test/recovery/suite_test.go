@@ -119,7 +119,25 @@ type world struct {
 
 	mu       sync.Mutex
 	operator *exec.Cmd
-	log      bytes.Buffer // of every operator that ran
+	log      lockedBuffer // of every operator that ran
+}
+
+// lockedBuffer takes what several processes print.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buffer.Bytes())
 }
 
 func newWorld(t *testing.T, namespace string, options simulator.Options) *world {
@@ -139,7 +157,7 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 	t.Cleanup(func() {
 		_ = w.stop(syscall.SIGKILL) // it ends as it was told
 		if t.Failed() {
-			t.Log(w.log.String())
+			t.Log(string(w.log.Bytes()))
 		}
 		// The next test's operator shall not find this test's work.
 		if err := c.DeleteAllOf(context.Background(), &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(namespace)); err != nil {

@@ -64,7 +64,17 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		hasRecovered := s.report.News && old.LastAttempt != nil
 		return next, wasStalled || hasRecovered || !slices.Equal(next.Results, old.Results)
 	}
-	return next, !equality.Semantic.DeepEqual(next, old)
+	return next, !sameButForTime(next, old)
+}
+
+// sameButForTime compares two statuses; that a key was accepted once more is not worth a write.
+func sameButForTime(next, old v1alpha1.EmbeddedUserSliceStatus) bool {
+	if next.KeyCheck != nil && old.KeyCheck != nil {
+		check := *next.KeyCheck
+		check.Time = old.KeyCheck.Time
+		next.KeyCheck = &check
+	}
+	return equality.Semantic.DeepEqual(next, old)
 }
 
 // verdict says where the slice stands.
@@ -119,10 +129,8 @@ func (s state) keyCheck() *v1alpha1.KeyCheck {
 		return &v1alpha1.KeyCheck{Fingerprint: failed.KeyFingerprint, Result: v1alpha1.KeyRejected, Time: seconds(failed.Time)}
 	case s.report.AcceptedKey == "":
 		return old
-	case old != nil && old.Fingerprint == s.report.AcceptedKey && old.Result == v1alpha1.KeyAccepted:
-		return old // a new time alone is not worth a write
 	default:
-		return &v1alpha1.KeyCheck{Fingerprint: s.report.AcceptedKey, Result: v1alpha1.KeyAccepted, Time: seconds(time.Now())}
+		return &v1alpha1.KeyCheck{Fingerprint: s.report.AcceptedKey, Result: v1alpha1.KeyAccepted, Time: seconds(s.report.AcceptedAt)}
 	}
 }
 
