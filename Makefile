@@ -38,7 +38,7 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 .PHONY: test-chaos
 test-chaos: ## Break everything by chance and look whether the records agree. SEEDS=n, SEED=the first.
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
-		go test -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
+		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
 FUZZTIME ?= 10s
 .PHONY: fuzz
