@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,20 @@ func TestClient_EndlessAnswersEnd(t *testing.T) {
 		if answer.Outcome != alloy.Unavailable {
 			t.Errorf("%s: %+v", name, answer)
 		}
+	}
+}
+
+// TestClient_EndlessAnswersTakeLittleMemory counts what is allocated, so it does not run beside other tests.
+func TestClient_EndlessAnswersTakeLittleMemory(t *testing.T) {
+	sim := simulator.New(simulator.Options{Keys: []string{"k"}})
+	sim.Inject(simulator.Fault{Endless: true})
+	client := newClient(t, sim)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	answer := client.CreateUsers(t.Context(), key(t, "k"), []users.User{{Username: "a"}})
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; answer.Outcome != alloy.Unavailable || allocated > 64<<20 {
+		t.Errorf("%d bytes were allocated for %+v", allocated, answer)
 	}
 }
 
