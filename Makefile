@@ -32,7 +32,7 @@ build: ## Build the programs into bin/.
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
-		go test -race -coverpkg=./internal/... -coverprofile=cover.out ./...
+		go test -race -count=1 -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
 .PHONY: test-chaos
