@@ -146,7 +146,7 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 	switch {
 	case t.search.isDone():
 		t.search = nil
-		t.recover()
+		t.forgive()
 	case t.search.isExhausted():
 		// The next one begins with the whole rest, and a new control: meanwhile the API may refuse for another reason.
 		t.search = nil

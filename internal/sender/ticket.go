@@ -245,8 +245,8 @@ func (t *ticket) fail(e *errand, answer alloy.Answer, at, next time.Time) {
 	t.news()
 }
 
-// recover notes that the last failure is over, unless it was the key's.
-func (t *ticket) recover() {
+// forgive notes that the last failure is over, unless it was the key's.
+func (t *ticket) forgive() {
 	if t.failed != nil && t.failed.Answer.Outcome != alloy.Unauthorized {
 		t.failed = nil
 	}

@@ -96,9 +96,8 @@ type Simulator struct {
 
 // account holds the users that one key sees.
 type account struct {
-	users  map[string]*User // by username
-	byID   map[string]*User
-	copies map[string]int // how often a username was created, for CheckThenCreate
+	users map[string]*User // by username
+	byID  map[string]*User
 }
 
 // New makes a simulator.
@@ -114,7 +113,7 @@ func New(options Options) *Simulator {
 func (s *Simulator) AddKey(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accounts[key] = &account{users: map[string]*User{}, byID: map[string]*User{}, copies: map[string]int{}}
+	s.accounts[key] = &account{users: map[string]*User{}, byID: map[string]*User{}}
 }
 
 // Seed puts users into the account of a key, as if they had always been there.
@@ -131,13 +130,6 @@ func (s *Simulator) Users(key string) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accounts[key].sorted()
-}
-
-// Copies returns how often a username was created in the account of a key: more than once only with CheckThenCreate.
-func (s *Simulator) Copies(key, username string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accounts[key].copies[username]
 }
 
 // Requests returns every request that was accepted for processing or refused, in the order of arrival.
@@ -182,7 +174,6 @@ func (s *Simulator) create(a *account, username, fullName string) {
 	user := &User{ID: fmt.Sprintf("%024x", s.lastID), Username: username, FullName: fullName, visible: time.Now().Add(s.options.ReadLag)}
 	a.users[username] = user
 	a.byID[user.ID] = user
-	a.copies[username]++
 }
 
 // find resolves what stands in a path: a userId or a username.

@@ -76,7 +76,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserslice").
 		WithOptions(r.Options.Controller).
-		WatchesRawSource(source.Func(r.start)). // first, so that the sender can wake and the inheritance is open
+		WatchesRawSource(source.Func(r.start)). // like every source it has started before the first reconcile
 		Watches(&v1alpha1.EmbeddedUserSlice{}, r.handler()).
 		Watches(&v1alpha1.EmbeddedUserBatch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret)).
