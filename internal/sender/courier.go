@@ -3,7 +3,6 @@ package sender
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -20,92 +19,88 @@ func (s *Sender) carry(t *ticket) {
 		next := t.next(time.Now())
 		if next.isZero() || s.stopped {
 			t.active = false
-			if key := (owner{t.id.Namespace, t.id.Name}); t.idle() && s.tickets[key] == t {
-				delete(s.tickets, key)
-			}
+			s.drop(t)
 			s.mu.Unlock()
 			return
 		}
+		if next.send && t.search == nil {
+			s.join(t)
+			next = step{change: true}
+		} else if next.send {
+			if other := s.pools[t.lane.fingerprint].carrying(t.search.next()); other != nil {
+				other.waiters = append(other.waiters, t)
+				next = step{change: true}
+			}
+		}
 		s.mu.Unlock()
-		if !next.at.IsZero() {
+		if next.change || !next.at.IsZero() {
 			s.wait(t, next.at)
 			continue
 		}
-		if e := s.depart(t); e == nil {
-			continue
-		} else if len(e.looks) > 0 {
+		switch e, f := s.depart(t); {
+		case f != nil:
+			s.fly(f)
+		case e != nil:
 			s.look(t, e)
-		} else {
-			s.send(t, e)
+			s.notify(t.id)
 		}
-		s.notify(t.id)
 	}
 }
 
-// wait returns at a time, or before when the ticket has changed or the sender stops.
+// wait returns at a time, or before when the ticket has changed or the sender stops; the zero time never comes.
 func (s *Sender) wait(t *ticket, at time.Time) {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
+	var timer <-chan time.Time
+	if !at.IsZero() {
+		timer = time.After(time.Until(at))
+	}
 	select {
-	case <-timer.C:
+	case <-timer:
 	case <-t.changed:
 	case <-s.stop:
 	}
 }
 
-// depart waits for a place in the ticket's lane, and then decides what is sent: while it waited, the owner may have changed
-// its mind. It returns nil when nothing is to be sent now; else the place must be left, but for the list, which takes its own.
-func (s *Sender) depart(t *ticket) *errand {
+// depart waits for a place in the ticket's lane, and then decides what it looks for, or which part of a search it sends: while
+// it waited, the owner may have changed its mind. It returns nil when nothing is to be sent now; else the place must be left,
+// but for the list, which takes its own.
+func (s *Sender) depart(t *ticket) (*errand, *flight) {
 	s.mu.Lock()
-	e := &errand{lane: t.lane, generation: t.generation, elsewhere: t.elsewhere}
+	e := t.errand()
 	if next := t.next(time.Now()); len(next.looks) > maxSingleLooks {
 		e.looks = next.looks
-		t.running = e
+		t.running++
 		s.mu.Unlock()
-		return e
+		return e, nil
 	}
 	s.mu.Unlock()
 	rejection, ok := e.lane.enter(s.stop, e.elsewhere)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	if rejection != nil { // the ticket has failed like the one that was sent
-		s.mu.Lock()
-		t.fail(e, rejection.answer, rejection.at, rejection.probeAt.Add(spread(s.options.ProbeDelay)))
+	s.mu.Lock()
+	if rejection != nil {
+		s.reject(t, e, rejection)
 		s.mu.Unlock()
 		s.notify(t.id)
-		return nil
+		return nil, nil
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if next := t.next(time.Now()); t.lane == e.lane && !s.stopped {
-		e.generation = t.generation
-		e.looks = next.looks[:min(len(next.looks), maxSingleLooks)]
-		if next.send {
-			e.batch, e.search = slices.Clone(t.want), t.search
-			if t.search != nil {
-				e.batch = slices.Clone(t.search.next())
-			}
-		}
+	next, p := t.next(time.Now()), s.pools[e.lane.fingerprint]
+	switch {
+	case t.lane != e.lane || s.stopped: // nothing of this is to be sent any more
+	case len(next.looks) > 0:
+		e.generation, e.looks = t.generation, next.looks[:min(len(next.looks), maxSingleLooks)]
+		t.running++
+		return e, nil
+	case next.send && t.search != nil && p.carrying(t.search.next()) == nil:
+		e.generation, e.search = t.generation, t.search
+		f := p.newFlight()
+		f.board(t, e, t.search.next())
+		f.start()
+		return e, f
 	}
-	if len(e.looks)+len(e.batch) == 0 {
-		e.lane.leave(alloy.Answer{})
-		return nil
-	}
-	t.running = e
-	return e
-}
-
-// send makes one request for all users that the ticket wants.
-func (s *Sender) send(t *ticket, e *errand) {
-	// A request that has begun is finished and recorded whatever happens; the client bounds its time.
-	answer := s.api.CreateUsers(context.Background(), e.lane.key, e.batch)
-	e.lane.leave(answer)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t.running = nil
-	s.take(t, e, answer)
+	e.lane.leave(alloy.Answer{})
+	return nil, nil
 }
 
 // take notes what an answer to POST /users/batch means for each user of the request.
@@ -126,9 +121,7 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 		}
 	default:
 		if answer.InDoubt() {
-			for _, user := range e.batch {
-				t.inDoubt[user.Username] = struct{}{}
-			}
+			t.doubt(e.batch)
 		}
 		s.fail(t, e, answer)
 		return
@@ -226,7 +219,7 @@ func (s *Sender) look(t *ticket, e *errand) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.running = nil
+	t.running--
 	s.conclude(t, e, found, absent, failure)
 }
 

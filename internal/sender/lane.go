@@ -19,6 +19,7 @@ type lane struct {
 	key         alloy.Key
 	fingerprint string
 	options     Options
+	total       chan struct{} // the sender's
 
 	mu       sync.Mutex
 	running  int
@@ -33,7 +34,7 @@ type lane struct {
 	pending *list         // takes names until it starts; guarded by mu
 }
 
-// rejection is an answer that rejected the key.
+// rejection is an answer that rejected the key. The API's words are not in it: it is told to owners who did not ask.
 type rejection struct {
 	answer  alloy.Answer
 	at      time.Time
@@ -44,17 +45,18 @@ type rejection struct {
 type list struct {
 	wanted map[string]struct{}
 	found  map[string]struct{}
+	askers int
 	answer alloy.Answer
 	done   bool
 }
 
-func newLane(fingerprint string, key alloy.Key, options Options) *lane {
+func newLane(fingerprint string, key alloy.Key, options Options, total chan struct{}) *lane {
 	limit := rate.Inf
 	if options.RequestsPerSecond > 0 {
 		limit = rate.Limit(options.RequestsPerSecond)
 	}
 	return &lane{
-		key: key, fingerprint: fingerprint, options: options, listing: make(chan struct{}, 1),
+		key: key, fingerprint: fingerprint, options: options, total: total, listing: make(chan struct{}, 1),
 		pauses: newBackOff(options), limiter: rate.NewLimiter(limit, max(options.Burst, 1)),
 	}
 }
@@ -83,16 +85,37 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 	if rejected != nil {
 		return rejected, true
 	}
-	ok = l.pace(stop, elsewhere)
+	if !l.pace(stop, elsewhere) {
+		l.giveBack()
+		return nil, false
+	}
+	if l.total != nil {
+		select {
+		case <-stop:
+			l.giveBack()
+			return nil, false
+		case <-elsewhere:
+			l.giveBack()
+			return nil, false
+		case l.total <- struct{}{}:
+		}
+	}
 	l.mu.Lock()
 	rejected = l.rejected
 	l.mu.Unlock()
-	if ok && (rejected == nil || !time.Now().Before(rejected.probeAt)) {
+	if rejected == nil || !time.Now().Before(rejected.probeAt) {
 		return nil, true
 	}
-	// The sender stops, the owner has gone elsewhere, or the key was rejected meanwhile.
-	l.leave(alloy.Answer{})
-	return rejected, ok
+	l.leave(alloy.Answer{}) // the key was rejected meanwhile
+	return rejected, true
+}
+
+// giveBack gives a place back in which nothing was sent.
+func (l *lane) giveBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	l.admit()
 }
 
 // abandon gives up waiting for a turn, which may just have come.
@@ -151,6 +174,9 @@ func sleep(d time.Duration, stop, elsewhere <-chan struct{}) bool {
 
 // leave gives the place back, and says what the answer tells about the key.
 func (l *lane) leave(answer alloy.Answer) {
+	if l.total != nil {
+		<-l.total
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
@@ -160,7 +186,7 @@ func (l *lane) leave(answer alloy.Answer) {
 		l.pauses.Reset()
 	case alloy.Unauthorized:
 		now := time.Now()
-		l.proven, l.rejected = false, &rejection{answer: answer, at: now, probeAt: now.Add(l.options.ProbeDelay)}
+		l.proven, l.rejected = false, &rejection{answer: unspoken(answer), at: now, probeAt: now.Add(l.options.ProbeDelay)}
 		for _, turn := range l.waiting {
 			turn <- l.rejected
 		}
@@ -197,6 +223,7 @@ func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan stru
 		l.pending = &list{wanted: map[string]struct{}{}, found: map[string]struct{}{}}
 	}
 	shared := l.pending
+	shared.askers++
 	for _, username := range usernames {
 		shared.wanted[username] = struct{}{}
 	}
@@ -229,7 +256,16 @@ func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan stru
 			}
 		})
 		l.leave(shared.answer)
+		if shared.askers > 1 {
+			shared.answer = unspoken(shared.answer)
+		}
 	}
 	shared.done = true
 	return shared.found, shared.answer, true
+}
+
+// unspoken is an answer without the API's words, which may name users of another owner.
+func unspoken(answer alloy.Answer) alloy.Answer {
+	answer.Message = ""
+	return answer
 }

@@ -11,24 +11,31 @@ import (
 // one refused user of 1000 with at most 25.
 const maxSearchRequests = 64
 
-// search finds out which users of a refused request the API does not take. First it has to be sure that a user is the cause,
-// and not the request as such: one user alone has to be accepted, the control. From then on it halves, depth first.
+// userSearch looks among the users of one owner, groupSearch among the owners of a shared request.
+type (
+	userSearch  = search[users.User]
+	groupSearch = search[*passenger]
+)
+
+// search finds out which members of a refused request the API does not take. First it has to be sure that a member is the
+// cause, and not the request as such: one alone has to be accepted, the control. From then on it halves, depth first.
 //
 // It decides only: next says what to send, and one of accepted, refused and tooLarge takes the answer.
-type search struct {
-	controls   []users.User // to be sent alone, until one is accepted
-	held       []users.User // refused alone, while no control was accepted
-	questioned []users.User // the rest of the request that was refused, while no control was accepted
-	controlled bool         // the API accepted something since the search began
-	parts      []part       // what is undecided beside these; the last is next
+type search[T any] struct {
+	controls   []T       // to be sent alone, until one is accepted
+	held       []T       // refused alone, while no control was accepted
+	questioned []T       // the rest of the request that was refused, while no control was accepted
+	passing    bool      // the request may have failed for a reason that is over by now
+	controlled bool      // the API accepted something since the search began
+	parts      []part[T] // what is undecided beside these; the last is next
 	requests   int
 
 	refusal alloy.Answer // the last one
 }
 
-// part is a group of users that is undecided.
-type part struct {
-	users []users.User
+// part is a group of members that is undecided.
+type part[T any] struct {
+	members []T
 	// suspect: the answers so far prove that at least one of them is refused, so it is not sent whole.
 	suspect bool
 	// secondHalf: the first half of a suspect part is sent just before; if that is accepted, this one is suspect.
@@ -36,50 +43,50 @@ type part struct {
 }
 
 // newSearch begins after a request was refused, which had at least two users.
-func newSearch(batch []users.User) *search {
-	s := &search{requests: 1}
+func newSearch[T any](batch []T) *search[T] {
+	s := &search[T]{requests: 1}
 	s.question(batch)
 	return s
 }
 
 // question looks for a control in a request that was refused. The users are chosen by chance, so that the next search, if this
 // one gives up, has others.
-func (s *search) question(batch []users.User) {
+func (s *search[T]) question(batch []T) {
 	first, second := rand.IntN(len(batch)), rand.IntN(len(batch)-1) //nolint:gosec // nothing secret hangs on it
 	if second >= first {
 		second++
 	}
-	s.controls = []users.User{batch[first], batch[second]}
-	for i, user := range batch {
+	s.controls = []T{batch[first], batch[second]}
+	for i, member := range batch {
 		if i != first && i != second {
-			s.questioned = append(s.questioned, user)
+			s.questioned = append(s.questioned, member)
 		}
 	}
 }
 
-// newSplit begins after a request was too large, which had at least two users: that needs no control, unless a part is refused.
-func newSplit(batch []users.User) *search {
-	s := &search{requests: 1}
+// newSplit begins after a request was too large, which had at least two members: that needs no control, unless a part is refused.
+func newSplit[T any](batch []T) *search[T] {
+	s := &search[T]{requests: 1}
 	s.pushHalves(batch, false)
 	return s
 }
 
-// next is what to send.
-func (s *search) next() []users.User {
-	s.requests++
+// next is what to send. It is the same until there is an answer.
+func (s *search[T]) next() []T {
 	if len(s.controls) > 0 {
 		return s.controls[:1]
 	}
-	for top := s.parts[len(s.parts)-1]; top.suspect && len(top.users) > 1; top = s.parts[len(s.parts)-1] {
+	for top := s.parts[len(s.parts)-1]; top.suspect && len(top.members) > 1; top = s.parts[len(s.parts)-1] {
 		s.pop()
-		s.pushHalves(top.users, true)
+		s.pushHalves(top.members, true)
 	}
-	return s.parts[len(s.parts)-1].users
+	return s.parts[len(s.parts)-1].members
 }
 
 // accepted notes that the API took what was sent. It returns the users that were refused before and are now known to be the
 // cause.
-func (s *search) accepted() (refused []users.User) {
+func (s *search[T]) accepted() (refused []T) {
+	s.requests++
 	s.controlled = true
 	if len(s.controls) == 0 {
 		s.pop()
@@ -90,15 +97,16 @@ func (s *search) accepted() (refused []users.User) {
 		return refused
 	}
 	refused = s.held
-	// If no other user was refused, the cause is in the rest: the whole was refused, and this user is not the cause.
-	s.push(part{users: append(s.questioned, s.controls[1:]...), suspect: len(refused) == 0})
+	// If no other one was refused, the cause is in the rest: the whole was refused, and this one is not the cause.
+	s.push(part[T]{members: append(s.questioned, s.controls[1:]...), suspect: len(refused) == 0 && !s.passing})
 	s.held, s.controls, s.questioned = nil, nil, nil
 	return refused
 }
 
 // refused notes that the API refused what was sent. It returns the user that is thereby known to be a cause, if there is one;
 // ok is false when no control was accepted, so that nothing can be said of any user.
-func (s *search) refused() (refused []users.User, ok bool) {
+func (s *search[T]) refused() (refused []T, ok bool) {
+	s.requests++
 	if len(s.controls) > 0 {
 		s.held = append(s.held, s.controls[0])
 		s.controls = s.controls[1:]
@@ -107,21 +115,22 @@ func (s *search) refused() (refused []users.User, ok bool) {
 	top := s.pop()
 	s.releaseSecondHalf()
 	switch {
-	case len(top.users) == 1 && s.controlled:
-		return top.users, true
-	case len(top.users) == 1:
-		s.held = append(s.held, top.users[0])
+	case len(top.members) == 1 && s.controlled:
+		return top.members, true
+	case len(top.members) == 1:
+		s.held = append(s.held, top.members[0])
 		return nil, len(s.held) == 1 && len(s.parts) > 0
 	case s.controlled:
-		s.push(part{users: top.users, suspect: true})
+		s.push(part[T]{members: top.members, suspect: true})
 	default:
-		s.question(top.users)
+		s.question(top.members)
 	}
 	return nil, true
 }
 
 // tooLarge notes that what was sent has too many bytes. It returns the user that is too large by itself, if it was one.
-func (s *search) tooLarge() (refused []users.User) {
+func (s *search[T]) tooLarge() (refused []T) {
+	s.requests++
 	if len(s.controls) > 0 { // such a user says nothing of the others, so it is no control
 		refused, s.controls = s.controls[:1], s.controls[1:]
 		if len(s.controls) == 0 && len(s.questioned) > 0 {
@@ -131,38 +140,38 @@ func (s *search) tooLarge() (refused []users.User) {
 	}
 	top := s.pop()
 	s.releaseSecondHalf()
-	if len(top.users) == 1 {
-		return top.users
+	if len(top.members) == 1 {
+		return top.members
 	}
-	s.pushHalves(top.users, false)
+	s.pushHalves(top.members, false)
 	return nil
 }
 
 // isDone tells that there is nothing more to send.
-func (s *search) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
+func (s *search[T]) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
 
 // isExhausted tells that the search has to pause.
-func (s *search) isExhausted() bool { return s.requests >= maxSearchRequests && !s.isDone() }
+func (s *search[T]) isExhausted() bool { return s.requests >= maxSearchRequests && !s.isDone() }
 
-func (s *search) push(p part) {
-	if len(p.users) > 0 {
+func (s *search[T]) push(p part[T]) {
+	if len(p.members) > 0 {
 		s.parts = append(s.parts, p)
 	}
 }
 
-func (s *search) pushHalves(whole []users.User, suspect bool) {
-	s.push(part{users: whole[len(whole)/2:], secondHalf: suspect})
-	s.push(part{users: whole[:len(whole)/2]})
+func (s *search[T]) pushHalves(whole []T, suspect bool) {
+	s.push(part[T]{members: whole[len(whole)/2:], secondHalf: suspect})
+	s.push(part[T]{members: whole[:len(whole)/2]})
 }
 
-func (s *search) pop() part {
+func (s *search[T]) pop() part[T] {
 	top := s.parts[len(s.parts)-1]
 	s.parts = s.parts[:len(s.parts)-1]
 	return top
 }
 
 // releaseSecondHalf notes that the first half was not accepted, which explains the refusal of the whole.
-func (s *search) releaseSecondHalf() {
+func (s *search[T]) releaseSecondHalf() {
 	if len(s.parts) > 0 {
 		s.parts[len(s.parts)-1].secondHalf = false
 	}

@@ -26,7 +26,7 @@ type ticket struct {
 	earliest  time.Time // set by a request of an owner of the same name
 	backOff   time.Time // set by a failure
 	delays    *backoff.ExponentialBackOff
-	search    *search // for refused users, if one is under way
+	search    *userSearch // for refused users, if one is under way
 
 	failed      *Attempt
 	acceptedKey string // fingerprint of the key that the API last served
@@ -34,10 +34,14 @@ type ticket struct {
 	revision    int // counts the news
 	unrecorded  bool
 
-	active    bool          // a courier carries it
-	running   *errand       // the request that the courier has running
-	changed   chan struct{} // wakes a courier that waits
-	elsewhere chan struct{} // closed when the courier waits in the wrong lane
+	active    bool                // a courier carries it
+	pool      *pool               // it waits there to share a request
+	joined    time.Time           // the pool
+	group     *group              // it is one of those whose shared request failed
+	aboard    map[string]struct{} // usernames in a request that is running
+	running   int                 // requests that are
+	changed   chan struct{}       // wakes a courier that waits
+	elsewhere chan struct{}       // closed when the courier waits in the wrong lane
 }
 
 // errand is a request as it was sent: what an answer says, it says of this, whatever the owner wants by then.
@@ -47,7 +51,12 @@ type errand struct {
 	elsewhere  <-chan struct{}
 	batch      []users.User // to be created; or
 	looks      []*look      // to be looked for
-	search     *search      // the one that the batch is a part of, if it is
+	search     *userSearch  // the one that the batch is a part of, if it is
+}
+
+// errand begins one for what the ticket wants now.
+func (t *ticket) errand() *errand {
+	return &errand{lane: t.lane, generation: t.generation, elsewhere: t.elsewhere}
 }
 
 // look is a user that the API did not take, until it is known whether it exists.
@@ -61,13 +70,13 @@ func newTicket(id ID, options Options) *ticket {
 	return &ticket{
 		delays: newBackOff(options), elsewhere: make(chan struct{}),
 		id: id, looks: map[string]*look{}, inDoubt: map[string]struct{}{}, results: map[string]Result{},
-		changed: make(chan struct{}, 1),
+		aboard: map[string]struct{}{}, changed: make(chan struct{}, 1),
 	}
 }
 
 func (t *ticket) submit(work Work, lane *lane) {
 	if t.lane != lane || t.generation != work.Generation {
-		t.backOff, t.search = time.Time{}, nil
+		t.backOff, t.search, t.group = time.Time{}, nil, nil
 		t.delays.Reset()
 	}
 	if t.lane != nil && t.lane != lane {
@@ -93,16 +102,14 @@ func (t *ticket) submit(work Work, lane *lane) {
 // running, nothing is sent before that is over.
 func (t *ticket) inherit(before *ticket, over time.Time) {
 	t.inDoubt = maps.Clone(before.inDoubt)
-	if before.running != nil {
+	maps.Copy(t.inDoubt, before.aboard)
+	if before.running > 0 {
 		t.earliest = over
-		for _, user := range before.running.batch {
-			t.inDoubt[user.Username] = struct{}{}
-		}
 	}
 }
 
 func (t *ticket) withdraw() {
-	t.want, t.search = nil, nil
+	t.want, t.search, t.group = nil, nil, nil
 	clear(t.looks)
 	t.goElsewhere()
 	t.wake()
@@ -124,7 +131,7 @@ func (t *ticket) wake() {
 func (t *ticket) report() Report {
 	return Report{
 		News: t.unrecorded, Results: maps.Clone(t.results), Failed: t.failed, AcceptedKey: t.acceptedKey, AcceptedAt: t.acceptedAt,
-		InFlight: t.running != nil, revision: t.revision,
+		InFlight: t.running > 0, revision: t.revision,
 	}
 }
 
@@ -141,17 +148,19 @@ func (t *ticket) recorded(report Report) {
 
 // idle tells that nothing would be lost with the ticket.
 func (t *ticket) idle() bool {
-	return !t.active && !t.unrecorded && len(t.want) == 0 && len(t.looks) == 0 && len(t.inDoubt) == 0
+	return !t.active && !t.unrecorded && t.running == 0 && len(t.want) == 0 && len(t.looks) == 0 && len(t.inDoubt) == 0
 }
 
-// step is what a courier does next: wait until at, look for users, send users, or, if it is the zero step, nothing.
+// step is what a courier does next: wait until at, or until the ticket changes, look for users, send users, or, if it is the
+// zero step, nothing.
 type step struct {
-	at    time.Time
-	looks []*look
-	send  bool
+	at     time.Time
+	change bool
+	looks  []*look
+	send   bool
 }
 
-func (s step) isZero() bool { return s.at.IsZero() && len(s.looks) == 0 && !s.send }
+func (s step) isZero() bool { return s.at.IsZero() && len(s.looks) == 0 && !s.send && !s.change }
 
 // next decides what is done next. Looks go first: they end what has begun.
 func (t *ticket) next(now time.Time) step {
@@ -173,11 +182,27 @@ func (t *ticket) next(now time.Time) step {
 	switch {
 	case len(next.looks) > 0:
 		return step{looks: next.looks}
-	case len(t.want) > 0:
+	case t.rest() > 0 && t.group == nil:
 		return step{send: true}
+	case next.at.IsZero():
+		return step{change: true} // a request of others has the users aboard
 	default:
 		return next
 	}
+}
+
+// rest is how many users are to be sent and not on their way.
+func (t *ticket) rest() int {
+	if len(t.aboard) == 0 {
+		return len(t.want)
+	}
+	rest := 0
+	for _, user := range t.want {
+		if _, aboard := t.aboard[user.Username]; !aboard {
+			rest++
+		}
+	}
+	return rest
 }
 
 func latest(a, b time.Time) time.Time {
@@ -205,13 +230,20 @@ func (t *ticket) invalidate(refused []users.User, message string) {
 	}
 }
 
-// wanted are the usernames that are still to be sent.
-func (t *ticket) wanted() map[string]struct{} {
-	usernames := make(map[string]struct{}, len(t.want))
+// wanted are the users that are still to be sent, by username.
+func (t *ticket) wanted() map[string]users.User {
+	wanted := make(map[string]users.User, len(t.want))
 	for _, user := range t.want {
-		usernames[user.Username] = struct{}{}
+		wanted[user.Username] = user
 	}
-	return usernames
+	return wanted
+}
+
+// doubt notes users that a request without an answer may have created.
+func (t *ticket) doubt(batch []users.User) {
+	for _, user := range batch {
+		t.inDoubt[user.Username] = struct{}{}
+	}
 }
 
 // unwant takes the users that are settled or looked for off the list of those to send.

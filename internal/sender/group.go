@@ -1,0 +1,133 @@
+package sender
+
+import (
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// group is a set of owners whose shared request failed, while it is found out whose users are the cause. An owner that
+// changes its mind meanwhile belongs to it no more.
+type group struct {
+	search *groupSearch
+}
+
+// sift finds out which owner's users made a shared request fail. An owner is blamed, and told what the API says, only for a
+// request in which nobody else was; until then nothing is said of any. It searches among the owners as one owner does among
+// its users. When two of them alone fare no better, the API takes nothing at all, and they all wait.
+func (s *Sender) sift(p *pool, suspects []*passenger, answer alloy.Answer) {
+	g := &group{search: newSearch(suspects)}
+	g.search.passing = answer.MayPass()
+	if answer.Outcome == alloy.TooLarge {
+		g.search = newSplit(suspects)
+	}
+	s.mu.Lock()
+	for _, suspect := range suspects {
+		if t := suspect.ticket; t.lane == suspect.errand.lane && t.generation == suspect.errand.generation {
+			t.group = g
+		}
+	}
+	s.mu.Unlock()
+	for goOn := true; goOn && !g.search.isDone() && !g.search.isExhausted(); {
+		rejection, ok := p.lane.enter(s.stop, nil)
+		switch {
+		case !ok:
+			return // the sender stops
+		case rejection != nil:
+			answer, goOn = rejection.answer, false
+		default:
+			answer, goOn = s.try(p, g, answer)
+		}
+	}
+	s.disband(g, suspects, unspoken(answer))
+}
+
+// try sends the next part of a group. It returns the last answer that was none for every owner, and whether to go on.
+func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answer, goOn bool) {
+	s.mu.Lock()
+	part := g.search.next()
+	f := g.form(p, part)
+	if len(f.batch) == 0 { // they have changed their minds
+		p.lane.leave(alloy.Answer{})
+		s.release(g, part)
+		g.search.accepted()
+		s.mu.Unlock()
+		return before, true
+	}
+	s.mu.Unlock()
+	answer = s.create(f)
+
+	s.mu.Lock()
+	understood, told := s.land(f, answer)
+	if understood {
+		s.release(g, part)
+	}
+	goOn = true
+	switch {
+	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Deferred:
+		goOn = false
+	case speaksForAll(answer):
+		answer = before
+		g.search.accepted()
+	case answer.Outcome == alloy.TooLarge:
+		g.search.tooLarge()
+	default:
+		_, goOn = g.search.refused()
+	}
+	s.mu.Unlock()
+	s.tell(told)
+	return answer, goOn
+}
+
+// form makes a request of a part of the group: the same users as in the request that failed, if they are still wanted.
+func (g *group) form(p *pool, part []*passenger) *flight {
+	f := p.newFlight()
+	for _, member := range part {
+		t := member.ticket
+		if t.group != g {
+			continue
+		}
+		wanted := t.wanted()
+		var list []users.User
+		for _, user := range member.errand.batch {
+			if wanted[user.Username] == user {
+				list = append(list, user)
+			}
+		}
+		f.board(t, t.errand(), list)
+	}
+	f.start()
+	return f
+}
+
+// release lets members of a group go their own way.
+func (s *Sender) release(g *group, members []*passenger) {
+	for _, member := range members {
+		if t := member.ticket; t.group == g {
+			t.group = nil
+			s.stir(t)
+		}
+	}
+}
+
+// disband ends a group. Those about whom nothing is known wait, without being told what the API said.
+func (s *Sender) disband(g *group, suspects []*passenger, answer alloy.Answer) {
+	s.mu.Lock()
+	var told []ID
+	for _, suspect := range suspects {
+		t := suspect.ticket
+		if t.group != g {
+			continue
+		}
+		if g.search.isExhausted() {
+			t.pause(suspect.errand, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
+		} else {
+			s.fail(t, suspect.errand, answer)
+		}
+		told = append(told, t.id)
+	}
+	s.release(g, suspects)
+	s.mu.Unlock()
+	s.tell(told)
+}
