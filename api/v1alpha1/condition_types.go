@@ -38,6 +38,14 @@ const (
 	// does not have, while users are pending.
 	ReasonSecretNotFound = "SecretNotFound"
 
+	// ReasonSourceNotFound surfaces when spec.usersFrom names a ConfigMap, a Secret or a key that does not exist and is not
+	// optional. What was planned before stays as it is.
+	ReasonSourceNotFound = "SourceNotFound"
+
+	// ReasonSourceUnreadable surfaces when a list that spec.usersFrom names cannot be read as such, or is too large. What was
+	// planned before stays as it is.
+	ReasonSourceUnreadable = "SourceUnreadable"
+
 	// ReasonInvalidCredentials surfaces when the Secret's value cannot be an API key: it is empty, or has control characters
 	// inside. Nothing was sent.
 	ReasonInvalidCredentials = "InvalidCredentials"
@@ -78,6 +86,13 @@ const (
 	// ReasonNoInvalidUsers surfaces when no user is known to be invalid.
 	ReasonNoInvalidUsers = "NoInvalidUsers"
 )
+
+// ConditionSourcesRead is True when every list that spec.usersFrom names was read, False with the reason SourceNotFound or
+// SourceUnreadable when one was not. On an EmbeddedUserBatch with usersFrom.
+const ConditionSourcesRead = "SourcesRead"
+
+// ReasonSourcesRead surfaces when every list was read.
+const ReasonSourcesRead = "AllRead"
 
 // ConditionCredentialsValid tells whether the API key can be used: True when the API accepted it, False when it is missing,
 // unusable or rejected, Unknown when the API has not been asked. On EmbeddedUserBatch. Its reasons when False are

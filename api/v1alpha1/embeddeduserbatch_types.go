@@ -8,6 +8,9 @@ const (
 	// below etcd's default limit of 1.5 MiB for one object.
 	MaxInlineUsers = 10_000
 
+	// MaxUsersFrom is the most sources that spec.usersFrom takes.
+	MaxUsersFrom = 64
+
 	// MaxInvalidUsers is the most invalid users that status.invalidUsers names; the rest is counted in
 	// status.invalidUsersOmitted.
 	MaxInvalidUsers = 100
@@ -32,7 +35,7 @@ type EmbeddedUserBatchSpec struct {
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
 
-	// users that must exist, at most 10000 and about 1.4 MiB together.
+	// users that must exist, at most 10000 and about 1.4 MiB together; usersFrom takes more.
 	// Use `kubectl apply --server-side` for more than about 3000.
 	// A user that is removed from the list is left alone in Alloy.
 	// The same username twice with the same fullName counts once.
@@ -42,12 +45,84 @@ type EmbeddedUserBatchSpec struct {
 	// +kubebuilder:validation:MaxItems=10000
 	Users []User `json:"users,omitempty"`
 
+	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
+	// They are read in this order, after users, and a change of theirs is noticed within seconds.
+	// While one of them cannot be read, nothing is changed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	UsersFrom []UsersSource `json:"usersFrom,omitempty"`
+
 	// invalidUserPolicy says what a user that cannot be created means for the batch.
 	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
 	// The other users are created either way.
 	// +optional
 	// +kubebuilder:default=Fail
 	InvalidUserPolicy InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
+}
+
+// UsersSource is a list of users in a ConfigMap or a Secret.
+// +kubebuilder:validation:XValidation:rule="has(self.configMapKeyRef) != has(self.secretKeyRef)",message="set exactly one of configMapKeyRef and secretKeyRef"
+// +structType=atomic
+type UsersSource struct {
+	// configMapKeyRef names the key of a ConfigMap, in its data or binaryData.
+	// +optional
+	ConfigMapKeyRef *UsersKeyReference `json:"configMapKeyRef,omitempty"`
+
+	// secretKeyRef names the key of a Secret.
+	// +optional
+	SecretKeyRef *UsersKeyReference `json:"secretKeyRef,omitempty"`
+
+	// format of the list: CSV, JSON, NDJSON or YAML. By default the one that the key's extension stands for:
+	// .csv, .json, .ndjson or .jsonl, .yaml or .yml, each perhaps followed by .gz. A list may be compressed with gzip.
+	// CSV has a header with the columns username and fullName, in any order; JSON and YAML are a list of objects with these
+	// fields; NDJSON has one such JSON object per line.
+	// +optional
+	Format UsersFormat `json:"format,omitempty"`
+}
+
+// UsersKeyReference names a key of a ConfigMap or Secret that holds a list of users.
+// +structType=atomic
+type UsersKeyReference struct {
+	// name of the ConfigMap or Secret, in the namespace of the batch.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// key that holds the list.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key"`
+
+	// optional has a list that does not exist count as an empty one. Without it the batch waits until the list exists.
+	// +optional
+	Optional bool `json:"optional,omitempty"`
+}
+
+// UsersFormat is how a list of users is written.
+// +kubebuilder:validation:Enum=CSV;JSON;NDJSON;YAML
+type UsersFormat string
+
+// SourceKey names a list of users that spec.usersFrom refers to.
+// +structType=atomic
+type SourceKey struct {
+	// kind is ConfigMap or Secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name of the ConfigMap or Secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// key that holds the list.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
 }
 
 // SliceCounts says how many EmbeddedUserSlices a batch has.
@@ -69,7 +144,12 @@ type InvalidUser struct {
 	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username,omitempty"`
 
-	// row is the index of the user in spec.users, counted from 0.
+	// source is the list in which the row stands; absent for spec.users.
+	// +optional
+	Source *SourceKey `json:"source,omitempty"`
+
+	// row is the index of the user in spec.users or in the source, counted from 0. The header of a CSV and empty lines do not
+	// count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Row int32 `json:"row"`
@@ -99,7 +179,7 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	Slices SliceCounts `json:"slices"`
 
-	// invalidUsers lists the users that cannot be created as they stand, in the order of spec.users, at most 100.
+	// invalidUsers lists the users that cannot be created as they stand, in the order of the list, at most 100.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
@@ -109,7 +189,13 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	InvalidUsersOmitted int32 `json:"invalidUsersOmitted,omitempty"`
 
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid.
+	// digest stands for the list, its sources and the slices that this status speaks of.
+	// While it is the same nothing has to be planned, and the operator need not read the users.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Digest string `json:"digest,omitempty"`
+
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid, CredentialsValid, and SourcesRead if there are usersFrom.
 	// Beside these, while they apply, Reconciling or Stalled.
 	// +optional
 	// +listType=map

@@ -69,6 +69,10 @@ const (
 	// fullName. The earlier row is used.
 	InvalidReasonDuplicateUsername InvalidReason = "DuplicateUsername"
 
+	// InvalidReasonInvalidRow surfaces when a row of a list in a ConfigMap or Secret is not a user. In spec.users the API server
+	// refuses such a row.
+	InvalidReasonInvalidRow InvalidReason = "InvalidRow"
+
 	// InvalidReasonRejectedByAPI surfaces when the Alloy API did not take the user and holds no user with exactly this
 	// username.
 	InvalidReasonRejectedByAPI InvalidReason = "RejectedByAPI"

@@ -45,11 +45,12 @@ func main() {
 
 // options are what the command line says.
 type options struct {
-	alloy   alloy.Options
-	sender  sender.Options
-	manager manager.Options
-	log     zap.Options
-	version bool
+	alloy      alloy.Options
+	sender     sender.Options
+	manager    manager.Options
+	namespaces []string
+	log        zap.Options
+	version    bool
 }
 
 func parse(args []string) (options, error) {
@@ -62,11 +63,15 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "time that a request to the Alloy API may take; the pod's grace period must be at least 15s longer")
 	o.sender = sender.DefaultOptions
 	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "requests to the Alloy API that may run at once under one key, at least 1")
+	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests, "requests to the Alloy API that may run at once under all keys together, at least 1")
+	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "time that users wait for others under the same key to share their request while none of that key is running; 0 sends the users of each EmbeddedUserSlice by themselves")
 	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "requests to the Alloy API that may begin in a second under one key, 0 for any number; the vendor publishes no limit")
 	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "requests that may begin at once before --alloy-requests-per-second counts, at least 1")
+	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to work in, separated by commas; all by default. Several operators can share a cluster if no namespace belongs to two of them")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "let only one of several replicas work at a time")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the one that the operator runs in")
 	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 serves none")
+	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles of the process under /debug/pprof; none by default")
 	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 serves none")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
@@ -84,6 +89,10 @@ func parse(args []string) (options, error) {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.sender.RequestsPerKey < 1:
 		return options{}, fmt.Errorf("--alloy-max-in-flight must be at least 1, not %d", o.sender.RequestsPerKey)
+	case o.sender.Requests < 1:
+		return options{}, fmt.Errorf("--alloy-max-in-flight-total must be at least 1, not %d", o.sender.Requests)
+	case o.sender.Linger < 0:
+		return options{}, fmt.Errorf("--alloy-linger must not be negative, as %s is; 0 switches it off", o.sender.Linger)
 	case o.sender.RequestsPerSecond < 0:
 		return options{}, fmt.Errorf("--alloy-requests-per-second must not be negative, as %g is; 0 lifts the limit", o.sender.RequestsPerSecond)
 	case o.sender.Burst < 1:
@@ -111,7 +120,7 @@ func run(ctx context.Context, o options) error {
 	}
 	config.UserAgent = o.alloy.UserAgent
 
-	controller.Configure(&o.manager, o.alloy.Timeout)
+	controller.Configure(&o.manager, o.alloy.Timeout, o.namespaces...)
 	o.manager.Metrics = metricsserver.Options{BindAddress: o.manager.Metrics.BindAddress}
 	mgr, err := ctrl.NewManager(config, o.manager)
 	if err != nil {

@@ -3,11 +3,14 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -21,6 +24,8 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
@@ -29,8 +34,9 @@ import (
 const (
 	workers = 4
 
-	// reconcileTimeout bounds one reconcile; a batch of 10,000 users, the longest, takes well below a second.
-	reconcileTimeout = time.Minute
+	// reconcileTimeout bounds one reconcile. Planning a million users takes most, about a minute, and may wait for another batch
+	// of as many.
+	reconcileTimeout = 10 * time.Minute
 
 	// minErrorBackOff and maxErrorBackOff bound the wait after a reconcile that failed, which is nearly always because the API
 	// server was away. The default maximum of 16 minutes would outlast the outage by far.
@@ -52,27 +58,35 @@ func NewScheme() *runtime.Scheme {
 	return scheme
 }
 
-// Configure sets the manager's options that the controllers rely on.
-func Configure(options *manager.Options, requestTimeout time.Duration) {
+// Configure sets the manager's options that the controllers rely on. Without namespaces they work in all.
+func Configure(options *manager.Options, requestTimeout time.Duration, namespaces ...string) {
 	grace := requestTimeout + shutdownMargin
 	options.Scheme = NewScheme()
 	options.GracefulShutdownTimeout = &grace
-	options.LeaderElectionID = "embedded-user-operator.embedded.runalloy.com"
+	options.LeaderElectionID = leaseName(namespaces)
+	if len(namespaces) > 0 {
+		options.Cache.DefaultNamespaces = make(map[string]cache.Config, len(namespaces))
+		for _, namespace := range namespaces {
+			options.Cache.DefaultNamespaces[namespace] = cache.Config{}
+		}
+	}
 	// The process ends as soon as the manager has stopped, so the next one need not wait for the lease to run out.
 	options.LeaderElectionReleaseOnCancel = true
-	options.Cache.DefaultTransform = stripMetadata
+	options.Cache.DefaultTransform = cached.Transform
 	// A Secret in the cache would be every Secret of the cluster in memory. They are watched as metadata, and read live.
-	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}
+	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}
 	options.Client.FieldValidation = "Strict"
 }
 
-// stripMetadata keeps out of memory what nobody reads. An annotation of a Secret can hold its data: kubectl's
-// last-applied-configuration does.
-func stripMetadata(object any) (any, error) {
-	if metadata, ok := object.(*metav1.PartialObjectMetadata); ok {
-		metadata.Annotations = nil
+// leaseName is the name of the lease for which the replicas compete that work in the same namespaces.
+func leaseName(namespaces []string) string {
+	const name = "embedded-user-operator.embedded.runalloy.com"
+	if len(namespaces) == 0 {
+		return name
 	}
-	return cache.TransformStripManagedFields()(object)
+	set := slices.Compact(slices.Sorted(slices.Values(namespaces)))
+	sum := sha256.Sum256([]byte(strings.Join(set, ",")))
+	return hex.EncodeToString(sum[:4]) + "." + name
 }
 
 // Options of the controllers.
@@ -96,18 +110,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the indexes: %w", err)
 	}
-	slices := &slice.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+	keys := &credentials.Store{Live: mgr.GetAPIReader(), Metadata: mgr.GetCache()}
+	ledgers := &slice.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys,
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions()},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
-	slices.Sender = sender.New(options.API, options.Sender, slices.Wake)
-	if err := slices.SetupWithManager(mgr); err != nil {
+	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
+	if err := ledgers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: slices.Sender.Fingerprint, Controller: controllerOptions(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Fingerprint: ledgers.Sender.Fingerprint, Controller: controllerOptions(),
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)

@@ -14,35 +14,56 @@ type User struct {
 	FullName string
 }
 
-// Row is a row of a list with its 0-based index in it.
+// Row is a row of a list, and where it stands: with its 0-based index in the source of this number. What the numbers of the
+// sources mean is known to whoever puts the list together.
 type Row struct {
 	User
-	Index int
+	Source, Index int32
 }
 
-// List is a list of users after its rows were judged. The rows of Valid have distinct usernames; both fields keep the
-// order of the list.
+// Flaw is a row that is invalid by itself. Without a problem of its own it is a duplicate: an earlier row has its username
+// with another full name.
+type Flaw struct {
+	Row
+	Problem string
+}
+
+// MaxFlaws is how many flawed rows a list keeps; the rest is only counted.
+const MaxFlaws = 100
+
+// List is a list of users whose rows are judged as they are added. The zero value is an empty list.
 type List struct {
-	Valid      []Row
-	Duplicates []Row // rows whose username an earlier row has with another full name
+	// Valid are the rows that count, with distinct usernames, in the order in which they were added.
+	Valid []Row
+	// Flawed are the first MaxFlaws of those that do not, and FlawedCount is how many there are.
+	Flawed      []Flaw
+	FlawedCount int
+
+	places map[string]int32 // of the usernames in Valid
 }
 
-// Canonicalize judges the rows of a list. A row that repeats an earlier one exactly is dropped; one that gives an earlier
-// username another full name is a duplicate, because only one of the two can be meant.
-func Canonicalize(rows []User) List {
-	list := List{Valid: make([]Row, 0, len(rows))}
-	fullNames := make(map[string]string, len(rows))
-	for i, user := range rows {
-		fullName, seen := fullNames[user.Username]
-		switch {
-		case !seen:
-			fullNames[user.Username] = user.FullName
-			list.Valid = append(list.Valid, Row{User: user, Index: i})
-		case fullName != user.FullName:
-			list.Duplicates = append(list.Duplicates, Row{User: user, Index: i})
-		}
+// Add judges a row; problem is what is wrong with it, if anything is known. A row that repeats an earlier one exactly is
+// dropped; one that gives an earlier username another full name is a duplicate, because only one of the two can be meant.
+func (l *List) Add(row Row, problem string) {
+	if l.places == nil {
+		l.places = map[string]int32{}
 	}
-	return list
+	place, seen := l.places[row.Username]
+	switch {
+	case problem != "" || seen && l.Valid[place].FullName != row.FullName:
+		if l.FlawedCount++; l.FlawedCount <= MaxFlaws {
+			l.Flawed = append(l.Flawed, Flaw{Row: row, Problem: problem})
+		}
+	case !seen:
+		l.places[row.Username] = int32(len(l.Valid)) //nolint:gosec // a list is far shorter
+		l.Valid = append(l.Valid, row)
+	}
+}
+
+// Find returns the place of a username in Valid.
+func (l *List) Find(username string) (place int, ok bool) {
+	found, ok := l.places[username]
+	return int(found), ok
 }
 
 // Hash identifies a user as it was sent: 8 bytes, in hex. An invalid user whose hash changed is worth another try.

@@ -5,22 +5,23 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-func TestCanonicalize(t *testing.T) {
+func TestList(t *testing.T) {
 	t.Parallel()
 	ann, ann2, bob := users.User{Username: "ann", FullName: "Ann"}, users.User{Username: "ann", FullName: "Anna"}, users.User{Username: "bob"}
-	row := func(i int, u users.User) users.Row { return users.Row{User: u, Index: i} }
+	row := func(i int32, u users.User) users.Row { return users.Row{User: u, Index: i} }
 
 	for name, tc := range map[string]struct {
 		rows []users.User
 		want users.List
 	}{
 		"an empty list has no rows": {
-			want: users.List{Valid: []users.Row{}},
+			want: users.List{},
 		},
 		"an exact repetition is dropped": {
 			rows: []users.User{ann, bob, ann},
@@ -28,7 +29,7 @@ func TestCanonicalize(t *testing.T) {
 		},
 		"with another full name the first row wins and the other is a duplicate": {
 			rows: []users.User{ann, ann2, bob, ann},
-			want: users.List{Valid: []users.Row{row(0, ann), row(2, bob)}, Duplicates: []users.Row{row(1, ann2)}},
+			want: users.List{Valid: []users.Row{row(0, ann), row(2, bob)}, Flawed: []users.Flaw{{Row: row(1, ann2)}}, FlawedCount: 1},
 		},
 		"usernames that differ by case are different": {
 			rows: []users.User{bob, {Username: "Bob"}},
@@ -37,10 +38,30 @@ func TestCanonicalize(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, users.Canonicalize(tc.rows)); diff != "" {
+			var list users.List
+			for i, user := range tc.rows {
+				list.Add(row(int32(i), user), "")
+			}
+			if diff := cmp.Diff(tc.want, list, cmpopts.IgnoreUnexported(users.List{})); diff != "" {
 				t.Errorf("list (-want +got):\n%s", diff)
 			}
+			for i, row := range list.Valid {
+				if place, ok := list.Find(row.Username); !ok || place != i {
+					t.Errorf("%q is found at %d (%t), not at %d", row.Username, place, ok, i)
+				}
+			}
 		})
+	}
+}
+
+func TestList_KeepsTheFirstFlawsAndCountsAll(t *testing.T) {
+	t.Parallel()
+	var list users.List
+	for i := range int32(250) {
+		list.Add(users.Row{Index: i}, "username is empty")
+	}
+	if list.FlawedCount != 250 || len(list.Flawed) != users.MaxFlaws || list.Flawed[99].Index != 99 || len(list.Valid) != 0 {
+		t.Errorf("%d flaws, %d kept, %d valid", list.FlawedCount, len(list.Flawed), len(list.Valid))
 	}
 }
 

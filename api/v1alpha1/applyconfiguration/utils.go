@@ -40,12 +40,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.KeyCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SliceCounts"):
 		return &apiv1alpha1.SliceCountsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SourceKey"):
+		return &apiv1alpha1.SourceKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("User"):
 		return &apiv1alpha1.UserApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UserCounts"):
 		return &apiv1alpha1.UserCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UserResult"):
 		return &apiv1alpha1.UserResultApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UsersKeyReference"):
+		return &apiv1alpha1.UsersKeyReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UsersSource"):
+		return &apiv1alpha1.UsersSourceApplyConfiguration{}
 
 	}
 	return nil

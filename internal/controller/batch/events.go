@@ -21,27 +21,29 @@ type notice struct {
 // notices compares two statuses: an event is for what has changed, a condition for what is.
 func notices(old, current []metav1.Condition) []notice {
 	var news []notice
-	changed := func(conditionType string) *metav1.Condition {
+	became := func(conditionType string, status metav1.ConditionStatus) *metav1.Condition {
 		before, now := meta.FindStatusCondition(old, conditionType), meta.FindStatusCondition(current, conditionType)
-		if now == nil || before != nil && before.Status == now.Status && before.Reason == now.Reason {
+		if now == nil || now.Status != status || before != nil && before.Status == now.Status && before.Reason == now.Reason {
 			return nil
 		}
 		return now
 	}
-	if c := changed(v1alpha1.ConditionUsersCreated); c != nil && c.Status == metav1.ConditionTrue {
+	if c := became(v1alpha1.ConditionUsersCreated, metav1.ConditionTrue); c != nil {
 		news = append(news, notice{corev1.EventTypeNormal, c.Type, c.Message})
 	}
-	if c := changed(v1alpha1.ConditionUsersInvalid); c != nil && c.Status == metav1.ConditionTrue {
+	if c := became(v1alpha1.ConditionUsersInvalid, metav1.ConditionTrue); c != nil {
 		// Not the condition's message: it names users, and events are logged.
 		news = append(news, notice{corev1.EventTypeWarning, c.Reason, "Some users are invalid, see status.invalidUsers"})
 	}
-	if c := changed(v1alpha1.ConditionReady); c != nil && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonInvalidUsers {
+	if c := became(v1alpha1.ConditionReady, metav1.ConditionFalse); c != nil && c.Reason != v1alpha1.ReasonInvalidUsers {
 		news = append(news, notice{corev1.EventTypeWarning, c.Reason, whatHappened(c)})
 	}
-	// With nothing pending a bad key does not touch Ready, but whoever manages the Secret wants to know.
+	// While other things decide Ready, a bad key or list does not show there, but whoever manages it wants to know.
 	ready := meta.FindStatusCondition(current, v1alpha1.ConditionReady)
-	if c := changed(v1alpha1.ConditionCredentialsValid); c != nil && c.Status == metav1.ConditionFalse && c.Reason != ready.Reason {
-		news = append(news, notice{corev1.EventTypeWarning, c.Reason, whatHappened(c)})
+	for _, conditionType := range []string{v1alpha1.ConditionCredentialsValid, v1alpha1.ConditionSourcesRead} {
+		if c := became(conditionType, metav1.ConditionFalse); c != nil && c.Reason != ready.Reason {
+			news = append(news, notice{corev1.EventTypeWarning, c.Reason, whatHappened(c)})
+		}
 	}
 	return news
 }
@@ -49,7 +51,7 @@ func notices(old, current []metav1.Condition) []notice {
 // whatHappened is the message of a condition, unless it holds the API's own words: they may name users, and events are logged.
 func whatHappened(c *metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
+	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable:
 		return c.Message
 	case v1alpha1.ReasonUnauthorized:
 		return "The Alloy API rejected the key; see the message of the condition " + c.Type

@@ -28,15 +28,16 @@ type plan struct {
 
 func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
 
-// newPlan spreads the users of a batch over its slices, and touches as few of them as it can. existing are the slices that
-// the batch controls, in any state: what does not fit is repaired.
+// newPlan spreads users of a batch over its slices, and touches as few of them as it can. existing are the slices that the
+// batch controls, in any state: what does not fit is repaired. A batch of many slices is planned without those that need no
+// change, and their users; aside are their names.
 //
 //   - A user with a result stays where the result is; of several places the one with the most valuable result is kept.
 //   - A user without one stays where it is while the slice keeps its bounds.
 //   - Every other user fills the first hole, and then new slices. A place is a hole only when neither the spec nor the
 //     results hold a row there: a row that left the spec stays until the slice's controller has settled it.
 //   - A slice is removed once it is empty and its controller has seen that.
-func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice) plan {
+func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice, aside ...string) plan {
 	drafts := make([]*draft, 0, len(existing))
 	for i := range existing {
 		if existing[i].DeletionTimestamp.IsZero() {
@@ -51,11 +52,11 @@ func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1a
 			home.keep[row.Username] = v1alpha1.User(row.User)
 		}
 	}
-	placed := make(map[string]struct{}, len(rows))
+	placed := make(map[string]struct{}, len(homes))
 	for _, d := range drafts {
 		d.settle(placed)
 	}
-	drafts = placeRest(batch, rows, placed, drafts, existing)
+	drafts = placeRest(batch, rows, placed, drafts, existing, aside)
 
 	var p plan
 	for _, d := range drafts {
@@ -160,10 +161,11 @@ func (d *draft) readmit(placed map[string]struct{}) {
 		user := d.keep[username]
 		if !d.fits(user) && ledger.Rank(d.results[username]) > ledger.Rank(v1alpha1.UserResult{Result: v1alpha1.ResultInvalid}) {
 			user.FullName = ""
-			d.add(user, placed)
-		} else if d.fits(user) {
-			d.add(user, placed)
+		} else if !d.fits(user) {
+			continue
 		}
+		d.add(user)
+		placed[username] = struct{}{}
 	}
 }
 
@@ -173,10 +175,9 @@ func (d *draft) holds(user, wanted v1alpha1.User) bool {
 	return known && ledger.Settled(wanted, result) && (result.Result != v1alpha1.ResultInvalid || user == wanted)
 }
 
-func (d *draft) add(user v1alpha1.User, placed map[string]struct{}) {
+func (d *draft) add(user v1alpha1.User) {
 	d.account(user)
 	d.users = append(d.users, user)
-	placed[user.Username] = struct{}{}
 }
 
 // account takes the room for a user.
@@ -207,13 +208,16 @@ func (d *draft) removable() bool {
 }
 
 // placeRest puts the users that have no place yet into holes, and then into new slices.
-func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice) []*draft {
-	taken := make(map[string]struct{}, len(existing))
+func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice, aside []string) []*draft {
+	taken := make(map[string]struct{}, len(existing)+len(aside))
 	for i := range existing {
 		taken[existing[i].Name] = struct{}{}
 	}
+	for _, name := range aside {
+		taken[name] = struct{}{}
+	}
 	current, index := 0, 0
-	for _, row := range rows {
+	for i, row := range rows {
 		if _, done := placed[row.Username]; done {
 			continue
 		}
@@ -224,9 +228,9 @@ func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[s
 		if current == len(drafts) {
 			var slice *v1alpha1.EmbeddedUserSlice
 			slice, index = newSlice(batch, taken, index)
-			drafts = append(drafts, newDraft(slice))
+			drafts = append(drafts, &draft{slice: slice, users: make([]v1alpha1.User, 0, min(len(rows)-i, v1alpha1.MaxSliceUsers))})
 		}
-		drafts[current].add(user, placed)
+		drafts[current].add(user)
 	}
 	return drafts
 }

@@ -26,8 +26,36 @@ func testBatch(list ...v1alpha1.User) *v1alpha1.EmbeddedUserBatch {
 	}
 }
 
+func listOf(b *v1alpha1.EmbeddedUserBatch) *users.List {
+	list := &users.List{}
+	for i, user := range b.Spec.Users {
+		list.Add(users.Row{User: users.User(user), Index: int32(i)}, "")
+	}
+	return list
+}
+
 func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
-	return newPlan(b, users.Canonicalize(rowsOf(b)).Valid, existing)
+	return newPlan(b, listOf(b).Valid, existing)
+}
+
+// siftedPlanFor is planFor without the slices that need no change.
+func siftedPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
+	list := listOf(b)
+	sieve := newSieve(b, list)
+	for i := range existing {
+		sieve.pass(&existing[i])
+	}
+	rest := sieve.rest()
+	var kept []v1alpha1.EmbeddedUserSlice
+	var aside []string
+	for i, seen := range sieve.seen {
+		if seen.aside {
+			aside = append(aside, seen.name)
+		} else {
+			kept = append(kept, existing[i])
+		}
+	}
+	return newPlan(b, rest, kept, aside...)
 }
 
 // after is what the slices are once a plan was carried out.
@@ -107,6 +135,10 @@ func TestPlan_AnySlicesAreRepaired(t *testing.T) {
 }
 
 func anySlicesAreRepaired(t *rapid.T) {
+	planFor := planFor
+	if rapid.Bool().Draw(t, "sifted") {
+		planFor = siftedPlanFor
+	}
 	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
 	existing := anySlices.Draw(t, "slices")
 	before := ownResults(existing)
@@ -155,7 +187,7 @@ func ownResults(list []v1alpha1.EmbeddedUserSlice) map[string]int {
 // checkPlaced checks that every user of the batch is in exactly one slice, and nobody else is in any.
 func checkPlaced(t *rapid.T, b *v1alpha1.EmbeddedUserBatch, list []v1alpha1.EmbeddedUserSlice) {
 	wanted := map[string]struct{}{}
-	for _, row := range users.Canonicalize(rowsOf(b)).Valid {
+	for _, row := range listOf(b).Valid {
 		wanted[row.Username] = struct{}{}
 	}
 	placed := map[string]string{}
@@ -239,13 +271,15 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := planFor(testBatch(tc.edit(slices.Clone(list))...), existing)
-			var updated []string
-			for _, slice := range p.update {
-				updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
-			}
-			if !slices.Equal(updated, tc.updated) || len(p.create) != tc.created || len(p.remove) != 0 {
-				t.Errorf("updated %v, created %d, removed %d", updated, len(p.create), len(p.remove))
+			b := testBatch(tc.edit(slices.Clone(list))...)
+			for name, p := range map[string]plan{"whole": planFor(b, existing), "sifted": siftedPlanFor(b, existing)} {
+				var updated []string
+				for _, slice := range p.update {
+					updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
+				}
+				if !slices.Equal(updated, tc.updated) || len(p.create) != tc.created || len(p.remove) != 0 {
+					t.Errorf("%s: updated %v, created %d, removed %d", name, updated, len(p.create), len(p.remove))
+				}
 			}
 		})
 	}
@@ -289,15 +323,24 @@ func TestPlan_NewSlicesAreOwnedAndNamedAfterTheBatch(t *testing.T) {
 	}
 }
 
+// BenchmarkPlan plans a batch that has no slices yet, and sifts and plans one of which nothing has changed.
 func BenchmarkPlan(b *testing.B) {
-	for _, n := range []int{1_000, 10_000} {
+	for _, n := range []int{1_000, 10_000, 100_000} {
 		batch := testBatch(numberedUsers(n)...)
+		list := listOf(batch)
 		existing := after(nil, planFor(batch, nil))
-		rows := users.Canonicalize(rowsOf(batch)).Valid
+		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if newPlan(batch, list.Valid, nil).isEmpty() {
+					b.Fatal("the plan is empty")
+				}
+			}
+		})
 		b.Run(fmt.Sprintf("unchanged/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if !newPlan(batch, rows, existing).isEmpty() {
+				if !siftedPlanFor(batch, existing).isEmpty() {
 					b.Fatal("the plan is not empty")
 				}
 			}

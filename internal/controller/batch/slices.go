@@ -5,82 +5,235 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// slicesOf returns the slices that a batch controls, in the order of their names. The cache finds them by their owner; the
-// API server by their label, and one by one those that have lost it.
-func (r *Reconciler) slicesOf(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch) ([]v1alpha1.EmbeddedUserSlice, error) {
-	var list v1alpha1.EmbeddedUserSliceList
-	if err := r.List(ctx, &list, client.InNamespace(batch.Namespace), client.MatchingFields{index.Owner: string(batch.UID)}); err != nil {
-		return nil, fmt.Errorf("listing the slices: %w", err)
+const (
+	// pageSize is how many slices are read at once; with 400 KB for each, the most, they take 8 MB.
+	pageSize = 20
+	// writers is how many slices of a batch are written at once. With more the API server only gets slower: measured with one
+	// batch of a million users.
+	writers = 4
+)
+
+// whole makes the batch of a state whole. While its list is long the token is held that lets one such list into memory at a
+// time; release gives it back.
+func (r *Reconciler) whole(ctx context.Context, s *state) (release func(), err error) {
+	if cached.IsWhole(s.batch) && len(s.batch.Spec.UsersFrom) == 0 {
+		return func() {}, nil
 	}
-	if reader != r.Client {
-		cached := list.Items
-		list = v1alpha1.EmbeddedUserSliceList{}
-		if err := reader.List(ctx, &list, client.InNamespace(batch.Namespace), client.MatchingLabels{v1alpha1.LabelBatch: batch.Name}); err != nil {
-			return nil, fmt.Errorf("listing the slices: %w", err)
+	select {
+	case r.large <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for another long list: %w", ctx.Err())
+	}
+	release = func() { <-r.large }
+	if cached.IsWhole(s.batch) {
+		return release, nil
+	}
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	err = client.IgnoreNotFound(r.Live.Get(ctx, client.ObjectKeyFromObject(s.batch), batch))
+	switch {
+	case err != nil:
+		release()
+		return nil, fmt.Errorf("reading the batch: %w", err)
+	case batch.UID != s.batch.UID, !batch.DeletionTimestamp.IsZero():
+		s.gone = true
+		release()
+		return func() {}, nil
+	}
+	s.batch = batch
+	return release, nil
+}
+
+// plan reads the list and the slices as the API server holds them, and writes the slices that have to be others.
+func (r *Reconciler) plan(ctx context.Context, s *state) error {
+	release, err := r.whole(ctx, s)
+	if err != nil || s.gone {
+		return err
+	}
+	defer release()
+	begin := time.Now()
+	list, versions, problem, err := r.readList(ctx, s.batch)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	if problem == nil {
+		plan, err := r.survey(ctx, s, list)
+		if err != nil {
+			return err
 		}
-		for i := range cached {
-			name := cached[i].Name
-			if slices.ContainsFunc(list.Items, func(s v1alpha1.EmbeddedUserSlice) bool { return s.Name == name }) {
-				continue
+		if err := r.carryOut(ctx, s, plan); err != nil {
+			return err
+		}
+		s.listing = newListing(s.batch, list, s.slices)
+	}
+	s.listing.problem, s.listing.digest = problem, digest(s.batch, versions, s.slices)
+	r.memory.learn(s.batch, s.listing, took)
+	return nil
+}
+
+// survey makes a plan. Slices that the cache has whole, or that do not exist, are planned from there: the writes say what they
+// expect to find. Others are read from the API server page by page.
+func (r *Reconciler) survey(ctx context.Context, s *state, list *users.List) (plan, error) {
+	if !slices.ContainsFunc(s.slices, func(slice v1alpha1.EmbeddedUserSlice) bool { return !cached.IsWhole(&slice) }) {
+		return newPlan(s.batch, list.Valid, s.slices), nil
+	}
+	sieve := newSieve(s.batch, list)
+	kept := map[string]v1alpha1.EmbeddedUserSlice{}
+	var views []v1alpha1.EmbeddedUserSlice
+	err := r.eachSlice(ctx, s, func(slice *v1alpha1.EmbeddedUserSlice) {
+		if !sieve.pass(slice) {
+			kept[slice.Name] = *slice
+		}
+		views = append(views, cached.View(slice))
+	})
+	if err != nil {
+		return plan{}, err
+	}
+	rest := sieve.rest()
+	var aside []string
+	for _, seen := range sieve.seen {
+		if _, isKept := kept[seen.name]; seen.aside {
+			aside = append(aside, seen.name)
+		} else if !isKept {
+			var slice v1alpha1.EmbeddedUserSlice
+			if err := r.Live.Get(ctx, client.ObjectKey{Namespace: s.batch.Namespace, Name: seen.name}, &slice); err != nil {
+				return plan{}, fmt.Errorf("reading slice %q: %w", seen.name, err)
 			}
-			var unlabelled v1alpha1.EmbeddedUserSlice
-			if err := reader.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &unlabelled); err == nil {
-				list.Items = append(list.Items, unlabelled)
-			} else if !apierrors.IsNotFound(err) {
-				return nil, fmt.Errorf("reading slice %q: %w", name, err)
-			}
+			kept[seen.name] = slice
 		}
 	}
-	owned := slices.DeleteFunc(list.Items, func(slice v1alpha1.EmbeddedUserSlice) bool { return !metav1.IsControlledBy(&slice, batch) })
-	slices.SortFunc(owned, byName)
-	return owned, nil
+	s.slices = views
+	slices.SortFunc(s.slices, byName)
+	return newPlan(s.batch, rest, slices.SortedFunc(maps.Values(kept), byName), aside...), nil
+}
+
+// eachSlice visits the slices that a batch controls, as the API server holds them: by their label, and one by one those that
+// have lost it.
+func (r *Reconciler) eachSlice(ctx context.Context, s *state, visit func(*v1alpha1.EmbeddedUserSlice)) error {
+	seen := map[string]struct{}{}
+	for next := ""; ; {
+		var page v1alpha1.EmbeddedUserSliceList
+		if err := r.Live.List(ctx, &page, client.InNamespace(s.batch.Namespace), client.MatchingLabels{v1alpha1.LabelBatch: s.batch.Name},
+			client.Limit(pageSize), client.Continue(next)); err != nil {
+			return fmt.Errorf("listing the slices: %w", err)
+		}
+		for i := range page.Items {
+			if slice := &page.Items[i]; metav1.IsControlledBy(slice, s.batch) {
+				seen[slice.Name] = struct{}{}
+				visit(slice)
+			}
+		}
+		if next = page.Continue; next == "" {
+			break
+		}
+	}
+	for i := range s.slices {
+		name := s.slices[i].Name
+		if _, done := seen[name]; done {
+			continue
+		}
+		var unlabelled v1alpha1.EmbeddedUserSlice
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(&s.slices[i]), &unlabelled); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading slice %q: %w", name, err)
+		} else if err == nil && metav1.IsControlledBy(&unlabelled, s.batch) {
+			visit(&unlabelled)
+		}
+	}
+	return nil
 }
 
 // carryOut writes a plan, and puts what was written into the state. Each write says what it expects to find, so that a plan
 // made from an old view fails instead of doing harm.
 func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
-	current := map[string]v1alpha1.EmbeddedUserSlice{}
+	if p.isEmpty() {
+		return nil
+	}
+	owner := client.ObjectKeyFromObject(s.batch)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(writers)
+	for _, slice := range p.update {
+		group.Go(func() error {
+			if err := r.Update(groupCtx, slice); err != nil {
+				return fmt.Errorf("updating slice %q: %w", slice.Name, redact.Error(err))
+			}
+			r.planned.Note(owner, slice, slice.ResourceVersion)
+			return nil
+		})
+	}
+	for _, slice := range p.create {
+		group.Go(func() error {
+			if err := r.create(groupCtx, s, slice); err != nil {
+				return err
+			}
+			r.planned.Note(owner, slice, slice.ResourceVersion)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err //nolint:wrapcheck // each says what it did
+	}
+	current := make(map[string]v1alpha1.EmbeddedUserSlice, len(s.slices)+len(p.create))
 	for _, slice := range s.slices {
 		current[slice.Name] = slice
 	}
-	for _, slice := range p.update {
-		if err := r.Update(ctx, slice); err != nil {
-			return fmt.Errorf("updating slice %q: %w", slice.Name, redact.Error(err))
-		}
-		current[slice.Name] = *slice
-	}
-	for _, slice := range p.create {
-		err := r.Create(ctx, slice)
-		for apierrors.IsAlreadyExists(err) { // somebody else's object has the name
-			slice.Name = nextName(slice.Name)
-			err = r.Create(ctx, slice)
-		}
-		if err != nil {
-			return fmt.Errorf("creating slice %q: %w", slice.Name, redact.Error(err))
-		}
-		current[slice.Name] = *slice
+	for _, slice := range slices.Concat(p.update, p.create) {
+		current[slice.Name] = cached.View(slice)
 	}
 	for _, slice := range p.remove {
 		expected := client.Preconditions{UID: &slice.UID, ResourceVersion: &slice.ResourceVersion}
 		if err := r.Delete(ctx, slice, expected); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting slice %q: %w", slice.Name, err)
 		}
+		r.planned.Note(owner, slice, "")
 		delete(current, slice.Name)
 	}
 	s.slices = slices.SortedFunc(maps.Values(current), byName)
 	log.FromContext(ctx).V(1).Info("Planned EmbeddedUserSlices", "created", len(p.create), "updated", len(p.update), "deleted", len(p.remove))
 	return nil
+}
+
+// create creates a slice under its name, or under the next one that is free. It fails when the batch has a slice of this name
+// that the plan was made without.
+func (r *Reconciler) create(ctx context.Context, s *state, slice *v1alpha1.EmbeddedUserSlice) error {
+	for ; ; slice.Name = nextName(slice.Name) {
+		if slices.ContainsFunc(s.slices, func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }) {
+			continue
+		}
+		err := r.Create(ctx, slice)
+		if err == nil {
+			return nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("creating slice %q: %w", slice.Name, redact.Error(err))
+		}
+		var other v1alpha1.EmbeddedUserSlice
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(slice), &other); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading slice %q: %w", slice.Name, err)
+		} else if err != nil || metav1.IsControlledBy(&other, s.batch) {
+			return fmt.Errorf("creating slice %q: the cache is behind", slice.Name)
+		}
+	}
+}
+
+// owned are those of some slices that a batch controls, in the order of their names.
+func owned(list []v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) []v1alpha1.EmbeddedUserSlice {
+	list = slices.DeleteFunc(list, func(slice v1alpha1.EmbeddedUserSlice) bool { return !metav1.IsControlledBy(&slice, batch) })
+	slices.SortFunc(list, byName)
+	return list
 }
 
 func byName(a, b v1alpha1.EmbeddedUserSlice) int { return compareNames(a.Name, b.Name) }

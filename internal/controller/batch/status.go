@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // maxNamed is how many invalid users a condition's message names.
@@ -20,91 +20,68 @@ const maxNamed = 3
 
 // state is everything that the status of a batch depends on.
 type state struct {
-	batch  *v1alpha1.EmbeddedUserBatch
-	list   users.List
-	slices []v1alpha1.EmbeddedUserSlice
+	batch   *v1alpha1.EmbeddedUserBatch
+	gone    bool
+	slices  []v1alpha1.EmbeddedUserSlice // as they are kept in memory
+	digest  string                       // of what the cache holds
+	listing listing
 
 	problem     *credentials.Problem // why there is no key
 	fingerprint string               // of the key, if there is one
 }
 
+// isPlanned tells whether the slices are those that the list asks for.
+func (s *state) isPlanned() bool {
+	return isPlanned(s.listing.digest, s.digest) && !slices.ContainsFunc(s.slices, func(slice v1alpha1.EmbeddedUserSlice) bool {
+		return slice.DeletionTimestamp.IsZero() && cached.IsEmpty(&slice) && slice.Status.ObservedGeneration == slice.Generation
+	})
+}
+
+// isListed tells whether, beside that, the rows of all refused users are known.
+func (s *state) isListed() bool { return s.listing.digest == s.digest }
+
 // status is what the batch's status shall be: rebuilt from scratch each time, so that nothing stays that is no longer true.
 func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
-	counts, invalid := s.count()
+	counts := count(s.slices)
+	counts.Total += s.listing.flawed
+	counts.Invalid += s.listing.flawed
 	status := v1alpha1.EmbeddedUserBatchStatus{
 		ObservedGeneration: s.batch.Generation,
 		Counts:             counts,
-		InvalidUsers:       listed(invalid),
+		InvalidUsers:       s.listing.invalid[:min(len(s.listing.invalid), int(counts.Invalid))],
+		Digest:             s.listing.digest,
 	}
-	status.InvalidUsersOmitted = int32(len(invalid) - len(status.InvalidUsers)) //nolint:gosec // at most MaxInlineUsers
+	status.InvalidUsersOmitted = counts.Invalid - int32(len(status.InvalidUsers)) //nolint:gosec // at most MaxInvalidUsers
 	for i := range s.slices {
 		status.Slices.Total++
 		if s.isReady(&s.slices[i]) {
 			status.Slices.Ready++
 		}
 	}
-	shown := s.verdict(counts, invalid).Conditions()
-	shown = append(shown, usersCreated(counts), usersInvalid(invalid), s.credentialsValid())
+	shown := s.verdict(counts).Conditions()
+	shown = append(shown, s.usersCreated(counts), usersInvalid(counts, status.InvalidUsers), s.credentialsValid())
+	if len(s.batch.Spec.UsersFrom) > 0 {
+		shown = append(shown, s.sourcesRead())
+	}
 	status.Conditions = conditions.Replace(s.batch.Status.Conditions, shown, s.batch.Generation)
 	return status
 }
 
-// count counts the users of the list, each once, by what the slices say of it; and names the invalid ones in the order of
-// the list. Facts about a user hold whichever generation of a slice they were recorded under.
-func (s state) count() (v1alpha1.UserCounts, []v1alpha1.InvalidUser) {
-	var results []v1alpha1.UserResult
-	for i := range s.slices {
-		results = append(results, s.slices[i].Status.Results...)
-	}
-	index := ledger.Index(results)
-
-	var counts v1alpha1.UserCounts
-	var invalid []v1alpha1.InvalidUser
-	for _, row := range s.list.Valid {
-		result, known := index[row.Username]
-		before := counts.Invalid
-		ledger.Tally(&counts, v1alpha1.User(row.User), result, known)
-		if counts.Invalid > before {
-			invalid = append(invalid, v1alpha1.InvalidUser{
-				Username: row.Username, Row: int32(row.Index), Reason: v1alpha1.InvalidReason(result.Reason), //nolint:gosec // below MaxInlineUsers
-				Message: rejected(result),
-			})
+// count counts the users of some slices by what the slices say of them. Facts about a user hold whichever generation of a slice
+// they were recorded under; the users of a slice that is being deleted are planned into another one.
+func count(list []v1alpha1.EmbeddedUserSlice) (counts v1alpha1.UserCounts) {
+	for i := range list {
+		if !list[i].DeletionTimestamp.IsZero() {
+			continue
 		}
+		c := cached.Counts(&list[i])
+		counts.Total += c.Total
+		counts.Created += c.Created
+		counts.Existing += c.Existing
+		counts.Invalid += c.Invalid
+		counts.Pending += c.Pending
 	}
-	for _, row := range s.list.Duplicates {
-		counts.Total++
-		counts.Invalid++
-		invalid = append(invalid, v1alpha1.InvalidUser{
-			Username: row.Username, Row: int32(row.Index), Reason: v1alpha1.InvalidReasonDuplicateUsername, //nolint:gosec // below MaxInlineUsers
-			Message: "An earlier row has this username with another fullName and is used; remove one of the two",
-		})
-	}
-	slices.SortFunc(invalid, func(a, b v1alpha1.InvalidUser) int { return int(a.Row - b.Row) })
-	return counts, invalid
-}
-
-// rejected says why a user that the API did not take is invalid.
-func rejected(result v1alpha1.UserResult) string {
-	if result.Message != "" {
-		return fmt.Sprintf("The API refused this user: %s; correct the row or remove it", result.Message)
-	}
-	return "The API did not take this user and holds none with exactly this username; correct the row or remove it"
-}
-
-// maxListedBytes bounds the list of invalid users: the status is stored together with a spec that may be as large as etcd
-// allows.
-const maxListedBytes = 32 << 10
-
-// listed is the part of the invalid users for which the status has room.
-func listed(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
-	bytes := 0
-	for i, user := range invalid {
-		bytes += users.Size(users.User{Username: user.Username, FullName: user.Message}) + len(user.Reason)
-		if i == v1alpha1.MaxInvalidUsers || bytes > maxListedBytes {
-			return invalid[:i]
-		}
-	}
-	return invalid
+	return counts
 }
 
 // isReady tells whether no user of a slice is pending.
@@ -114,16 +91,18 @@ func (s state) isReady(slice *v1alpha1.EmbeddedUserSlice) bool {
 }
 
 // verdict says where the batch stands. While anything can proceed by itself it is not stalled.
-func (s state) verdict(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) conditions.Verdict {
+func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	switch {
 	case counts.Pending > 0 && s.problem != nil:
 		return conditions.Stalled(s.problem.Reason, s.problem.Message)
 	case counts.Pending > 0:
 		return s.worstOfSlices(conditions.Progressing(progress(counts)))
-	case len(invalid) > 0 && s.batch.Spec.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
+	case s.listing.problem != nil:
+		return *s.listing.problem
+	case counts.Invalid > 0 && s.batch.Spec.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
 		return conditions.Succeeded(v1alpha1.ReasonSucceededWithInvalidUsers,
 			ledger.Describe(counts)+"; the invalid ones are ignored, see status.invalidUsers")
-	case len(invalid) > 0:
+	case counts.Invalid > 0:
 		return conditions.Stalled(v1alpha1.ReasonInvalidUsers,
 			ledger.Describe(counts)+"; correct or remove the invalid ones, see status.invalidUsers")
 	default:
@@ -181,24 +160,42 @@ func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Conditi
 	}
 }
 
-func usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
+func (s state) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
+	if s.listing.problem != nil {
+		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, s.listing.problem.Reason, ledger.Describe(counts)+" of the list as it was read last")
+	}
 	if counts.Pending > 0 {
 		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, v1alpha1.ReasonUsersPending, ledger.Describe(counts))
 	}
 	return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist, ledger.Describe(counts))
 }
 
-func usersInvalid(invalid []v1alpha1.InvalidUser) metav1.Condition {
-	if len(invalid) == 0 {
+// sourcesRead tells whether the lists could be read that the batch refers to.
+func (s state) sourcesRead() metav1.Condition {
+	if problem := s.listing.problem; problem != nil {
+		return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionFalse, problem.Reason, problem.Message)
+	}
+	return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionTrue, v1alpha1.ReasonSourcesRead, "Every list that spec.usersFrom names was read")
+}
+
+func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) metav1.Condition {
+	if counts.Invalid == 0 {
 		return conditions.New(v1alpha1.ConditionUsersInvalid, metav1.ConditionFalse, v1alpha1.ReasonNoInvalidUsers, "No user is invalid")
 	}
 	named := make([]string, 0, maxNamed)
 	for _, user := range invalid[:min(len(invalid), maxNamed)] {
-		named = append(named, fmt.Sprintf("%q in row %d (%s)", user.Username, user.Row, user.Reason))
+		where := fmt.Sprintf("row %d", user.Row)
+		if user.Source != nil {
+			where += fmt.Sprintf(" of %s %s, %s", user.Source.Kind, user.Source.Name, user.Source.Key)
+		}
+		named = append(named, fmt.Sprintf("%q in %s (%s)", user.Username, where, user.Reason))
 	}
-	message := fmt.Sprintf("%d invalid: %s", len(invalid), strings.Join(named, ", "))
-	if more := len(invalid) - len(named); more > 0 {
-		message += fmt.Sprintf(" and %d more", more)
+	message := fmt.Sprintf("%d invalid", counts.Invalid)
+	if len(named) > 0 {
+		message += ": " + strings.Join(named, ", ")
+		if more := int(counts.Invalid) - len(named); more > 0 {
+			message += fmt.Sprintf(" and %d more", more)
+		}
 	}
 	return conditions.New(v1alpha1.ConditionUsersInvalid, metav1.ConditionTrue, v1alpha1.ReasonInvalidUsers, message)
 }

@@ -56,14 +56,19 @@ func (v Verdict) Conditions() []metav1.Condition {
 
 // New makes a condition; a message that is too long is cut.
 func New(conditionType string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
-	if len(message) > maxMessage {
-		cut := maxMessage - len("…")
-		for !utf8.RuneStart(message[cut]) {
-			cut--
-		}
-		message = message[:cut] + "…"
+	return metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: Cut(message, maxMessage)}
+}
+
+// Cut shortens a text to so many bytes, with an ellipsis at its end.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message}
+	cut := most - len("…")
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
 }
 
 // Replace gives the new conditions in place of the old ones: those that are not among the new ones end, and the time of a

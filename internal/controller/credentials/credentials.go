@@ -4,9 +4,12 @@ package credentials
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -19,11 +22,56 @@ type Problem struct {
 	Message string
 }
 
-// Read reads a key from the Secret of a namespace. The reader must not be a cache: Secrets are watched as metadata only. It
-// returns a problem when the Secret or the key in it is missing or unusable, and an error when the Secret could not be read.
-func Read(ctx context.Context, reader client.Reader, namespace string, ref v1alpha1.APIKeySecretReference) (alloy.Key, *Problem, error) {
+// Store reads API keys, each version of a Secret once. It is safe for concurrent use.
+type Store struct {
+	Live     client.Reader // reads from the API server
+	Metadata client.Reader // reads the metadata of Secrets from a cache
+
+	mu   sync.Mutex
+	read map[reference]reading
+}
+
+type reference struct{ namespace, name, key string }
+
+// reading is what was read of a reference, and of which version.
+type reading struct {
+	uid     types.UID
+	version string
+	key     alloy.Key
+	problem *Problem
+}
+
+// Read reads a key from the Secret of a namespace. It returns a problem when the Secret or the key in it is missing or
+// unusable, and an error when the Secret could not be read.
+func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeySecretReference) (alloy.Key, *Problem, error) {
+	at := reference{namespace, ref.Name, ref.Key}
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if err := s.Metadata.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata); client.IgnoreNotFound(err) != nil {
+		return alloy.Key{}, nil, fmt.Errorf("looking up Secret %q: %w", ref.Name, err)
+	}
+	s.mu.Lock()
+	known, ok := s.read[at]
+	s.mu.Unlock()
+	if ok && known.uid == metadata.UID && known.version == metadata.ResourceVersion {
+		return known.key, known.problem, nil
+	}
 	var secret corev1.Secret
-	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, &secret)
+	key, problem, err := parse(ref, &secret, s.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, &secret))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.read, at)
+	if secret.UID != "" && err == nil {
+		if s.read == nil {
+			s.read = map[reference]reading{}
+		}
+		s.read[at] = reading{uid: secret.UID, version: secret.ResourceVersion, key: key, problem: problem}
+	}
+	return key, problem, err
+}
+
+// parse takes the key out of a Secret, or says why there is none; err is that of reading it.
+func parse(ref v1alpha1.APIKeySecretReference, secret *corev1.Secret, err error) (alloy.Key, *Problem, error) {
 	if apierrors.IsNotFound(err) {
 		return alloy.Key{}, &Problem{
 			Reason: v1alpha1.ReasonSecretNotFound,

@@ -4,6 +4,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,6 +15,10 @@ import (
 const (
 	// KeyRef finds batches and slices by the name of the Secret that they refer to.
 	KeyRef = "spec.apiKeySecretRef.name"
+	// ConfigMapSource finds batches by the names of the ConfigMaps in which they have lists.
+	ConfigMapSource = "spec.usersFrom.configMapKeyRef.name"
+	// SecretSource finds batches by the names of the Secrets in which they have lists.
+	SecretSource = "spec.usersFrom.secretKeyRef.name" //nolint:gosec // the name of a field
 	// Owner finds slices by the UID of the batch that controls them.
 	Owner = "metadata.controller.uid"
 )
@@ -26,6 +31,8 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		value  func(client.Object) []string
 	}{
 		{&v1alpha1.EmbeddedUserBatch{}, KeyRef, keyRef},
+		{&v1alpha1.EmbeddedUserBatch{}, ConfigMapSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.ConfigMapKeyRef })},
+		{&v1alpha1.EmbeddedUserBatch{}, SecretSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.SecretKeyRef })},
 		{&v1alpha1.EmbeddedUserSlice{}, KeyRef, keyRef},
 		{&v1alpha1.EmbeddedUserSlice{}, Owner, owner},
 	} {
@@ -51,4 +58,21 @@ func owner(object client.Object) []string {
 		return []string{string(reference.UID)}
 	}
 	return nil
+}
+
+// sources returns the names in one kind of a batch's sources.
+func sources(reference func(v1alpha1.UsersSource) *v1alpha1.UsersKeyReference) func(client.Object) []string {
+	return func(object client.Object) []string {
+		batch, ok := object.(*v1alpha1.EmbeddedUserBatch)
+		if !ok {
+			return nil
+		}
+		var names []string
+		for _, source := range batch.Spec.UsersFrom {
+			if ref := reference(source); ref != nil && !slices.Contains(names, ref.Name) {
+				names = append(names, ref.Name)
+			}
+		}
+		return names
+	}
 }

@@ -26,9 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
@@ -39,11 +39,13 @@ const safetyNet = 10 * time.Minute
 
 // Reconciler reconciles EmbeddedUserSlices.
 type Reconciler struct {
-	client.Client               // reads from the cache, for slices and batches
+	client.Client               // reads from the cache, which has no long lists
 	Live          client.Reader // reads from the API server
+	Credentials   *credentials.Store
 	Sender        *sender.Sender
 	Options       Options
 
+	written   cached.Writes
 	inherited inheritance
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -67,8 +69,8 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 
 // SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Live == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
-		return errors.New("one of Client, Live, Sender, RequestTimeout and ProbeDelay is not set")
+	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
+		return errors.New("one of Client, Live, Credentials, Sender, RequestTimeout and ProbeDelay is not set")
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -153,19 +155,9 @@ func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) [
 	return requests
 }
 
-// Reconcile records what the sender knows of a slice's users, and hands over those that are pending. The cache decides only
-// that there is nothing to do; everything else is decided on the slice as the API server holds it, so that no user is sent
-// on the strength of an old copy.
+// Reconcile records what the sender knows of a slice's users, and hands over those that are pending.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	slice, report, err := r.read(ctx, r.Client, req)
-	if err != nil || slice == nil {
-		return reconcile.Result{}, err
-	}
-	if !hasWork(slice, report) {
-		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
-		return reconcile.Result{}, nil
-	}
-	slice, report, err = r.read(ctx, r.Live, req)
+	slice, report, err := r.open(ctx, req)
 	if err != nil || slice == nil {
 		return reconcile.Result{}, err
 	}
@@ -181,7 +173,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	state := newState(slice, report)
 	work := sender.Work{ID: idOf(slice), Generation: slice.Generation, Users: state.pending}
 	if len(state.pending) > 0 {
-		if work.Key, state.problem, err = credentials.Read(ctx, r.Live, slice.Namespace, slice.Spec.APIKeySecretRef); err != nil {
+		if work.Key, state.problem, err = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); err != nil {
 			return reconcile.Result{}, fmt.Errorf("getting the API key: %w", err)
 		}
 		state.fingerprint = r.Sender.Fingerprint(work.Key)
@@ -203,11 +195,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: safetyNet}, nil
 }
 
+// open reads a slice on which there is work, and what the sender knows of its users. The copy in the cache will do if it is
+// whole and holds what this process wrote last; else the slice is read from the API server: no user is sent on the strength
+// of a copy in which its result is missing. A slice without work is nil.
+func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
+	slice, report, err := r.read(ctx, r.Client, req)
+	if err != nil || slice == nil {
+		return nil, report, err
+	}
+	ahead := r.written.AreAhead(req.NamespacedName, slice)
+	switch {
+	case !ahead && !hasWork(slice, report):
+		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
+		return nil, report, nil
+	case ahead || !cached.IsWhole(slice):
+		return r.read(ctx, r.Live, req)
+	default:
+		return slice, report, nil
+	}
+}
+
 // read reads a slice, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
 func (r *Reconciler) read(ctx context.Context, reader client.Reader, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
 	var slice v1alpha1.EmbeddedUserSlice
 	if err := reader.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
 		r.Sender.Forget(req.Namespace, req.Name)
+		r.written.Forget(req.NamespacedName)
 		return nil, sender.Report{}, nil
 	} else if err != nil {
 		return nil, sender.Report{}, fmt.Errorf("reading the slice: %w", err)
@@ -225,6 +238,7 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		if err := r.Status().Update(ctx, updated); err != nil {
 			return fmt.Errorf("recording results: %w", redact.Error(err))
 		}
+		r.written.Note(client.ObjectKeyFromObject(updated), updated, updated.ResourceVersion)
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice", "reason", ready.Reason,
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
@@ -240,10 +254,16 @@ func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlic
 	if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind || !slice.DeletionTimestamp.IsZero() {
 		return false, nil
 	}
+	name := types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}
+	var known v1alpha1.EmbeddedUserBatch
+	err := r.Get(ctx, name, &known, client.UnsafeDisableDeepCopy)
+	if err == nil && known.UID == owner.UID {
+		return known.DeletionTimestamp.IsZero(), nil
+	}
+	// The cache may know the slice before the batch.
 	batch := &metav1.PartialObjectMetadata{}
 	batch.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
-	err := r.Live.Get(ctx, types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}, batch)
-	if err != nil {
+	if err := r.Live.Get(ctx, name, batch); err != nil {
 		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
 	}
 	return batch.UID == owner.UID && batch.DeletionTimestamp.IsZero(), nil
@@ -252,7 +272,7 @@ func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlic
 // hasWork tells whether anything about a slice is to be recorded or sent.
 func hasWork(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) bool {
 	return report.News || slice.Status.ObservedGeneration != slice.Generation ||
-		len(ledger.Pending(slice, slice.Status.Results)) > 0
+		cached.Counts(slice).Pending > 0
 }
 
 func idOf(slice *v1alpha1.EmbeddedUserSlice) sender.ID {

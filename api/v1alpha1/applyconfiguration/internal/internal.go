@@ -81,6 +81,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.User
           elementRelationship: atomic
+    - name: usersFrom
+      type:
+        list:
+          elementType:
+            namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersSource
+          elementRelationship: atomic
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.EmbeddedUserBatchStatus
   map:
     fields:
@@ -95,6 +101,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: counts
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserCounts
+    - name: digest
+      type:
+        scalar: string
     - name: invalidUsers
       type:
         list:
@@ -188,6 +197,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: row
       type:
         scalar: numeric
+    - name: source
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.SourceKey
     - name: username
       type:
         scalar: string
@@ -218,6 +230,19 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: total
       type:
         scalar: numeric
+    elementRelationship: atomic
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.SourceKey
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
     elementRelationship: atomic
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.User
   map:
@@ -265,6 +290,34 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: username
       type:
         scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersFormat
+  scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersKeyReference
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersSource
+  map:
+    fields:
+    - name: configMapKeyRef
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersKeyReference
+    - name: format
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersFormat
+    - name: secretKeyRef
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UsersKeyReference
+    elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

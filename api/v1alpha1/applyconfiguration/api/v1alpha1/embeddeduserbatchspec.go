@@ -16,12 +16,16 @@ type EmbeddedUserBatchSpecApplyConfiguration struct {
 	// apiKeySecretRef names the Secret, in the batch's own namespace, that holds the account's API key.
 	// The key decides the account and, within it, development or production.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// users that must exist, at most 10000 and about 1.4 MiB together.
+	// users that must exist, at most 10000 and about 1.4 MiB together; usersFrom takes more.
 	// Use `kubectl apply --server-side` for more than about 3000.
 	// A user that is removed from the list is left alone in Alloy.
 	// The same username twice with the same fullName counts once.
 	// With another fullName the first one is used and the other row is invalid.
 	Users []UserApplyConfiguration `json:"users,omitempty"`
+	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
+	// They are read in this order, after users, and a change of theirs is noticed within seconds.
+	// While one of them cannot be read, nothing is changed.
+	UsersFrom []UsersSourceApplyConfiguration `json:"usersFrom,omitempty"`
 	// invalidUserPolicy says what a user that cannot be created means for the batch.
 	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
 	// The other users are created either way.
@@ -51,6 +55,19 @@ func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsers(values ...*UserApply
 			panic("nil value passed to WithUsers")
 		}
 		b.Users = append(b.Users, *values[i])
+	}
+	return b
+}
+
+// WithUsersFrom adds the given value to the UsersFrom field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the UsersFrom field.
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsersFrom(values ...*UsersSourceApplyConfiguration) *EmbeddedUserBatchSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithUsersFrom")
+		}
+		b.UsersFrom = append(b.UsersFrom, *values[i])
 	}
 	return b
 }

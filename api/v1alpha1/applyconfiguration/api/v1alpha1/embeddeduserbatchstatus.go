@@ -19,11 +19,14 @@ type EmbeddedUserBatchStatusApplyConfiguration struct {
 	Counts *UserCountsApplyConfiguration `json:"counts,omitempty"`
 	// slices counts the EmbeddedUserSlices that hold the batch's users and the result for each.
 	Slices *SliceCountsApplyConfiguration `json:"slices,omitempty"`
-	// invalidUsers lists the users that cannot be created as they stand, in the order of spec.users, at most 100.
+	// invalidUsers lists the users that cannot be created as they stand, in the order of the list, at most 100.
 	InvalidUsers []InvalidUserApplyConfiguration `json:"invalidUsers,omitempty"`
 	// invalidUsersOmitted counts the invalid users for which invalidUsers has no room.
 	InvalidUsersOmitted *int32 `json:"invalidUsersOmitted,omitempty"`
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid.
+	// digest stands for the list, its sources and the slices that this status speaks of.
+	// While it is the same nothing has to be planned, and the operator need not read the users.
+	Digest *string `json:"digest,omitempty"`
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid, CredentialsValid, and SourcesRead if there are usersFrom.
 	// Beside these, while they apply, Reconciling or Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -76,6 +79,14 @@ func (b *EmbeddedUserBatchStatusApplyConfiguration) WithInvalidUsers(values ...*
 // If called multiple times, the InvalidUsersOmitted field is set to the value of the last call.
 func (b *EmbeddedUserBatchStatusApplyConfiguration) WithInvalidUsersOmitted(value int32) *EmbeddedUserBatchStatusApplyConfiguration {
 	b.InvalidUsersOmitted = &value
+	return b
+}
+
+// WithDigest sets the Digest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Digest field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithDigest(value string) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.Digest = &value
 	return b
 }
 

@@ -15,7 +15,10 @@ import (
 type InvalidUserApplyConfiguration struct {
 	// username as it stands in the row.
 	Username *string `json:"username,omitempty"`
-	// row is the index of the user in spec.users, counted from 0.
+	// source is the list in which the row stands; absent for spec.users.
+	Source *SourceKeyApplyConfiguration `json:"source,omitempty"`
+	// row is the index of the user in spec.users or in the source, counted from 0. The header of a CSV and empty lines do not
+	// count.
 	Row *int32 `json:"row,omitempty"`
 	// reason in one word.
 	Reason *apiv1alpha1.InvalidReason `json:"reason,omitempty"`
@@ -34,6 +37,14 @@ func InvalidUser() *InvalidUserApplyConfiguration {
 // If called multiple times, the Username field is set to the value of the last call.
 func (b *InvalidUserApplyConfiguration) WithUsername(value string) *InvalidUserApplyConfiguration {
 	b.Username = &value
+	return b
+}
+
+// WithSource sets the Source field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Source field is set to the value of the last call.
+func (b *InvalidUserApplyConfiguration) WithSource(value *SourceKeyApplyConfiguration) *InvalidUserApplyConfiguration {
+	b.Source = value
 	return b
 }
 

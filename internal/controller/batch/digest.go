@@ -1,0 +1,46 @@
+package batch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+)
+
+// digest stands for everything that a plan and a status are made from, so that neither has to be made anew while it is the
+// same. It has two parts: the list with its slices, and the users that the API refused.
+func digest(batch *v1alpha1.EmbeddedUserBatch, versions []string, slices []v1alpha1.EmbeddedUserSlice) string {
+	plan, refused := sha256.New(), sha256.New()
+	write(plan, string(batch.UID), strconv.FormatInt(batch.Generation, 10))
+	write(plan, versions...)
+	for i := range slices {
+		slice := &slices[i]
+		if !slice.DeletionTimestamp.IsZero() {
+			continue
+		}
+		write(plan, slice.Name, cached.SpecDigest(slice))
+		for _, result := range cached.Refused(slice) {
+			write(refused, result.Username, result.Message)
+		}
+	}
+	return hex.EncodeToString(plan.Sum(nil)[:12]) + "-" + hex.EncodeToString(refused.Sum(nil)[:6])
+}
+
+func write(h hash.Hash, texts ...string) {
+	for _, text := range texts {
+		_, _ = io.WriteString(h, text) // a hash takes everything
+		_, _ = h.Write([]byte{0})
+	}
+}
+
+// isPlanned tells whether two digests stand for the same list with the same slices.
+func isPlanned(a, b string) bool {
+	planA, _, _ := strings.Cut(a, "-")
+	planB, _, _ := strings.Cut(b, "-")
+	return planA == planB
+}

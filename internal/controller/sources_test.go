@@ -1,0 +1,280 @@
+package controller_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+)
+
+func configMapSource(name, key string) v1alpha1.UsersSource {
+	return v1alpha1.UsersSource{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: name, Key: key}}
+}
+
+func secretSource(name, key string) v1alpha1.UsersSource {
+	return v1alpha1.UsersSource{SecretKeyRef: &v1alpha1.UsersKeyReference{Name: name, Key: key}}
+}
+
+// configMap makes a ConfigMap of lists, which is not created yet.
+func (w *world) configMap(name string, lists map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: lists}
+}
+
+func zipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	writer := gzip.NewWriter(&buffer)
+	if _, err := writer.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes()
+}
+
+func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
+	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
+	w.secret(w.key)
+	w.create(w.configMap("lists", map[string]string{
+		"users.csv":    "\ufefffullName,username\r\nAnn,ann\r\n\"Bob, the second\",bob\r\n,\r\nAnna,ann\r\n",
+		"users.ndjson": `{"username":"nadja"}` + "\n\nnonsense\n",
+		"text":         "- username: yan\n- {username: refused}\n",
+	}))
+	w.create(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "list"},
+		Data:       map[string][]byte{"users.json.gz": zipped(t, `[{"username":"json","fullName":"J"},{"username":"inline"},{"username":7}]`)},
+	})
+	yaml := configMapSource("lists", "text")
+	yaml.Format = "YAML"
+	optional := configMapSource("lists", "none.csv")
+	optional.ConfigMapKeyRef.Optional = true
+	b := w.batch("all", v1alpha1.User{Username: "inline"})
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("lists", "users.csv"), secretSource("list", "users.json.gz"), configMapSource("lists", "users.ndjson"), yaml, optional}
+	w.create(b)
+	status := w.await("all", v1alpha1.ReasonInvalidUsers).Status
+
+	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 11, Created: 6, Invalid: 5}, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	usernames, _ := w.sent()
+	if diff := cmp.Diff([]string{"inline", "ann", "bob", "json", "nadja", "yan", "refused"}, usernames); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	type place struct {
+		username, source string
+		row              int32
+		reason           v1alpha1.InvalidReason
+	}
+	var got []place
+	for _, invalid := range status.InvalidUsers {
+		got = append(got, place{invalid.Username, fmt.Sprint(invalid.Source.Kind, "/", invalid.Source.Name, "/", invalid.Source.Key), invalid.Row, invalid.Reason})
+	}
+	want := []place{
+		{"", "ConfigMap/lists/users.csv", 2, v1alpha1.InvalidReasonInvalidRow},
+		{"ann", "ConfigMap/lists/users.csv", 3, v1alpha1.InvalidReasonDuplicateUsername},
+		{"", "Secret/list/users.json.gz", 2, v1alpha1.InvalidReasonInvalidRow},
+		{"", "ConfigMap/lists/users.ndjson", 1, v1alpha1.InvalidReasonInvalidRow},
+		{"refused", "ConfigMap/lists/text", 1, v1alpha1.InvalidReasonRejectedByAPI},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(place{})); diff != "" {
+		t.Errorf("invalid users (-want +got):\n%s", diff)
+	}
+	message := find(status.Conditions, v1alpha1.ConditionUsersInvalid).Message
+	if !contains(message, `5 invalid: "" in row 2 of ConfigMap lists, users.csv (InvalidRow)`, "and 2 more") {
+		t.Errorf("UsersInvalid says %q", message)
+	}
+}
+
+func TestSources_WhileOneCannotBeReadNothingIsChanged(t *testing.T) {
+	for name, tc := range map[string]struct {
+		breakIt func(*world, *corev1.ConfigMap)
+		reason  string
+		says    []string
+	}{
+		"the ConfigMap is deleted": {
+			func(w *world, c *corev1.ConfigMap) { w.Expect(w.Delete(w.Context(), c)).To(gomega.Succeed()) },
+			v1alpha1.ReasonSourceNotFound, []string{`"users.csv" in ConfigMap "list" does not exist`},
+		},
+		"the key is gone": {
+			func(w *world, c *corev1.ConfigMap) { w.change(c, map[string]string{"other.csv": "username\n"}) },
+			v1alpha1.ReasonSourceNotFound, []string{`"users.csv" in ConfigMap "list" does not exist`},
+		},
+		"it is empty": {
+			func(w *world, c *corev1.ConfigMap) { w.change(c, map[string]string{"users.csv": ""}) },
+			v1alpha1.ReasonSourceUnreadable, []string{`"users.csv" in ConfigMap "list"`, "header"},
+		},
+		"a quote is never closed": {
+			func(w *world, c *corev1.ConfigMap) {
+				w.change(c, map[string]string{"users.csv": "username\nnew-1\n\"new-2\nnew-3\n"})
+			},
+			v1alpha1.ReasonSourceUnreadable, []string{`"users.csv" in ConfigMap "list"`, "line"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simulator.Options{})
+			w.secret(w.key)
+			list := w.configMap("list", map[string]string{"users.csv": "username\n" + lines("user", 1500)})
+			w.create(list)
+			b := w.batch("b", v1alpha1.User{Username: "inline"})
+			b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
+			w.create(b)
+			w.await("b", v1alpha1.ReasonSucceeded)
+			before := w.slices()
+			_, requests := w.sent()
+
+			tc.breakIt(w, list)
+			status := w.await("b", tc.reason).Status
+			if !contains(find(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) || status.Counts.Created != 1501 || status.Counts.Total != 1501 {
+				t.Errorf("status: %+v", status)
+			}
+			w.edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // is not planned either
+			w.await("b", tc.reason)
+			for i, slice := range w.slices() {
+				if diff := cmp.Diff(before[i], slice); diff != "" {
+					t.Errorf("%s was changed: %s", slice.Name, diff)
+				}
+			}
+			if out, err := w.kubectl("", "get", "events", "-o", "custom-columns=R:.reason,M:.message"); err != nil || !contains(out, tc.reason, tc.says[0]) {
+				t.Errorf("events: %v\n%s", err, out)
+			}
+
+			again := w.configMap("list", map[string]string{"users.csv": "username\n" + lines("user", 1501)})
+			if w.Create(t.Context(), again) != nil {
+				w.change(list, again.Data)
+			}
+			w.await("b", v1alpha1.ReasonSucceeded)
+			w.Eventually(func() int32 { return w.load("b").Status.Counts.Created }, patience).Should(gomega.BeEquivalentTo(1501))
+			if _, after := w.sent(); after != requests+1 {
+				t.Errorf("%d more requests were sent", after-requests)
+			}
+		})
+	}
+}
+
+func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	list := w.configMap("list", nil)
+	list.BinaryData = map[string][]byte{"users.csv.gz": zipped(t, "username\n"+lines("customer", 25_000))}
+	w.create(list)
+	b := w.batch("long")
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv.gz")}
+	w.create(b)
+	if counts := w.await("long", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 25_000 {
+		t.Errorf("counts: %+v", counts)
+	}
+	if usernames, requests := w.sent(); requests != 25 || len(usernames) != 25_000 {
+		t.Errorf("%d users were sent in %d requests", len(usernames), requests)
+	}
+	versions := map[string]string{}
+	for _, slice := range w.slices() {
+		versions[slice.Name] = slice.ResourceVersion
+	}
+
+	list.BinaryData["users.csv.gz"] = zipped(t, "username\n"+lines("customer", 25_001))
+	if err := w.Update(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	w.Eventually(func() int32 { return w.load("long").Status.Counts.Created }, patience).Should(gomega.BeEquivalentTo(25_001))
+	w.await("long", v1alpha1.ReasonSucceeded)
+	touched := 0
+	for _, slice := range w.slices() {
+		if versions[slice.Name] != slice.ResourceVersion {
+			touched++
+		}
+	}
+	if _, requests := w.sent(); touched != 1 || requests != 26 {
+		t.Errorf("one more user touched %d slices, and %d requests were sent", touched, requests)
+	}
+	w.halt()
+	w.start() // an idle batch of any length is passed over
+	w.create(w.batch("another", v1alpha1.User{Username: "another"}))
+	w.await("another", v1alpha1.ReasonSucceeded)
+	if _, requests := w.sent(); requests != 27 {
+		t.Errorf("after a restart %d requests were sent", requests)
+	}
+}
+
+// TestSources_KustomizeNames applies a list as kustomize's configMapGenerator makes it: with a hash in its name.
+func TestSources_KustomizeNames(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	folder := t.TempDir()
+	apply := func(users string) {
+		t.Helper()
+		for name, text := range map[string]string{
+			"users.csv": users,
+			"batch.yaml": "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: generated}\nspec:\n" +
+				"  apiKeySecretRef: {name: alloy}\n  usersFrom:\n  - configMapKeyRef: {name: customers, key: users.csv}\n",
+			"names.yaml":         "nameReference:\n- kind: ConfigMap\n  version: v1\n  fieldSpecs:\n  - kind: EmbeddedUserBatch\n    path: spec/usersFrom/configMapKeyRef/name\n",
+			"kustomization.yaml": "resources: [batch.yaml]\nconfigurations: [names.yaml]\nconfigMapGenerator:\n- name: customers\n  files: [users.csv]\n",
+		} {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out, err := w.kubectl("", "apply", "--server-side", "-k", folder); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	apply("username\nann\n")
+	first := w.await("generated", v1alpha1.ReasonSucceeded)
+	apply("username\nann\nbob\n")
+	second := w.await("generated", v1alpha1.ReasonSucceeded)
+	name := func(b *v1alpha1.EmbeddedUserBatch) string { return b.Spec.UsersFrom[0].ConfigMapKeyRef.Name }
+	if name(first) == name(second) || !strings.HasPrefix(name(second), "customers-") || second.Status.Counts.Created != 2 {
+		t.Errorf("from %s to %s: %+v", name(first), name(second), second.Status.Counts)
+	}
+}
+
+func TestSources_RefusedByTheSchema(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	for name, tc := range map[string]struct {
+		source string
+		want   string
+	}{
+		"two kinds":     {"{configMapKeyRef: {name: a, key: b}, secretKeyRef: {name: a, key: b}}", "exactly one of"},
+		"none":          {"{format: CSV}", "exactly one of"},
+		"no key":        {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
+		"other formats": {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
+	} {
+		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  usersFrom: [" + tc.source + "]\n"
+		if out, err := w.kubectl(manifest, "apply", "--server-side", "-f", "-"); err == nil || !contains(out, tc.want) {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+	}
+}
+
+// change replaces the lists in a ConfigMap.
+func (w *world) change(list *corev1.ConfigMap, lists map[string]string) {
+	w.Helper()
+	if err := w.Get(w.Context(), client.ObjectKeyFromObject(list), list); err != nil {
+		w.Fatal(err)
+	}
+	list.Data = lists
+	if err := w.Update(w.Context(), list); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// lines are n usernames.
+func lines(prefix string, n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "%s-%06d@example.com\n", prefix, i)
+	}
+	return text.String()
+}

@@ -1,0 +1,111 @@
+package decode
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// readJSON reads an array row by row.
+func readJSON(text *bufio.Reader, out *rows) error {
+	limited := newRowReader(text)
+	decoder := json.NewDecoder(limited)
+	if start, err := decoder.Token(); err != nil {
+		return unreadableJSON(err, decoder)
+	} else if start != json.Delim('[') {
+		return listError("the JSON is no array; write one array of objects, or choose the format NDJSON for one object per line")
+	}
+	var row object
+	for decoder.More() {
+		if err := decoder.Decode(&row); err != nil {
+			return unreadableJSON(err, decoder)
+		}
+		limited.next(decoder.InputOffset())
+		var err error
+		if row.problem != "" {
+			err = out.bad(0, row.problem)
+		} else {
+			err = out.add(0, row.user)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return unreadableJSON(err, decoder)
+	}
+	_, err := decoder.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil:
+		return listError(fmt.Sprintf("the JSON goes on behind its array, at byte %d; write one array", decoder.InputOffset()))
+	default:
+		return unreadableJSON(err, decoder)
+	}
+}
+
+// unreadableJSON translates an error of the decoder.
+func unreadableJSON(err error, decoder *json.Decoder) error {
+	var list listError
+	switch {
+	case errors.Is(err, errRowTooLarge):
+		return listError(fmt.Sprintf("the row behind byte %d of the JSON has more than 64 KiB; shorten it", decoder.InputOffset()))
+	case errors.As(err, &list):
+		return list
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return listError("the JSON ends before its array does; write all of it")
+	default:
+		return listError(fmt.Sprintf("the JSON has an error in its syntax behind byte %d; check the commas, quotes and brackets there",
+			decoder.InputOffset()))
+	}
+}
+
+// readNDJSON reads an object per line.
+func readNDJSON(text *bufio.Reader, out *rows) error {
+	for number := 1; ; number++ {
+		line, readErr := readLine(text)
+		if readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, errRowTooLarge) {
+			return readErr
+		}
+		var err error
+		switch line = bytes.Trim(line, " \t\r"); {
+		case errors.Is(readErr, errRowTooLarge):
+			err = out.bad(number, "more than 64 KiB; shorten it")
+		case len(line) == 0:
+		case !json.Valid(line):
+			err = out.bad(number, "not one JSON object; write one per line, without a comma behind it")
+		default:
+			if user, problem := parseObject(line); problem != "" {
+				err = out.bad(number, problem)
+			} else {
+				err = out.add(number, user)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if errors.Is(readErr, io.EOF) {
+			return nil
+		}
+	}
+}
+
+// readLine returns the next line without its line break, together with io.EOF if it is the last one. It skips a line that
+// is too long and returns errRowTooLarge instead.
+func readLine(text *bufio.Reader) ([]byte, error) {
+	line, err := text.ReadSlice('\n')
+	tooLong := false
+	for errors.Is(err, bufio.ErrBufferFull) {
+		tooLong = true
+		_, err = text.ReadSlice('\n')
+	}
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+	if (tooLong || len(line) > MaxRowBytes) && (err == nil || errors.Is(err, io.EOF)) {
+		return nil, errRowTooLarge // the end, if it is there, comes again
+	}
+	return line, err //nolint:wrapcheck // io.EOF must stay io.EOF, and others are of the list
+}

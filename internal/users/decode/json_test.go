@@ -1,0 +1,132 @@
+package decode_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
+)
+
+// objects are single rows of JSON that have the same meaning in an array and on a line, and how their problem begins.
+func objects() map[string]struct {
+	text    string
+	want    decode.Row
+	problem string
+} {
+	long := strings.Repeat("x", 257)
+	return map[string]struct {
+		text    string
+		want    decode.Row
+		problem string
+	}{
+		"both fields":                     {text: `{"username":"ann","fullName":"Ann Lee"}`, want: good(0, "ann", "Ann Lee")},
+		"the other order, with spaces":    {text: " { \"fullName\" : \"Ann\" ,\t\"username\" : \"ann\" } ", want: good(0, "ann", "Ann")},
+		"a username only":                 {text: `{"username":"ann"}`, want: good(0, "ann", "")},
+		"a full name that is null":        {text: `{"fullName":null,"username":"ann"}`, want: good(0, "ann", "")},
+		"a null between":                  {text: `{"username":"ann","fullName": null }`, want: good(0, "ann", "")},
+		"escapes":                         {text: `{"username":"\"\\\/\u00e9\ud83d\ude00","fullName":"\b\f\n\r\té\u0041B"}`, want: good(0, "\"\\/é😀", "\b\f\n\r\téAB")},
+		"escapes in a name":               {text: `{"user\u006eame":"ann"}`, want: good(0, "ann", "")},
+		"the highest character":           {text: `{"username":"\udbff\udfff\uffff"}`, want: good(0, "\U0010ffff\uffff", "")},
+		"a replacement character":         {text: `{"username":"a\ufffd"}`, want: good(0, "a\ufffd", "")},
+		"half a surrogate pair":           {text: `{"username":"hunter2\ud800"}`, problem: "username is not valid UTF-8"},
+		"the other half":                  {text: `{"username":"\udc00hunter2"}`, problem: "username is not valid UTF-8"},
+		"half a pair before another char": {text: `{"username":"\ud800\u0041"}`, problem: "username is not valid UTF-8"},
+		"bytes that are no UTF-8":         {text: "{\"username\":\"hunter2\xff\"}", problem: "username is not valid UTF-8"},
+		"an empty object":                 {text: `{}`, problem: "username is empty"},
+		"a username that is null":         {text: `{"username":null}`, problem: "username is empty"},
+		"a control character":             {text: `{"username":"hunter2\u0000"}`, problem: "username contains a control character"},
+		"a full name that is too long":    {text: `{"username":"ann","fullName":"` + long + `"}`, want: named("ann", decode.Row{}), problem: "fullName has more"},
+		"an unknown field":                {text: `{"username":"ann","hunter2":1}`, problem: "an unknown field; only username and fullName"},
+		"a field in another case":         {text: `{"Username":"hunter2"}`, problem: "an unknown field"},
+		"an empty name":                   {text: `{"":"hunter2"}`, problem: "an unknown field"},
+		"a field twice":                   {text: `{"username":"ann","username":"hunter2"}`, problem: "a field is there twice"},
+		"a field twice, once null":        {text: `{"fullName":null,"username":"ann","fullName":"hunter2"}`, problem: "a field is there twice"},
+		"a number":                        {text: `{"username":17}`, problem: "a field is no string"},
+		"true":                            {text: `{"username":true}`, problem: "a field is no string"},
+		"an object in a field":            {text: `{"username":{"hunter2":1}}`, problem: "a field is no string"},
+		"an array in a field":             {text: `{"username":"ann","fullName":["hunter2"]}`, problem: "a field is no string"},
+		"a string":                        {text: `"hunter2"`, problem: "not an object"},
+		"null":                            {text: `null`, problem: "not an object"},
+		"an array":                        {text: `[{"username":"hunter2"}]`, problem: "not an object"},
+		"a number alone":                  {text: `17`, problem: "not an object"},
+	}
+}
+
+func TestRows_JSONObjects(t *testing.T) {
+	t.Parallel()
+	for name, tc := range objects() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row := func(index int, line string) decode.Row {
+				row := tc.want
+				row.Index = index
+				if tc.problem != "" {
+					row.Problem = line + tc.problem
+				}
+				return row
+			}
+			list{text: "[" + tc.text + ",\n" + tc.text + "]", want: []decode.Row{row(0, ""), row(1, "")}}.check(t, decode.JSON)
+			list{text: tc.text + "\r\n\n" + tc.text, want: []decode.Row{row(0, "line 1: "), row(1, "line 3: ")}}.check(t, decode.NDJSON)
+		})
+	}
+}
+
+func TestRows_JSON(t *testing.T) {
+	t.Parallel()
+	padding := strings.Repeat(" ", decode.MaxRowBytes)
+	for name, tc := range map[string]list{
+		"nobody":                    {text: " [ ] \n"},
+		"indented":                  {text: "[\n  {\n    \"username\": \"ann\"\n  }\n]\n", want: []decode.Row{good(0, "ann", "")}},
+		"much white space":          {text: "[" + padding + `{"username":"ann"}` + "]" + padding[:60_000], fail: "the row behind byte 65537 of the JSON has more than 64 KiB"},
+		"white space behind it":     {text: `[{"username":"ann"}` + padding[:60_000] + "]", want: []decode.Row{good(0, "ann", "")}},
+		"nothing":                   {text: "", fail: "the JSON ends before its array does"},
+		"an object":                 {text: `{"username":"hunter2"}`, fail: "the JSON is no array"},
+		"a string":                  {text: `"hunter2"`, fail: "the JSON is no array"},
+		"null":                      {text: `null`, fail: "the JSON is no array"},
+		"no JSON":                   {text: `hunter2`, fail: "the JSON has an error in its syntax behind byte 0"},
+		"another array behind":      {text: `[{"username":"ann"}] ["hunter2"]`, fail: "the JSON goes on behind its array"},
+		"something else behind":     {text: `[{"username":"ann"}] hunter2`, fail: "the JSON has an error in its syntax behind byte 21"},
+		"cut off in a row":          {text: `[{"username":"ann"},{"username":"hunter2`, fail: "the JSON ends before its array does"},
+		"cut off behind a row":      {text: `[{"username":"ann"}`, fail: "the JSON ends before its array does"},
+		"cut off behind a comma":    {text: `[{"username":"ann"},`, fail: "the JSON ends before its array does"},
+		"a comma at the end":        {text: `[{"username":"ann"},]`, fail: "the JSON has an error in its syntax behind byte 2"},
+		"no comma":                  {text: `[{"username":"ann"} {"username":"hunter2"}]`, fail: "the JSON has an error in its syntax behind byte"},
+		"the wrong bracket":         {text: `[{"username":"ann"}}`, fail: "the JSON has an error in its syntax behind byte"},
+		"single quotes":             {text: `[{'username':'hunter2'}]`, fail: "the JSON has an error in its syntax behind byte 1"},
+		"a control character":       {text: "[{\"username\":\"hunter2\x01\"}]", fail: "the JSON has an error in its syntax behind byte 1"},
+		"brackets 64 thousand deep": {text: strings.Repeat("[", 1<<16), fail: "the JSON has an error in its syntax behind byte 1"},
+		"a row that is too long":    {text: `[{"username":"ann"},{"username":"` + strings.Repeat("hunter2", 10_000) + `"}]`, fail: "the row behind byte 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.JSON)
+		})
+	}
+}
+
+func TestRows_NDJSON(t *testing.T) {
+	t.Parallel()
+	const noObject = "not one JSON object"
+	row := func(length int) string {
+		return `{"username":"ann"` + strings.Repeat(" ", length-len(`{"username":"ann"}`)) + "}"
+	}
+	tooLong := row(decode.MaxRowBytes + 1)
+	for name, tc := range map[string]list{
+		"nobody":                       {text: ""},
+		"nobody on many lines":         {text: "\n \n\t\r\n\n"},
+		"no line break at the end":     {text: "{\"username\":\"ann\"}\r\n\r\n{\"username\":\"bob\"}", want: []decode.Row{good(0, "ann", ""), good(1, "bob", "")}},
+		"lines that are no JSON":       {text: "{\"username\":\n\"hunter2\"}\nhunter2\n{\"username\":\"bob\"}\n", want: []decode.Row{bad(0, "line 1: "+noObject), bad(1, "line 2: "+noObject), bad(2, "line 3: "+noObject), good(3, "bob", "")}},
+		"two objects on a line":        {text: `{"username":"ann"}{"username":"hunter2"}`, want: []decode.Row{bad(0, "line 1: "+noObject)}},
+		"a comma behind an object":     {text: `{"username":"hunter2"},`, want: []decode.Row{bad(0, "line 1: "+noObject)}},
+		"a no-break space":             {text: "\u00a0", want: []decode.Row{bad(0, "line 1: "+noObject)}},
+		"the longest line":             {text: row(decode.MaxRowBytes) + "\r\n" + row(decode.MaxRowBytes) + "\n" + row(decode.MaxRowBytes), want: []decode.Row{good(0, "ann", ""), good(1, "ann", ""), good(2, "ann", "")}},
+		"a line that is too long":      {text: tooLong + "\n{\"username\":\"bob\"}\n", want: []decode.Row{bad(0, "line 1: more than 64 KiB"), good(1, "bob", "")}},
+		"a last line that is too long": {text: "\n" + tooLong, want: []decode.Row{bad(0, "line 2: more than 64 KiB")}},
+		"a line of a megabyte":         {text: strings.Repeat("hunter2", 150_000) + "\n" + strings.Repeat("hunter2", 150_000) + "\n{\"username\":\"bob\"}", want: []decode.Row{bad(0, "line 1: more than"), bad(1, "line 2: more than"), good(2, "bob", "")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.NDJSON)
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package decode
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+)
+
+const (
+	errTooLarge     listError = "the list has more than 64 MiB of text; split it over several keys"
+	errYAMLTooLarge listError = "the YAML has more than 8 MiB of text; write CSV or NDJSON, or split it over several keys"
+	errYAMLTooHeavy listError = "the YAML has too many rows to be held in memory; write CSV or NDJSON, or split it over several keys"
+	errRowTooLarge  listError = "a row has more than 64 KiB of text"
+	errGzip         listError = "the gzip is damaged or cut off; compress the list again"
+	errUTF16        listError = "the list is UTF-16; save it as UTF-8"
+	errUTF32        listError = "the list is UTF-32; save it as UTF-8"
+)
+
+// bound is the most text that a list may have, and the error when it has more.
+type bound struct {
+	bytes int64
+	err   listError
+}
+
+// open returns the text of a list, expanded and without its byte order mark. Each error of the text except io.EOF is a
+// listError. The buffer takes the longest row and its line break.
+func open(data []byte, limit bound) (*bufio.Reader, error) {
+	var raw io.Reader = bytes.NewReader(data)
+	// No text in UTF-8 begins with these bytes.
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		expanded, err := gzip.NewReader(raw)
+		if err != nil {
+			return nil, errGzip
+		}
+		raw = expanded
+	}
+	text := bufio.NewReaderSize(&boundedReader{raw: raw, left: limit.bytes, tooLarge: limit.err}, MaxRowBytes+2)
+	head, err := text.Peek(4)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err //nolint:wrapcheck // it is a listError
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
+		return nil, errUTF32
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		return nil, errUTF16
+	case bytes.HasPrefix(head, []byte("\ufeff")):
+		_, err = text.Discard(3)
+		return text, err //nolint:wrapcheck // there is none: the three bytes are in the buffer
+	default:
+		return text, nil
+	}
+}
+
+// boundedReader ends with tooLarge where the text goes on behind the last byte of those left, and with errGzip where it
+// cannot be expanded.
+type boundedReader struct {
+	raw      io.Reader
+	left     int64
+	tooLarge listError
+}
+
+func (r *boundedReader) Read(p []byte) (int, error) {
+	if r.left < 0 {
+		return 0, r.tooLarge
+	}
+	n, err := r.raw.Read(p[:min(int64(len(p)), r.left+1)])
+	r.left -= int64(n)
+	switch {
+	case r.left < 0:
+		return n - 1, r.tooLarge
+	case err != nil && !errors.Is(err, io.EOF):
+		return n, errGzip // reading data itself does not fail
+	default:
+		return n, err //nolint:wrapcheck // io.EOF must stay io.EOF
+	}
+}
+
+// rowReader ends with errRowTooLarge when its parser needs more than a row's text for the next row. Without it a
+// quote that is never closed would make the parser hold the rest of the list, and a line of nothing but commas many times
+// its size.
+type rowReader struct {
+	text  io.Reader
+	read  int64
+	until int64
+}
+
+func newRowReader(text io.Reader) *rowReader {
+	r := &rowReader{text: text}
+	r.next(0)
+	return r
+}
+
+// next tells where the parser is, in bytes from the start, when it begins to read a row.
+func (r *rowReader) next(offset int64) {
+	r.until = offset + MaxRowBytes + 2 // with the line break, or to see the end
+}
+
+func (r *rowReader) Read(p []byte) (int, error) {
+	if r.read >= r.until {
+		return 0, errRowTooLarge
+	}
+	n, err := r.text.Read(p[:min(int64(len(p)), r.until-r.read)])
+	r.read += int64(n)
+	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF, and others are of the list
+}

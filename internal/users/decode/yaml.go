@@ -1,0 +1,117 @@
+package decode
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+func readYAML(text *bufio.Reader, out *rows) error {
+	whole, err := io.ReadAll(text)
+	if err != nil {
+		return err //nolint:wrapcheck // it is a listError
+	}
+	if weight(whole) > maxYAMLWeight {
+		return errYAMLTooHeavy
+	}
+	list, err := parseYAML(whole)
+	if err != nil {
+		return err
+	}
+	for _, item := range list.Content {
+		if user, problem := userOf(item); problem != "" {
+			err = out.bad(item.Line, problem)
+		} else {
+			err = out.add(item.Line, user)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxYAMLWeight keeps the tree below 300 MB: without it, 8 MiB of nothing but commas take 1.5 GB. A row of two lines weighs
+// 5, so that rows of 40 bytes or more reach MaxYAMLBytes first.
+const maxYAMLWeight = 1 << 20
+
+// weight is about the number of nodes and comments that a text may have.
+func weight(text []byte) int {
+	sum := 0
+	for _, mark := range "\n-:?[{,,##" { // a comma may stand for a key and its value, and a comment is held twice
+		sum += bytes.Count(text, []byte(string(mark)))
+	}
+	return sum
+}
+
+// parseYAML returns the sequence that a text consists of. It stays a tree of nodes, in which an alias is a node too: what
+// it stands for is never copied, so the tree is no larger than the text allows.
+func parseYAML(text []byte) (list *yaml.Node, err error) {
+	// The parser panics where it meets what its authors thought impossible. A list must not end the operator.
+	defer func() {
+		if recover() != nil {
+			list, err = nil, unreadableYAML(nil)
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var document, another yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, listError("the YAML is empty; write a sequence of users, or [] for none")
+	} else if err != nil {
+		return nil, unreadableYAML(err)
+	}
+	list = document.Content[0]
+	if list.Kind != yaml.SequenceNode {
+		return nil, listError(at(list.Line, "the YAML is no sequence; begin each user with \"- username: \" at the start of a line"))
+	}
+	if err := decoder.Decode(&another); err == nil {
+		return nil, listError(at(another.Line, "the YAML has a second document; write one sequence, without --- in between"))
+	} else if !errors.Is(err, io.EOF) {
+		return nil, unreadableYAML(err)
+	}
+	return list, nil
+}
+
+// unreadableYAML translates an error of the parser, which may repeat what it read.
+func unreadableYAML(err error) error {
+	line := 0
+	if err != nil {
+		if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr != nil {
+			line = 0 // not all of them tell it
+		}
+	}
+	return listError(at(line, "the YAML has an error in its syntax; check the indentation, quotes and colons"))
+}
+
+// userOf returns the user in an item of the sequence, or what is wrong with it.
+func userOf(item *yaml.Node) (user users.User, problem string) {
+	if item.Kind != yaml.MappingNode {
+		return users.User{}, "not a mapping; write username: and fullName:, without an alias"
+	}
+	var met fields
+	for i := 0; i+1 < len(item.Content); i += 2 {
+		name, value := item.Content[i], item.Content[i+1]
+		if name.Kind != yaml.ScalarNode {
+			return users.User{}, problemUnknown
+		}
+		field, problem := met.field(&user, []byte(name.Value))
+		switch {
+		case problem != "":
+			return users.User{}, problem
+		case value.Kind != yaml.ScalarNode:
+			return users.User{}, "a field is no text; write its value behind the colon, without an alias"
+		case value.Style&yaml.TaggedStyle != 0 && value.Tag != "!!str":
+			// The text of !!binary, for one, is not what it stands for.
+			return users.User{}, "a field has a tag; write its value without one"
+		case value.Tag != "!!null":
+			*field = value.Value
+		}
+	}
+	return user, ""
+}

@@ -1,0 +1,69 @@
+package users
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLength is the most characters that a username or a full name may have.
+const maxLength = 256
+
+// Problem returns what is wrong with a user and how to mend it, or nothing for one that the schema of a batch would take.
+// It is one sentence without a period, at most 100 bytes long, and does not repeat the user.
+func Problem(user User) string {
+	if problem := usernameProblem(user.Username); problem != "" {
+		return problem
+	}
+	switch {
+	case !utf8.ValidString(user.FullName):
+		return "fullName is not valid UTF-8; write it in UTF-8"
+	case tooLong(user.FullName):
+		return "fullName has more than 256 characters; shorten it"
+	default:
+		return ""
+	}
+}
+
+// usernameProblem says the same as the pattern ^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$ of the schema, without a
+// regular expression for each of a million rows.
+func usernameProblem(username string) string {
+	switch {
+	case username == "":
+		return "username is empty; give one of 1 to 256 characters"
+	case plain(username):
+		return ""
+	case !utf8.ValidString(username):
+		return "username is not valid UTF-8; write it in UTF-8"
+	case tooLong(username):
+		return "username has more than 256 characters; shorten it"
+	}
+	for _, r := range username {
+		if unicode.IsControl(r) {
+			return "username contains a control character, such as a tab or a line break; remove it"
+		}
+	}
+	first, _ := utf8.DecodeRuneInString(username)
+	last, _ := utf8.DecodeLastRuneInString(username)
+	// What \s holds beside the space is a control character.
+	if unicode.Is(unicode.Z, first) || unicode.Is(unicode.Z, last) {
+		return "username begins or ends with white space; remove it"
+	}
+	return ""
+}
+
+// plain tells of most good usernames that they are good: printable ASCII without a space at either end.
+func plain(username string) bool {
+	if len(username) > maxLength || username[0] == ' ' || username[len(username)-1] == ' ' {
+		return false
+	}
+	for i := range len(username) {
+		if c := username[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func tooLong(s string) bool {
+	return len(s) > maxLength && utf8.RuneCountInString(s) > maxLength
+}

@@ -1,0 +1,88 @@
+package users_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+func TestProblem(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		user users.User
+		want string // how the problem begins; empty for a good user
+	}{
+		"an email address":                           {user: users.User{Username: "ann@example.com", FullName: "Ann Lee"}},
+		"one character":                              {user: users.User{Username: "a"}},
+		"256 characters of four bytes each":          {user: users.User{Username: strings.Repeat("😀", 256), FullName: strings.Repeat("😀", 256)}},
+		"spaces inside":                              {user: users.User{Username: "ann lee", FullName: " "}},
+		"a line break in the full name":              {user: users.User{Username: "ann", FullName: "Ann\nLee"}},
+		"a replacement character":                    {user: users.User{Username: "\ufffd"}},
+		"no username":                                {user: users.User{FullName: "Ann"}, want: "username is empty"},
+		"257 ASCII characters":                       {user: users.User{Username: strings.Repeat("a", 257)}, want: "username has more"},
+		"257 characters of two bytes":                {user: users.User{Username: strings.Repeat("é", 257)}, want: "username has more"},
+		"a username that is not UTF-8":               {user: users.User{Username: "a\xff"}, want: "username is not valid UTF-8"},
+		"half a surrogate pair":                      {user: users.User{Username: "a\xed\xa0\x80"}, want: "username is not valid UTF-8"},
+		"a space in front":                           {user: users.User{Username: " a"}, want: "username begins or ends"},
+		"a no-break space behind":                    {user: users.User{Username: "a\u00a0"}, want: "username begins or ends"},
+		"nothing but a space":                        {user: users.User{Username: " "}, want: "username begins or ends"},
+		"a tab":                                      {user: users.User{Username: "a\tb"}, want: "username contains a control"},
+		"a C1 control character":                     {user: users.User{Username: "a\u0085b"}, want: "username contains a control"},
+		"a delete character":                         {user: users.User{Username: "a\x7f"}, want: "username contains a control"},
+		"a full name that is not UTF-8":              {user: users.User{Username: "a", FullName: "\xff"}, want: "fullName is not valid UTF-8"},
+		"a full name of 257 characters":              {user: users.User{Username: "a", FullName: strings.Repeat("é", 257)}, want: "fullName has more"},
+		"two problems, of which the first one shows": {user: users.User{FullName: "\xff"}, want: "username is empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := users.Problem(tc.user)
+			if (got == "") != (tc.want == "") || !strings.HasPrefix(got, tc.want) {
+				t.Errorf("Problem = %q, want %q", got, tc.want)
+			}
+			if len(got) > 100 || strings.HasSuffix(got, ".") {
+				t.Errorf("Problem = %q, want at most 100 bytes and no period", got)
+			}
+		})
+	}
+}
+
+func TestProblem_AgreesWithTheSchema(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$`)
+	odd := rapid.SampledFrom([]rune("ab é😀\t\n\v\f\r\x00\x1f\x7f\u0080\u0085\u009f\u00a0\u00ad\u1680\u180e\u2003\u200b\u2028\u2029\u202f\u205f\u3000\ufeff\ufffd"))
+	text := rapid.OneOf(
+		rapid.String(),
+		rapid.StringOf(odd),
+		rapid.StringOfN(odd, 1, 3, -1),
+		rapid.StringOfN(rapid.SampledFrom([]rune("aé ")), 250, 260, -1),
+		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		user := users.User{Username: text.Draw(t, "username"), FullName: text.Draw(t, "fullName")}
+		want := utf8.ValidString(user.Username) && utf8.RuneCountInString(user.Username) <= 256 && pattern.MatchString(user.Username) &&
+			utf8.ValidString(user.FullName) && utf8.RuneCountInString(user.FullName) <= 256
+		if got := users.Problem(user); (got == "") != want {
+			t.Errorf("Problem(%q) = %q, and the schema takes it: %t", user, got, want)
+		}
+	})
+}
+
+func TestProblem_KnowsEveryCharacterThatTheSchemaRefuses(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$`)
+	for r := range rune(0x10000) { // no white space and no control character stands above
+		if r >= 0xd800 && r < 0xe000 {
+			continue
+		}
+		for _, username := range []string{string(r), "a" + string(r), string(r) + "a", "a" + string(r) + "a"} {
+			if got := users.Problem(users.User{Username: username}); (got == "") != pattern.MatchString(username) {
+				t.Errorf("Problem(%q) = %q", username, got)
+			}
+		}
+	}
+}
