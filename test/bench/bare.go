@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// sliceWriters is how many goroutines write slices in the bare loop, as many as the operator has.
+const sliceWriters = 4
+
+// bareLoop posts the users of a list, seeded or not, to an account of its own, without any Kubernetes.
+func (b *bench) bareLoop(ctx context.Context, list string, n int, seeded bool) (time.Duration, error) {
+	name := "key-of-the-bare-loop-of-" + list
+	key, err := alloy.ParseKey([]byte(name))
+	if err != nil {
+		return 0, fmt.Errorf("making the key of the bare loop: %w", err)
+	}
+	b.sim.AddKey(name)
+	defer b.sim.AddKey(name) // empty again: it need not be kept
+	wanted := alloy.Accepted
+	if seeded {
+		b.seed(name, list, n)
+		wanted = alloy.AllExist
+	}
+	start := time.Now()
+	err = inParallel(requestsFor(n), b.concurrency, func(i int) error {
+		answer := b.alloy.CreateUsers(ctx, key, chunk(list, i*alloy.MaxBatch, min(n, (i+1)*alloy.MaxBatch)))
+		if answer.Outcome != wanted {
+			return fmt.Errorf("bare loop: the simulator answers %s: %s", answer.Outcome, answer.Message)
+		}
+		return nil
+	})
+	elapsed := time.Since(start)
+	say("%s: the bare loop takes %s", list, seconds(elapsed))
+	return elapsed, err
+}
+
+func (b *bench) seed(key, list string, n int) {
+	for i := range n {
+		b.sim.Seed(key, user(list, i).Username)
+	}
+}
+
+// requestsFor is how many requests n users take.
+func requestsFor(n int) int { return (n + alloy.MaxBatch - 1) / alloy.MaxBatch }
+
+// slicesAlone writes as many slices with results as n users take, where nobody else works.
+func (b *bench) slicesAlone(ctx context.Context, list string, n int) (time.Duration, error) {
+	namespace := "bench-slices-of-" + list
+	if err := b.newNamespace(ctx, namespace); err != nil {
+		return 0, err
+	}
+	// The first write of a kind takes the API server and the client two seconds more.
+	if err := b.writeSlice(ctx, namespace, warmUpName, chunk(list, 0, 1)); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	err := inParallel(requestsFor(n), sliceWriters, func(i int) error {
+		return b.writeSlice(ctx, namespace, fmt.Sprintf("%s-%04d", list, i), chunk(list, i*alloy.MaxBatch, min(n, (i+1)*alloy.MaxBatch)))
+	})
+	elapsed := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	say("%s: writing the slices alone takes %s", list, seconds(elapsed))
+	return elapsed, b.clear(ctx)
+}
+
+// writeSlice creates a slice and then records that its users were created.
+func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []users.User) error {
+	slice := &v1alpha1.EmbeddedUserSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: batchName}},
+		Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: secretName}},
+	}
+	for _, u := range part {
+		slice.Spec.Users = append(slice.Spec.Users, v1alpha1.User(u))
+	}
+	if err := b.client.Create(ctx, slice); err != nil {
+		return fmt.Errorf("creating a slice: %w", err)
+	}
+	slice.Status.ObservedGeneration = slice.Generation
+	slice.Status.Counts = v1alpha1.UserCounts{Total: int32(len(part)), Created: int32(len(part))} //nolint:gosec // at most 1000
+	for _, u := range part {
+		slice.Status.Results = append(slice.Status.Results, v1alpha1.UserResult{Username: u.Username, Result: v1alpha1.ResultCreated})
+	}
+	if err := b.client.Status().Update(ctx, slice); err != nil {
+		return fmt.Errorf("writing the status of a slice: %w", err)
+	}
+	return nil
+}
+
+// inParallel calls do with 0 to n-1 from several goroutines. After an error none is called any more.
+func inParallel(n, goroutines int, do func(i int) error) error {
+	var (
+		group  sync.WaitGroup
+		next   atomic.Int64
+		failed atomic.Bool
+		errs   = make([]error, goroutines)
+	)
+	for g := range goroutines {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
+				if errs[g] = do(i); errs[g] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}

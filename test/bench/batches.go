@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+const (
+	batchResource = "embeddeduserbatches"
+	sliceResource = "embeddeduserslices"
+
+	// tableType has the API server answer with the columns that kubectl prints: little even for a batch of 10,000 users.
+	tableType = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+	// patience is how long a case may take.
+	patience = 25 * time.Minute
+	// tellInterval is how often it is told how far a case is.
+	tellInterval = 5 * time.Second
+)
+
+func collection(namespace, resource string) []string {
+	return []string{"/apis", v1alpha1.SchemeGroupVersion.Group, v1alpha1.SchemeGroupVersion.Version, "namespaces", namespace, resource}
+}
+
+// create creates a batch. A field that the API does not know is an error.
+func (w *world) create(ctx context.Context, namespace string, body []byte) error {
+	err := w.rest.Post().AbsPath(collection(namespace, batchResource)...).Param("fieldValidation", "Strict").
+		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
+	if err != nil {
+		return fmt.Errorf("creating the batch: %w", err)
+	}
+	return nil
+}
+
+// row is what `kubectl get eub` prints of a batch.
+type row struct {
+	name, ready, message                string
+	created, existing, invalid, pending int
+}
+
+func (r row) done(users int) bool {
+	return r.ready == string(metav1.ConditionTrue) && r.created+r.existing == users && r.invalid == 0 && r.pending == 0
+}
+
+func (r row) String() string {
+	return fmt.Sprintf("Ready %q, %d created, %d existing, %d invalid, %d pending: %s",
+		r.ready, r.created, r.existing, r.invalid, r.pending, r.message)
+}
+
+// rows reads a Table. columns are those of an earlier one: in a watch only the first has them.
+func rows(table metav1.Table, columns *[]metav1.TableColumnDefinition) []row {
+	if len(table.ColumnDefinitions) > 0 {
+		*columns = table.ColumnDefinitions
+	}
+	rows := make([]row, len(table.Rows))
+	for i := range rows {
+		for j, cell := range table.Rows[i].Cells {
+			rows[i].set((*columns)[j].Name, cell)
+		}
+	}
+	return rows
+}
+
+// set sets what stands in a column.
+func (r *row) set(column string, cell any) {
+	text, _ := cell.(string)    // or else empty
+	number, _ := cell.(float64) // or else 0
+	switch column {
+	case "Name":
+		r.name = text
+	case "Ready":
+		r.ready = text
+	case "Message":
+		r.message = text
+	case "Created":
+		r.created = int(number)
+	case "Existing":
+		r.existing = int(number)
+	case "Invalid":
+		r.invalid = int(number)
+	case "Pending":
+		r.pending = int(number)
+	}
+}
+
+// list reads the rows of all batches of a namespace from the API server's cache.
+func (w *world) list(ctx context.Context, namespace string) ([]row, error) {
+	answer, err := w.rest.Get().AbsPath(collection(namespace, batchResource)...).SetHeader("Accept", tableType).
+		Param("includeObject", "None").Param("resourceVersion", "0").DoRaw(ctx)
+	var table metav1.Table
+	if err == nil {
+		err = json.Unmarshal(answer, &table)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing batches: %w", err)
+	}
+	return rows(table, new([]metav1.TableColumnDefinition)), nil
+}
+
+// watch calls seen with each row of a namespace, and again whenever it changes, until seen returns true. name may be empty,
+// for all batches. Watching costs the API server much less than asking it again and again.
+func (w *world) watch(ctx context.Context, namespace, name string, seen func(row) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		done, err := w.watchOnce(ctx, namespace, name, seen)
+		if done {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) //nolint:wrapcheck // the callers say what they waited for
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+}
+
+// watchOnce watches until seen returns true or the API server ends the watch.
+func (w *world) watchOnce(ctx context.Context, namespace, name string, seen func(row) bool) (bool, error) {
+	request := w.rest.Get().AbsPath(collection(namespace, batchResource)...).SetHeader("Accept", tableType).
+		Param("includeObject", "None").Param("resourceVersion", "0").Param("watch", "true")
+	if name != "" {
+		request = request.Param("fieldSelector", "metadata.name="+name)
+	}
+	stream, err := request.Stream(ctx)
+	if err != nil {
+		return false, fmt.Errorf("watching batches: %w", err)
+	}
+	defer stream.Close() //nolint:errcheck // it was read
+	var columns []metav1.TableColumnDefinition
+	for decoder := json.NewDecoder(stream); ; {
+		var event struct {
+			Type   string          `json:"type"`
+			Object json.RawMessage `json:"object"`
+		}
+		var table metav1.Table
+		if err := decoder.Decode(&event); err != nil {
+			return false, fmt.Errorf("watching batches: %w", err)
+		}
+		if event.Type == "ERROR" {
+			return false, fmt.Errorf("watching batches: %s", event.Object)
+		}
+		if err := json.Unmarshal(event.Object, &table); err != nil {
+			return false, fmt.Errorf("watching batches: %w", err)
+		}
+		for _, r := range rows(table, &columns) {
+			if seen(r) {
+				return true, nil
+			}
+		}
+	}
+}

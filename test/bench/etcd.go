@@ -1,0 +1,29 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// fsync says how long etcd waited for the disk: every write waits for it once, so that on a slow or busy disk the cases as
+// well as the loops that write slices measure the disk more than anything else.
+func (w *world) fsync(ctx context.Context) (string, error) {
+	var metrics bytes.Buffer
+	if err := fetch(ctx, w.plane.ControlPlane.Etcd.URL.String()+"/metrics", &metrics); err != nil {
+		return "", fmt.Errorf("reading etcd's metrics: %w", err)
+	}
+	const name = "etcd_disk_wal_fsync_duration_seconds"
+	values := map[string]float64{}
+	for line := range strings.Lines(metrics.String()) {
+		key, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if value, err := strconv.ParseFloat(text, 64); err == nil && strings.HasPrefix(key, name) {
+			values[strings.TrimPrefix(key, name)] = value
+		}
+	}
+	count := max(values["_count"], 1)
+	return fmt.Sprintf("etcd with fsync: %.0f times, %.1f ms on average, %.1f%% longer than 8 ms",
+		values["_count"], values["_sum"]/count*1000, 100*(1-values[`_bucket{le="0.008"}`]/count)), nil
+}

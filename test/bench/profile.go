@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+const (
+	// profileSeconds are the first of a case, in which most of the work is.
+	profileSeconds = "30"
+	profileLines   = 15
+)
+
+// startProfile begins a CPU profile of the operator, if it is asked for and the operator serves one. The function that it
+// returns waits for the profile, adds one of the allocations, and prints what stands at the top of both.
+func (b *bench) startProfile(ctx context.Context, name string) (finish func() error) {
+	if b.profile == "" || b.operator.pprof == "" {
+		if b.profile != "" {
+			say("%s: no profile, the operator has no --pprof-bind-address", name)
+		}
+		return func() error { return nil }
+	}
+	address := "http://" + b.operator.pprof + "/debug/pprof/"
+	cpu := filepath.Join(b.profile, name+".cpu.pprof")
+	allocs := filepath.Join(b.profile, name+".allocs.pprof")
+	fetched := make(chan error, 1)
+	go func() { fetched <- saveProfile(ctx, address+"profile?seconds="+profileSeconds, cpu) }()
+	return func() error {
+		if err := errors.Join(<-fetched, saveProfile(ctx, address+"allocs", allocs)); err != nil {
+			return err
+		}
+		return errors.Join(printTop(ctx, cpu), printTop(ctx, allocs))
+	}
+}
+
+func saveProfile(ctx context.Context, url, path string) error {
+	var profile bytes.Buffer
+	if err := fetch(ctx, url, &profile); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("writing a profile: %w", err)
+	}
+	if err := os.WriteFile(path, profile.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("writing a profile: %w", err)
+	}
+	return nil
+}
+
+func printTop(ctx context.Context, path string) error {
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", path).Output() //nolint:gosec // what was just written
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	lines := slices.Collect(bytes.Lines(top))
+	say("%s\n%s", path, bytes.Join(lines[:min(profileLines, len(lines))], nil))
+	return nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The lines of a file between which the results stand.
+const (
+	resultsBegin = "<!-- results: begin -->"
+	resultsEnd   = "<!-- results: end -->"
+)
+
+// none stands in a column that a case does not have.
+const none = "–"
+
+// report prints the results, writes them to the file that takes them, and returns an error for each promise that is broken.
+func (b *bench) report(ctx context.Context) error {
+	machine, err := b.machine(ctx)
+	if err != nil {
+		return err
+	}
+	text := table(b.results) + "\n" + strings.Join(append(details(b.results), machine...), "\n") + "\n"
+	fmt.Println("\n" + text)
+	if b.output != "" {
+		parts, err := splitResults(b.output)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(b.output, []byte(parts[0]+"\n"+text+parts[1]), 0o600); err != nil {
+			return fmt.Errorf("writing the results: %w", err)
+		}
+	}
+	var broke []error
+	for _, promise := range broken(b.results) {
+		broke = append(broke, errors.New(promise))
+	}
+	return errors.Join(broke...)
+}
+
+// table has a row for each case.
+func table(results []*result) string {
+	var text strings.Builder
+	text.WriteString("| case | users | wall s | × bound | × bare loop | POST | other | peak RSS MiB | CPU s " +
+		"| API writes per 1,000 users | per batch |\n" +
+		"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, r := range results {
+		wall, bound, bare, perUsers := none, none, none, none
+		if r.wall > 0 {
+			wall, bound = fmt.Sprintf("%.2f", r.wall.Seconds()), ratio(r.wall, r.bound)
+		}
+		if r.bare > 0 {
+			bare, perUsers = ratio(r.wall, r.bare), fmt.Sprintf("%.1f", float64(r.writes)*1000/float64(r.users))
+		}
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %d | %d | %.0f | %.2f | %s | %.2f |\n",
+			r.name, thousands(r.users), wall, bound, bare, r.posts, r.others, float64(r.peak)/mib, r.cpu.Seconds(),
+			perUsers, float64(r.writes)/float64(r.batches))
+	}
+	return text.String()
+}
+
+// details are the lines that only some cases have.
+func details(results []*result) []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, "- "+fmt.Sprintf(format, args...)) }
+	byName := map[string]*result{}
+	for _, r := range results {
+		byName[r.name] = r
+		if r.bare > 0 {
+			add("%s: the bare loop takes %s", r.name, seconds(r.bare))
+		}
+		if r.slicesAlone > 0 {
+			add("%s: writing the slices alone takes %s; the case takes %s times as long",
+				r.name, seconds(r.slicesAlone), ratio(r.wall, r.slicesAlone))
+		}
+		if r.idle > 0 {
+			add("%s: %.0f MiB RSS when idle again", r.name, float64(r.idle)/mib)
+		}
+		if r.largestBatch > 0 {
+			add("%s: the largest slice has %s bytes, the largest batch %s", r.name, thousands(r.largestSlice), thousands(r.largestBatch))
+		}
+		if r.slicesWritten > 0 {
+			add("%s: slices written: %d", r.name, r.slicesWritten)
+		}
+		if r.fromStart > 0 {
+			add("%s: %s from the start of the operator", r.name, seconds(r.fromStart))
+		}
+	}
+	if b1, b2 := byName["b1"], byName["b2"]; b1 != nil && b2 != nil {
+		add("b2 has %.1f times the users of b1, takes %s times as long and %.1f times the requests", float64(b2.users)/float64(b1.users),
+			ratio(b2.wall, b1.wall), float64(b2.posts+b2.others)/float64(b1.posts+b1.others))
+	}
+	return lines
+}
+
+func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// thousands writes a number with a comma before each group of three digits.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// splitResults returns what stands in a file before and after the results, each with its marker.
+func splitResults(path string) ([2]string, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
+	if err != nil {
+		return [2]string{}, fmt.Errorf("reading the file for the results: %w", err)
+	}
+	before, rest, found := bytes.Cut(data, []byte(resultsBegin))
+	_, after, ends := bytes.Cut(rest, []byte(resultsEnd))
+	if !found || !ends {
+		return [2]string{}, fmt.Errorf("%s lacks the lines %s and %s", path, resultsBegin, resultsEnd)
+	}
+	return [2]string{string(before) + resultsBegin + "\n", "\n" + resultsEnd + string(after)}, nil
+}

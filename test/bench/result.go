@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// maxSlice is the size that no slice may reach.
+const maxSlice = 400_000
+
+// result is what was measured in a case. What a case does not have is 0.
+type result struct {
+	name           string
+	users, batches int
+	seeded         bool // the users exist already
+
+	wall  time.Duration // from the call that asks for the users, or from the first request, to the last batch Ready
+	bound time.Duration // the requests at this latency and concurrency; at least one of them
+	bare  time.Duration // of the loop that posts the same users
+
+	posts, others, writes int
+	peak                  int // bytes
+	cpu                   time.Duration
+
+	fromStart                  time.Duration // from the operator's start to the last batch Ready
+	slicesAlone                time.Duration // of the loop that writes as many slices
+	idle                       int           // bytes
+	slicesWritten              int
+	largestSlice, largestBatch int // bytes
+}
+
+// broken returns the promises that the results break.
+func broken(results []*result) []string {
+	var broken []string
+	for _, r := range results {
+		check := func(holds bool, format string, args ...any) {
+			if !holds {
+				broken = append(broken, "case "+r.name+": "+fmt.Sprintf(format, args...))
+			}
+		}
+		check(r.largestSlice <= maxSlice, "a slice of %d bytes, more than %d", r.largestSlice, maxSlice)
+		switch r.name {
+		case "a":
+			check(2*r.wall <= 3*r.bare, "%s, more than 1.5 times the bare loop, %s", seconds(r.wall), seconds(r.bare))
+			check(r.posts == requestsFor(r.users), "%d POSTs, not %d", r.posts, requestsFor(r.users))
+		case "f", "b1":
+			check(r.posts == requestsFor(r.users), "%d POSTs, not %d", r.posts, requestsFor(r.users))
+		case "b2":
+			least := max(r.bare, r.slicesAlone)
+			check(r.wall <= 2*least, "%s, more than twice the bare loop or writing the slices alone, %s", seconds(r.wall), seconds(least))
+			check(r.posts == requestsFor(r.users), "%d POSTs, not %d", r.posts, requestsFor(r.users))
+			check(r.peak <= 512*mib, "a peak of %d MiB, more than 512", r.peak/mib)
+			check(r.idle <= 128*mib, "%d MiB when idle, more than 128", r.idle/mib)
+		case "c1":
+			check(r.posts <= 10, "%d POSTs, more than 10", r.posts)
+			check(r.writes <= 4*r.batches, "%d API writes for %d batches, more than 4 each", r.writes, r.batches)
+		case "c2":
+			check(r.posts <= 50, "%d POSTs, more than 50", r.posts)
+			check(r.writes <= 4*r.batches, "%d API writes for %d batches, more than 4 each", r.writes, r.batches)
+		case "d":
+			check(r.posts == 1, "%d POSTs, not 1", r.posts)
+			check(r.slicesWritten <= 2, "%d slices written, more than 2", r.slicesWritten)
+		case "e":
+			check(r.posts+r.others == 0, "%d requests, not 0", r.posts+r.others)
+			check(r.peak <= 256*mib, "a peak of %d MiB, more than 256", r.peak/mib)
+		}
+	}
+	return broken
+}
