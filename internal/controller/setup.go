@@ -32,7 +32,10 @@ import (
 )
 
 const (
-	workers = 4
+	// batchWorkers are more than sliceWorkers, so that after a start users gather faster than results are recorded: what gathers is
+	// sent together.
+	batchWorkers = 8
+	sliceWorkers = 4
 
 	// reconcileTimeout bounds one reconcile. Planning a million users takes most, about a minute, and may wait for another batch
 	// of as many.
@@ -101,7 +104,7 @@ type Options struct {
 
 // Setup adds the controllers to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	controllerOptions := func() ctrlcontroller.Options {
+	controllerOptions := func(workers int) ctrlcontroller.Options {
 		return ctrlcontroller.Options{
 			MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &options.SkipNameValidation,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minErrorBackOff, maxErrorBackOff),
@@ -113,7 +116,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	keys := &credentials.Store{Live: mgr.GetAPIReader(), Metadata: mgr.GetCache()}
 	ledgers := &slice.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys,
-		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions()},
+		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions(sliceWorkers)},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
@@ -122,7 +125,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	batches := &batch.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: ledgers.Sender.Fingerprint, Controller: controllerOptions(),
+		Fingerprint: ledgers.Sender.Fingerprint, Controller: controllerOptions(batchWorkers),
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)

@@ -105,8 +105,9 @@ func (s *Sender) create(f *flight) alloy.Answer {
 // shared the request and one of them may be the cause that it failed; then each is held in a group until that is known. The
 // caller holds the lock.
 func (s *Sender) land(f *flight, answer alloy.Answer) (understood bool, told []ID) {
+	p := f.pool
 	s.disembark(f)
-	f.pool.since = time.Now()
+	p.since = time.Now()
 	shared := len(f.passengers) > 1
 	if shared {
 		answer = unspoken(answer)
@@ -117,6 +118,10 @@ func (s *Sender) land(f *flight, answer alloy.Answer) (understood bool, told []I
 		if understood {
 			s.take(t, e, answer)
 			told = append(told, t.id)
+			if t.owes == nil && t.unrecorded && s.options.Linger > 0 {
+				t.owes = p
+				p.owed++
+			}
 		} else if answer.InDoubt() {
 			t.doubt(e.batch)
 		}

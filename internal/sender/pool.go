@@ -15,6 +15,7 @@ type pool struct {
 	waiting []*ticket          // in the order in which they came
 	carried map[string]*flight // by username: the request that is running with it
 	running int                // requests that are
+	owed    int                // owners that have not recorded yet what they were told
 	since   time.Time          // when the first of those that wait came, or the last request ended
 	joined  int                // users that came since the last request was formed
 	active  bool               // a dispatcher works
@@ -59,7 +60,7 @@ func (p *pool) wake() {
 func (s *Sender) dispatch(p *pool) {
 	for {
 		s.mu.Lock()
-		at, waits := p.due(time.Now(), s.options.Linger)
+		at, waits := p.due(time.Now(), s.options)
 		if !waits || s.stopped {
 			p.active = false
 			s.mu.Unlock()
@@ -123,7 +124,7 @@ func (p *pool) tidy(now time.Time) {
 }
 
 // due tells whether anybody waits, and when the next request is to be formed: the zero time for now.
-func (p *pool) due(now time.Time, linger time.Duration) (at time.Time, waits bool) {
+func (p *pool) due(now time.Time, options Options) (at time.Time, waits bool) {
 	p.tidy(now)
 	if len(p.waiting) == 0 {
 		return time.Time{}, false
@@ -135,13 +136,17 @@ func (p *pool) due(now time.Time, linger time.Duration) (at time.Time, waits boo
 			break
 		}
 	}
+	wait := options.Linger
+	if p.owed > 0 {
+		wait = max(wait, options.RecordWait)
+	}
 	switch {
-	case linger == 0, gathered >= alloy.MaxBatch:
+	case wait == 0, gathered >= alloy.MaxBatch:
 		return time.Time{}, true
 	case p.running > 0:
 		return now.Add(forever), true
-	case now.Before(p.since.Add(linger)):
-		return p.since.Add(linger), true
+	case now.Before(p.since.Add(wait)):
+		return p.since.Add(wait), true
 	default:
 		return time.Time{}, true
 	}

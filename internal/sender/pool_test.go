@@ -330,3 +330,29 @@ func TestPool_EverythingIsSettledWhateverHappens(t *testing.T) {
 		}
 	})
 }
+
+func TestPool_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
+	t.Parallel()
+	options := sharing()
+	options.RecordWait = time.Hour
+	o := newOffice(t, simulator.Options{}, options)
+	o.Submit(o.work(id("first"), "first"))
+	report := o.await(id("first"), settled(1))
+	for i := range 100 {
+		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
+		<-time.After(options.Linger / 50) // so that they would not all be sent together
+	}
+	full := make([]string, alloy.MaxBatch)
+	for i := range full {
+		full[i] = fmt.Sprint("full-", i)
+	}
+	o.Submit(o.work(id("full"), full...)) // does not wait
+	o.Recorded(id("full"), o.await(id("full"), settled(alloy.MaxBatch)))
+	o.Recorded(id("first"), report)
+	for i := range 100 {
+		o.await(id(strconv.Itoa(i)), settled(1))
+	}
+	if n := len(o.posts()); n != 3 {
+		t.Errorf("%d requests were sent", n)
+	}
+}

@@ -100,6 +100,9 @@ type Options struct {
 	// Linger is how long users wait for others of the same key to share their request, while none of that key is running: a
 	// request that is running is waited for, and alloy.MaxBatch users do not wait at all. 0 sends each owner's users by themselves.
 	Linger time.Duration
+	// RecordWait is how long a request counts as running after its answer at most, until its owners have recorded what it brought:
+	// when they are slow, more users gather, and less is at stake should the process end. 0 for not at all.
+	RecordWait time.Duration
 	// RequestsPerSecond is how many requests may begin under one key; 0 for any number. Burst may begin at once.
 	RequestsPerSecond float64
 	Burst             int
@@ -124,6 +127,7 @@ var DefaultOptions = Options{
 	RequestsPerKey:    4,
 	Requests:          16,
 	Linger:            200 * time.Millisecond,
+	RecordWait:        5 * time.Second,
 	RequestsPerSecond: 10,
 	Burst:             20,
 	RequestTimeout:    alloy.DefaultTimeout,
@@ -184,6 +188,7 @@ func (s *Sender) Submit(work Work) {
 		if before != nil {
 			t.inherit(before, time.Now().Add(s.options.RequestTimeout))
 			before.withdraw()
+			before.settleDebt()
 		}
 		s.tickets[key] = t
 	}
@@ -229,6 +234,7 @@ func (s *Sender) Forget(namespace, name string) {
 	defer s.mu.Unlock()
 	if t := s.tickets[owner{namespace, name}]; t != nil {
 		t.withdraw()
+		t.settleDebt()
 		delete(s.tickets, owner{namespace, name})
 	}
 }

@@ -37,6 +37,7 @@ type ticket struct {
 	active    bool                // a courier carries it
 	pool      *pool               // it waits there to share a request
 	joined    time.Time           // the pool
+	owes      *pool               // a record of what its last request brought
 	group     *group              // it is one of those whose shared request failed
 	aboard    map[string]struct{} // usernames in a request that is running
 	running   int                 // requests that are
@@ -143,6 +144,18 @@ func (t *ticket) recorded(report Report) {
 	}
 	if t.revision == report.revision {
 		t.unrecorded = false
+		t.settleDebt()
+	}
+}
+
+// settleDebt notes that a record is made, or will never be.
+func (t *ticket) settleDebt() {
+	if p := t.owes; p != nil {
+		t.owes = nil
+		if p.owed--; p.owed == 0 {
+			p.since = time.Now()
+			p.wake()
+		}
 	}
 }
 

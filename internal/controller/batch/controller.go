@@ -75,7 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("embeddeduserbatch").
 		WithOptions(r.Controller).
 		For(&v1alpha1.EmbeddedUserBatch{}).
-		Owns(&v1alpha1.EmbeddedUserSlice{}).
+		Watches(&v1alpha1.EmbeddedUserSlice{}, ownerOf()).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.KeyRef, index.SecretSource))).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.ConfigMapSource))).
 		Complete(r)
@@ -83,24 +83,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return fmt.Errorf("building the controller: %w", err)
 	}
 	return nil
-}
-
-// batchesBy finds the batches that refer to an object in one of some ways.
-func (r *Reconciler) batchesBy(indexes ...string) handler.MapFunc {
-	return func(ctx context.Context, referred client.Object) []reconcile.Request {
-		var requests []reconcile.Request
-		for _, field := range indexes {
-			var list v1alpha1.EmbeddedUserBatchList
-			if err := r.List(ctx, &list, client.InNamespace(referred.GetNamespace()), client.MatchingFields{field: referred.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
-				log.FromContext(ctx).Error(err, "Failed to list the batches that refer to an object")
-				return nil
-			}
-			for i := range list.Items {
-				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-			}
-		}
-		return requests
-	}
 }
 
 // Reconcile plans the slices of a batch and sums them up. The cache decides only that there is nothing to plan: then the

@@ -75,10 +75,10 @@ func (r *Reconciler) plan(ctx context.Context, s *state) error {
 		if err != nil {
 			return err
 		}
+		s.listing = newListing(s.batch, list, s.slices) // before the writes: they take long, and need not the list
 		if err := r.carryOut(ctx, s, plan); err != nil {
 			return err
 		}
-		s.listing = newListing(s.batch, list, s.slices)
 	}
 	s.listing.problem, s.listing.digest = problem, digest(s.batch, versions, s.slices)
 	r.memory.learn(s.batch, s.listing, took)
@@ -165,33 +165,25 @@ func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
 	owner := client.ObjectKeyFromObject(s.batch)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
-	for _, slice := range p.update {
+	writes := slices.Concat(p.update, p.create)
+	written := make([]v1alpha1.EmbeddedUserSlice, len(writes))
+	for i, slice := range writes {
 		group.Go(func() error {
-			if err := r.Update(groupCtx, slice); err != nil {
-				return fmt.Errorf("updating slice %q: %w", slice.Name, redact.Error(err))
-			}
-			r.planned.Note(owner, slice, slice.ResourceVersion)
-			return nil
-		})
-	}
-	for _, slice := range p.create {
-		group.Go(func() error {
-			if err := r.create(groupCtx, s, slice); err != nil {
+			if err := r.write(groupCtx, s, slice); err != nil {
 				return err
 			}
 			r.planned.Note(owner, slice, slice.ResourceVersion)
+			written[i] = cached.View(slice)
+			slice.Spec.Users = nil // a long list gives back what is written
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err //nolint:wrapcheck // each says what it did
 	}
-	current := make(map[string]v1alpha1.EmbeddedUserSlice, len(s.slices)+len(p.create))
-	for _, slice := range s.slices {
+	current := make(map[string]v1alpha1.EmbeddedUserSlice, len(s.slices)+len(written))
+	for _, slice := range slices.Concat(s.slices, written) {
 		current[slice.Name] = slice
-	}
-	for _, slice := range slices.Concat(p.update, p.create) {
-		current[slice.Name] = cached.View(slice)
 	}
 	for _, slice := range p.remove {
 		expected := client.Preconditions{UID: &slice.UID, ResourceVersion: &slice.ResourceVersion}
@@ -206,9 +198,15 @@ func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
 	return nil
 }
 
-// create creates a slice under its name, or under the next one that is free. It fails when the batch has a slice of this name
-// that the plan was made without.
-func (r *Reconciler) create(ctx context.Context, s *state, slice *v1alpha1.EmbeddedUserSlice) error {
+// write updates a slice, or creates it under its name, or under the next one that is free. It fails when the batch has a slice
+// of this name that the plan was made without.
+func (r *Reconciler) write(ctx context.Context, s *state, slice *v1alpha1.EmbeddedUserSlice) error {
+	if slice.UID != "" {
+		if err := r.Update(ctx, slice); err != nil {
+			return fmt.Errorf("updating slice %q: %w", slice.Name, redact.Error(err))
+		}
+		return nil
+	}
 	for ; ; slice.Name = nextName(slice.Name) {
 		if slices.ContainsFunc(s.slices, func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }) {
 			continue

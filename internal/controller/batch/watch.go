@@ -1,0 +1,66 @@
+package batch
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+// sumPriority is that of a batch of which only a slice has changed, below every other: planning comes first, also that of the
+// first list after a start, because what is planned together is sent together.
+const sumPriority = handler.LowPriority - 100
+
+// ownerOf enqueues the batch that controls a slice.
+func ownerOf() handler.EventHandler {
+	enqueue := func(slice client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		owner := metav1.GetControllerOf(slice)
+		if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind {
+			return
+		}
+		request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: slice.GetNamespace(), Name: owner.Name}}
+		if prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+			prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(sumPriority)}, request)
+			return
+		}
+		queue.Add(request)
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			enqueue(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			enqueue(e.ObjectOld, q) // it may have lost its owner
+			enqueue(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			enqueue(e.Object, q)
+		},
+	}
+}
+
+// batchesBy finds the batches that refer to an object in one of some ways.
+func (r *Reconciler) batchesBy(indexes ...string) handler.MapFunc {
+	return func(ctx context.Context, referred client.Object) []reconcile.Request {
+		var requests []reconcile.Request
+		for _, field := range indexes {
+			var list v1alpha1.EmbeddedUserBatchList
+			if err := r.List(ctx, &list, client.InNamespace(referred.GetNamespace()), client.MatchingFields{field: referred.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+				log.FromContext(ctx).Error(err, "Failed to list the batches that refer to an object")
+				return nil
+			}
+			for i := range list.Items {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+			}
+		}
+		return requests
+	}
+}
