@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
 // caseNames are the cases, in the order in which they run.
@@ -48,7 +50,7 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d needs b1, and e needs c1 or c2")
-	flags.IntVar(&o.concurrency, "concurrency", 4, "requests in flight, of the operator and of the bare loops")
+	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey, "requests in flight, of the operator and of the bare loops")
 	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "time that the simulated API takes for a request")
 	flags.Float64Var(&o.scale, "scale", 1, "factor for the number of users and batches, for development")
 	flags.StringVar(&o.profile, "profile", "", "folder that takes CPU and allocs profiles of the operator in b2 and c2")

@@ -23,8 +23,9 @@ const (
 	mib        = 1 << 20
 	// trailing is how long what follows the last result is still counted.
 	trailing = time.Second
-	// settled is how much CPU time in a second makes a process idle.
+	// settled is how much CPU time in a second makes the operator idle, serverSettled the API server.
 	settled         = 30 * time.Millisecond
+	serverSettled   = 150 * time.Millisecond
 	settledPatience = time.Minute
 )
 
@@ -37,6 +38,9 @@ type mark struct {
 
 // mark reads the counters, and forgets the peak of the operator's memory. Without an operator these are 0.
 func (w *world) mark(ctx context.Context, a *account) (mark, error) {
+	if err := w.settle(ctx); err != nil {
+		return mark{}, err
+	}
 	m := mark{requests: w.tally.of(a.key)}
 	var err error
 	if m.writes, err = w.apiWrites(ctx); err != nil || w.operator == nil {
@@ -105,15 +109,37 @@ func (o *operator) memory(line string) (int, error) {
 
 // settle waits until the operator has nothing to do.
 func (o *operator) settle(ctx context.Context) error {
+	return settle(ctx, "the operator", settled, o.cpu)
+}
+
+// settle waits until the API server has little to do; after its start that takes some seconds.
+func (w *world) settle(ctx context.Context) error {
+	return settle(ctx, "the API server", serverSettled, func() (time.Duration, error) {
+		metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("reading the API server's metrics: %w", err)
+		}
+		_, after, _ := bytes.Cut(metrics, []byte("\nprocess_cpu_seconds_total "))
+		text, _, _ := bytes.Cut(after, []byte("\n"))
+		used, err := strconv.ParseFloat(string(text), 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the API server's CPU time: %w", err)
+		}
+		return time.Duration(used * float64(time.Second)), nil
+	})
+}
+
+// settle waits until a process uses less than so much CPU time within a second.
+func settle(ctx context.Context, process string, enough time.Duration, cpu func() (time.Duration, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, settledPatience)
 	defer cancel()
-	before, err := o.cpu()
+	before, err := cpu()
 	for err == nil {
 		if !pause(ctx, time.Second) {
-			return fmt.Errorf("waiting for the operator to be idle: %w", context.Cause(ctx))
+			return fmt.Errorf("waiting for %s to be idle: %w", process, context.Cause(ctx))
 		}
 		var now time.Duration
-		if now, err = o.cpu(); err == nil && now-before < settled {
+		if now, err = cpu(); err == nil && now-before < enough {
 			return nil
 		}
 		before = now

@@ -75,6 +75,9 @@ func details(results []*result) []string {
 		if r.bare > 0 {
 			add("%s: the bare loop takes %s", r.name, seconds(r.bare))
 		}
+		if r.stored > 0 {
+			add("%s: storing the batch takes %s, before the time that is measured", r.name, seconds(r.stored))
+		}
 		if r.slicesAlone > 0 {
 			add("%s: writing the slices alone takes %s; the case takes %s times as long",
 				r.name, seconds(r.slicesAlone), ratio(r.wall, r.slicesAlone))

@@ -14,7 +14,7 @@ type result struct {
 	users, batches int
 	seeded         bool // the users exist already
 
-	wall  time.Duration // from the call that asks for the users, or from the first request, to the last batch Ready
+	wall  time.Duration // from when the API server has the batch, or from the first request, to the last batch Ready
 	bound time.Duration // the requests at this latency and concurrency; at least one of them
 	bare  time.Duration // of the loop that posts the same users
 
@@ -23,6 +23,7 @@ type result struct {
 	cpu                   time.Duration
 
 	fromStart                  time.Duration // from the operator's start to the last batch Ready
+	stored                     time.Duration // of the call that stores the batch, before wall
 	slicesAlone                time.Duration // of the loop that writes as many slices
 	idle                       int           // bytes
 	slicesWritten              int

@@ -118,10 +118,12 @@ func (b *bench) apply(ctx context.Context, a *account, r *result, spec object) e
 		return err
 	}
 	say("%s: creating a batch of %d users", r.name, r.users)
-	start := time.Now()
+	begin := time.Now()
 	if err := b.create(ctx, a.namespace, body); err != nil {
 		return err
 	}
+	start := time.Now()
+	r.stored = start.Sub(begin)
 	final, err := b.awaitBatch(ctx, a.namespace, batchName, r.users)
 	if err != nil {
 		return err

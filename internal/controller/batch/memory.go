@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	// progressInterval passes between two writes of a status that only shows progress, and before the first.
+	// progressDelay passes before the first write of a status that only shows progress, and progressInterval between two. Most
+	// batches are done before the first.
+	progressDelay    = 2 * time.Second
 	progressInterval = time.Second
 	// listShare bounds how much of the time goes into finding the rows of refused users while others are still pending: one
 	// part in so many.
@@ -86,8 +88,8 @@ func (m *memory) pace(batch *v1alpha1.EmbeddedUserBatch, status v1alpha1.Embedde
 	switch {
 	case ready.Reason != v1alpha1.ReasonProgressing && (before == nil || before.Reason != ready.Reason || status.Counts.Pending == 0):
 	case known.progress.IsZero():
-		known.progress = now.Add(progressInterval)
-		return progressInterval
+		known.progress = now.Add(progressDelay)
+		return progressDelay
 	case now.Before(known.progress):
 		return known.progress.Sub(now)
 	}

@@ -22,9 +22,9 @@ import (
 const (
 	// pageSize is how many slices are read at once; with 400 KB for each, the most, they take 8 MB.
 	pageSize = 20
-	// writers is how many slices of a batch are written at once. With more the API server only gets slower: measured with one
-	// batch of a million users.
-	writers = 4
+	// writers is how many slices of a batch are written at once. With more, the first of them come later, for which requests wait
+	// already.
+	writers = 2
 )
 
 // whole makes the batch of a state whole. While its list is long the token is held that lets one such list into memory at a
@@ -39,7 +39,8 @@ func (r *Reconciler) whole(ctx context.Context, s *state) (release func(), err e
 		return nil, fmt.Errorf("waiting for another long list: %w", ctx.Err())
 	}
 	release = func() { <-r.large }
-	if cached.IsWhole(s.batch) {
+	if whole, ok := cached.WholeBatch(s.batch); ok {
+		s.batch = whole
 		return release, nil
 	}
 	batch := &v1alpha1.EmbeddedUserBatch{}

@@ -44,6 +44,9 @@ func Transform(object any) (any, error) {
 	case *v1alpha1.EmbeddedUserBatch:
 		delete(o.Annotations, corev1.LastAppliedConfigAnnotation)
 		if len(o.Spec.Users) > keptUsers {
+			if o.Status.ObservedGeneration != o.Generation {
+				arrivals.put(o.UID, lists{version: o.ResourceVersion, users: o.Spec.Users})
+			}
 			o.Spec.Users = nil
 			mark(&o.ObjectMeta, "")
 		}
@@ -52,10 +55,43 @@ func Transform(object any) (any, error) {
 			break
 		}
 		if len(o.Spec.Users) > keptUsers || len(o.Status.Results) > keptUsers {
-			trim(o)
+			arrived := lists{version: o.ResourceVersion, users: o.Spec.Users, results: o.Status.Results, counts: o.Status.Counts}
+			if trim(o); o.Status.Counts.Pending > 0 {
+				arrivals.put(o.UID, arrived)
+			}
 		}
 	}
 	return object, nil
+}
+
+// WholeBatch returns a batch with its list, if it has it or has arrived just now.
+func WholeBatch(batch *v1alpha1.EmbeddedUserBatch) (*v1alpha1.EmbeddedUserBatch, bool) {
+	if IsWhole(batch) {
+		return batch, true
+	}
+	arrived, ok := arrivals.take(batch.UID, batch.ResourceVersion)
+	if !ok {
+		return nil, false
+	}
+	whole := batch.DeepCopy()
+	delete(whole.Annotations, annotation)
+	whole.Spec.Users = arrived.users
+	return whole, true
+}
+
+// WholeSlice returns a slice with its lists, if it has them or has arrived just now.
+func WholeSlice(slice *v1alpha1.EmbeddedUserSlice) (*v1alpha1.EmbeddedUserSlice, bool) {
+	if IsWhole(slice) {
+		return slice, true
+	}
+	arrived, ok := arrivals.take(slice.UID, slice.ResourceVersion)
+	if !ok {
+		return nil, false
+	}
+	whole := slice.DeepCopy()
+	delete(whole.Annotations, annotation)
+	whole.Spec.Users, whole.Status.Results, whole.Status.Counts = arrived.users, arrived.results, arrived.counts
+	return whole, true
 }
 
 // trim replaces the lists of a slice by what is known of them: the digest, the counts and the refused users.

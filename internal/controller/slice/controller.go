@@ -195,8 +195,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: safetyNet}, nil
 }
 
-// open reads a slice on which there is work, and what the sender knows of its users. The copy in the cache will do if it is
-// whole and holds what this process wrote last; else the slice is read from the API server: no user is sent on the strength
+// open reads a slice on which there is work, and what the sender knows of its users. The copy in the cache will do if it can be
+// had whole and holds what this process wrote last; else the slice is read from the API server: no user is sent on the strength
 // of a copy in which its result is missing. A slice without work is nil.
 func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
 	slice, report, err := r.read(ctx, r.Client, req)
@@ -208,11 +208,13 @@ func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1
 	case !ahead && !hasWork(slice, report):
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
 		return nil, report, nil
-	case ahead || !cached.IsWhole(slice):
+	case ahead:
 		return r.read(ctx, r.Live, req)
-	default:
-		return slice, report, nil
 	}
+	if whole, ok := cached.WholeSlice(slice); ok {
+		return whole, report, nil
+	}
+	return r.read(ctx, r.Live, req)
 }
 
 // read reads a slice, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
