@@ -40,17 +40,20 @@ test-chaos: ## Break everything by chance and look whether the records agree. SE
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
 		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
+PROFILES ?= /tmp/embedded-user-operator-profiles
 FUZZTIME ?= 10s
 .PHONY: fuzz
-fuzz: ## Fuzz the decoders, the key reader and the planner, each for FUZZTIME.
+fuzz: ## Fuzz the decoders, the key reader, the planner and the lists, each for FUZZTIME.
 	go test -run '^$$' -fuzz '^FuzzClassifyBatch$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzDecodeList$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzParseKey$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzPlan$$' -fuzztime $(FUZZTIME) ./internal/controller/batch
+	go test -run '^$$' -fuzz '^FuzzRows$$' -fuzztime $(FUZZTIME) ./internal/users/decode
 
 .PHONY: bench
-bench: ## Run the benchmarks.
-	go test -run '^$$' -bench . -benchmem ./internal/controller/batch
+bench: ## Run the benchmarks, about 15 minutes, and write docs/benchmarks.md. CASES=a,f,... for some, to the terminal only.
+	go test -run '^$$' -bench . -benchmem ./internal/controller/batch ./internal/users/decode
+	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" go run ./test/bench -profile $(PROFILES) $(if $(CASES),-cases $(CASES),-output docs/benchmarks.md)
 
 .PHONY: lint
 lint: ## Run the linters.

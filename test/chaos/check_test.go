@@ -28,7 +28,7 @@ func (w *world) calm() {
 		}
 		status = fmt.Sprintf("%+v", batch.Status)
 		done := batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready
-		if done && w.slicesAtRest() {
+		if done && w.slicesAtRest() && w.othersAtRest() {
 			w.step("at rest")
 			return
 		}
@@ -54,6 +54,47 @@ func (w *world) slicesAtRest() bool {
 		results += len(slice.Status.Results)
 	}
 	return users == len(w.list) && results == len(w.list)
+}
+
+// othersAtRest tells whether nothing is pending in any batch.
+func (w *world) othersAtRest() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var list v1alpha1.EmbeddedUserBatchList
+	if err := w.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+		return false
+	}
+	for _, batch := range list.Items {
+		if counts := batch.Status.Counts; batch.Status.ObservedGeneration != batch.Generation || counts.Pending > 0 || counts.Total == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkOthers checks that every user of a small batch exists, and that of all owners of a user one created it at most.
+func (w *world) checkOthers(held map[string]struct{}) {
+	w.Helper()
+	var list v1alpha1.EmbeddedUserSliceList
+	w.must(func(ctx context.Context) error { return w.List(ctx, &list, client.InNamespace(w.namespace)) })
+	created := map[string]string{}
+	for _, slice := range list.Items {
+		for _, result := range slice.Status.Results {
+			if result.Result == v1alpha1.ResultCreated {
+				if other, twice := created[result.Username]; twice && !w.options.SkipExisting && !w.options.CheckThenCreate {
+					w.Errorf("%s is Created in %s and in %s", result.Username, other, slice.Name)
+				}
+				created[result.Username] = slice.Name
+			}
+			_, exists := held[result.Username]
+			if strings.HasPrefix(slice.Name, "small-") && !exists && !strings.HasPrefix(result.Username, "bad-") && !w.options.MixedAllExist {
+				w.Errorf("%s of %s is %s, and does not exist", result.Username, slice.Name, result.Result)
+			}
+		}
+		if strings.HasPrefix(slice.Name, "small-") && len(slice.Status.Results) != len(slice.Spec.Users) {
+			w.Errorf("%s has %d results for %d users", slice.Name, len(slice.Status.Results), len(slice.Spec.Users))
+		}
+	}
 }
 
 func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
@@ -140,6 +181,7 @@ func (w *world) check() {
 	for _, what := range w.resent {
 		w.Errorf("sent although its result was stored: %s", what)
 	}
+	w.checkOthers(held)
 	w.checkQuiet(len(requests))
 }
 

@@ -37,7 +37,7 @@ var (
 const alloyTimeout = 1500 * time.Millisecond
 
 var senderOptions = sender.Options{
-	RequestsPerKey: 4, RequestsPerSecond: 100, Burst: 50, MinBackOff: 50 * time.Millisecond, MaxBackOff: time.Second,
+	RequestsPerKey: 4, Requests: 6, Linger: 20 * time.Millisecond, RecordWait: 300 * time.Millisecond, RequestsPerSecond: 100, Burst: 50, MinBackOff: 50 * time.Millisecond, MaxBackOff: time.Second,
 	ProbeDelay: time.Second, SearchPause: 500 * time.Millisecond, SecondLook: 500 * time.Millisecond,
 }
 

@@ -43,6 +43,8 @@ type world struct {
 	steps []string
 
 	list       []v1alpha1.User     // as it is wanted now
+	fromFile   bool                // the list lies in a ConfigMap
+	shared     map[string]struct{} // users that small batches want too
 	everWanted map[string]struct{} // also what was seeded
 	next       int                 // number of the next new user
 	recreated  bool                // the batch was deleted and made again, or a slice was: requests may overlap
@@ -62,7 +64,8 @@ func newWorld(t *testing.T, seed int64) *world {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
-	w := &world{T: t, Client: c, rnd: rnd, namespace: fmt.Sprintf("seed-%d", seed), everWanted: map[string]struct{}{}}
+	w := &world{T: t, Client: c, rnd: rnd, namespace: fmt.Sprintf("seed-%d", seed), everWanted: map[string]struct{}{}, shared: map[string]struct{}{}}
+	w.fromFile = rnd.IntN(2) == 0
 	w.options = simulator.Options{
 		Keys:            []string{goodKey},
 		Latency:         time.Duration(rnd.IntN(80)) * time.Millisecond,
@@ -90,8 +93,25 @@ func newWorld(t *testing.T, seed int64) *world {
 	})
 	w.setKey(goodKey)
 	w.add(200 + rnd.IntN(2000))
+	w.gather(rnd.IntN(40))
 	w.apply()
 	return w
+}
+
+// gather makes small batches under the same key, which want users of the list and others of their own.
+func (w *world) gather(n int) {
+	w.Helper()
+	for i := range n {
+		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprintf("small-%d", i)}}
+		batch.Spec.APIKeySecretRef.Name = "alloy"
+		common := fmt.Sprintf("user-%04d", w.rnd.IntN(w.next))
+		w.shared[common] = struct{}{}
+		for _, username := range []string{common, fmt.Sprintf("small-%d", i), fmt.Sprintf("small-%d", i/2)} {
+			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.User{Username: username})
+			w.everWanted[username] = struct{}{}
+		}
+		w.must(func(ctx context.Context) error { return w.Create(ctx, batch.DeepCopy()) })
+	}
 }
 
 // step notes what is done, for when it fails.
@@ -146,10 +166,18 @@ func (w *world) add(n int) {
 // apply makes the batch's list what is wanted.
 func (w *world) apply() {
 	w.Helper()
+	if w.fromFile {
+		w.must(w.writeFile)
+	}
 	w.must(func(ctx context.Context) error {
 		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: batchName}}
 		err := w.Get(ctx, client.ObjectKeyFromObject(batch), batch)
-		batch.Spec.APIKeySecretRef.Name, batch.Spec.Users = "alloy", w.list
+		batch.Spec.APIKeySecretRef.Name = "alloy"
+		if w.fromFile {
+			batch.Spec.UsersFrom = []v1alpha1.UsersSource{{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv"}}}
+		} else {
+			batch.Spec.Users = w.list
+		}
 		if apierrors.IsNotFound(err) {
 			return w.Create(ctx, batch)
 		}
@@ -158,6 +186,26 @@ func (w *world) apply() {
 		}
 		return w.Update(ctx, batch)
 	})
+}
+
+// writeFile writes the list into the ConfigMap.
+func (w *world) writeFile(ctx context.Context) error {
+	var csv strings.Builder
+	csv.WriteString("fullName,username\n")
+	for _, user := range w.list {
+		fmt.Fprintf(&csv, "%s,%s\n", user.FullName, user.Username)
+	}
+	file := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "list"}}
+	err := w.Get(ctx, client.ObjectKeyFromObject(file), file)
+	file.Data = map[string]string{"users.csv": csv.String()}
+	switch {
+	case apierrors.IsNotFound(err):
+		return w.Create(ctx, file)
+	case err != nil:
+		return err
+	default:
+		return w.Update(ctx, file)
+	}
 }
 
 // startOperator runs the operator, and starts it again when it ends by itself, as a kubelet does: without an API server it
@@ -245,6 +293,9 @@ func (w *world) checkArrival(r simulator.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, username := range r.Usernames {
+		if _, isShared := w.shared[username]; isShared {
+			continue // it may be sent for another owner
+		}
 		if result, ok := stored[username]; ok {
 			w.resent = append(w.resent, fmt.Sprintf("%s (%s) at %s", username, result, time.Now().Format("05.000")))
 		}

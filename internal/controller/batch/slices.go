@@ -89,7 +89,7 @@ func (r *Reconciler) plan(ctx context.Context, s *state) error {
 // survey makes a plan. Slices that the cache has whole, or that do not exist, are planned from there: the writes say what they
 // expect to find. Others are read from the API server page by page.
 func (r *Reconciler) survey(ctx context.Context, s *state, list *users.List) (plan, error) {
-	if !slices.ContainsFunc(s.slices, func(slice v1alpha1.EmbeddedUserSlice) bool { return !cached.IsWhole(&slice) }) {
+	if !s.any(func(slice *v1alpha1.EmbeddedUserSlice) bool { return !cached.IsWhole(slice) }) {
 		return newPlan(s.batch, list.Valid, s.slices), nil
 	}
 	sieve := newSieve(s.batch, list)
@@ -209,7 +209,7 @@ func (r *Reconciler) write(ctx context.Context, s *state, slice *v1alpha1.Embedd
 		return nil
 	}
 	for ; ; slice.Name = nextName(slice.Name) {
-		if slices.ContainsFunc(s.slices, func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }) {
+		if s.any(func(other *v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }) {
 			continue
 		}
 		err := r.Create(ctx, slice)
@@ -230,9 +230,14 @@ func (r *Reconciler) write(ctx context.Context, s *state, slice *v1alpha1.Embedd
 
 // owned are those of some slices that a batch controls, in the order of their names.
 func owned(list []v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) []v1alpha1.EmbeddedUserSlice {
-	list = slices.DeleteFunc(list, func(slice v1alpha1.EmbeddedUserSlice) bool { return !metav1.IsControlledBy(&slice, batch) })
-	slices.SortFunc(list, byName)
-	return list
+	kept := list[:0]
+	for i := range list {
+		if metav1.IsControlledBy(&list[i], batch) {
+			kept = append(kept, list[i])
+		}
+	}
+	slices.SortFunc(kept, byName)
+	return kept
 }
 
 func byName(a, b v1alpha1.EmbeddedUserSlice) int { return compareNames(a.Name, b.Name) }

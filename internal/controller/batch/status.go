@@ -32,9 +32,19 @@ type state struct {
 
 // isPlanned tells whether the slices are those that the list asks for.
 func (s *state) isPlanned() bool {
-	return isPlanned(s.listing.digest, s.digest) && !slices.ContainsFunc(s.slices, func(slice v1alpha1.EmbeddedUserSlice) bool {
-		return slice.DeletionTimestamp.IsZero() && cached.IsEmpty(&slice) && slice.Status.ObservedGeneration == slice.Generation
+	return isPlanned(s.listing.digest, s.digest) && !s.any(func(slice *v1alpha1.EmbeddedUserSlice) bool {
+		return slice.DeletionTimestamp.IsZero() && cached.IsEmpty(slice) && slice.Status.ObservedGeneration == slice.Generation
 	})
+}
+
+// any tells whether one of the slices is such a one. They are many, and not copied.
+func (s *state) any(such func(*v1alpha1.EmbeddedUserSlice) bool) bool {
+	for i := range s.slices {
+		if such(&s.slices[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // isListed tells whether, beside that, the rows of all refused users are known.

@@ -153,13 +153,11 @@ func Refused(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
 		return slice.Status.Results
 	}
 	var refused []v1alpha1.UserResult
-	index := ledger.Index(slice.Status.Results)
-	for _, user := range slice.Spec.Users {
-		result := index[user.Username]
+	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, _ bool) {
 		if result.Result == v1alpha1.ResultInvalid && ledger.Settled(user, result) && len(refused) < v1alpha1.MaxInvalidUsers {
 			refused = append(refused, result)
 		}
-	}
+	})
 	return refused
 }
 

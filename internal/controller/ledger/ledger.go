@@ -47,15 +47,43 @@ func Rank(result v1alpha1.UserResult) int {
 	}
 }
 
-// Pending returns the users of a slice that are not settled by the given results, in the order of the slice.
-func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) []users.User {
-	index := Index(results)
-	var pending []users.User
-	for _, user := range slice.Spec.Users {
-		if result, known := index[user.Username]; !known || !Settled(user, result) {
-			pending = append(pending, users.User(user))
+// Each visits the users of a slice in its order, each with its result, if it is known.
+func Each(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult, visit func(user v1alpha1.User, result v1alpha1.UserResult, known bool)) {
+	// Results are written in the order of the users; then they need no index, which takes much of the memory and time otherwise.
+	next := 0
+	for i := range slice.Spec.Users {
+		if next < len(results) && results[next].Username == slice.Spec.Users[i].Username {
+			next++
 		}
 	}
+	inOrder := next == len(results)
+	var index map[string]v1alpha1.UserResult
+	if !inOrder {
+		index = Index(results)
+	}
+	next = 0
+	for _, user := range slice.Spec.Users {
+		switch {
+		case !inOrder:
+			result, known := index[user.Username]
+			visit(user, result, known)
+		case next < len(results) && results[next].Username == user.Username:
+			visit(user, results[next], true)
+			next++
+		default:
+			visit(user, v1alpha1.UserResult{}, false)
+		}
+	}
+}
+
+// Pending returns the users of a slice that are not settled by the given results, in the order of the slice.
+func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) []users.User {
+	var pending []users.User
+	Each(slice, results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
+		if !known || !Settled(user, result) {
+			pending = append(pending, users.User(user))
+		}
+	})
 	return pending
 }
 
@@ -63,11 +91,9 @@ func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) [
 // in the slice's order. A proof of creation stays when a later answer only says that the user exists; results of users that
 // left the slice are dropped.
 func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
-	index := Index(slice.Status.Results)
 	var merged []v1alpha1.UserResult
 	messages := 0
-	for _, user := range slice.Spec.Users {
-		result := index[user.Username]
+	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, _ bool) {
 		if news, isNew := news[user.Username]; isNew && Rank(news) >= Rank(result) {
 			result = news
 		}
@@ -79,34 +105,27 @@ func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResul
 		if Rank(result) > 0 {
 			merged = append(merged, result)
 		}
-	}
+	})
 	return merged
 }
 
 // Count counts the users of a slice by state, given their results.
 func Count(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) v1alpha1.UserCounts {
-	index := Index(results)
 	var counts v1alpha1.UserCounts
-	for _, user := range slice.Spec.Users {
-		result, known := index[user.Username]
-		Tally(&counts, user, result, known)
-	}
+	Each(slice, results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
+		counts.Total++
+		switch {
+		case !known || !Settled(user, result):
+			counts.Pending++
+		case result.Result == v1alpha1.ResultCreated:
+			counts.Created++
+		case result.Result == v1alpha1.ResultExisting:
+			counts.Existing++
+		default:
+			counts.Invalid++
+		}
+	})
 	return counts
-}
-
-// Tally adds one user to the counts.
-func Tally(counts *v1alpha1.UserCounts, user v1alpha1.User, result v1alpha1.UserResult, known bool) {
-	counts.Total++
-	switch {
-	case !known || !Settled(user, result):
-		counts.Pending++
-	case result.Result == v1alpha1.ResultCreated:
-		counts.Created++
-	case result.Result == v1alpha1.ResultExisting:
-		counts.Existing++
-	default:
-		counts.Invalid++
-	}
 }
 
 // Describe says counts in words, without a period. Only what is there is named.
