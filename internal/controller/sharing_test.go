@@ -1,0 +1,79 @@
+package controller_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
+)
+
+// TestSharing_ManySmallBatchesTakeFewRequests has the batches exist before the operator starts.
+func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
+	const batches = 300
+	w := newWorld(t, simulator.Options{Latency: 50 * time.Millisecond})
+	w.halt()
+	w.options.Linger, w.options.RecordWait = 200*time.Millisecond, 5*time.Second
+	w.secret(w.key)
+	for i := range batches {
+		w.create(w.batch(fmt.Sprintf("small-%d", i), v1alpha1.User{Username: fmt.Sprintf("user-%d", i)}, v1alpha1.User{Username: "everybody's"}))
+	}
+	w.start()
+	var list v1alpha1.EmbeddedUserBatchList
+	w.Eventually(func() int {
+		list = v1alpha1.EmbeddedUserBatchList{}
+		if err := w.List(t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+			t.Fatal(err)
+		}
+		ready := 0
+		for _, batch := range list.Items {
+			if find(batch.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonSucceeded {
+				ready++
+			}
+		}
+		return ready
+	}, patience, 100*time.Millisecond).Should(gomega.Equal(batches))
+
+	var sum v1alpha1.UserCounts
+	for _, batch := range list.Items {
+		sum.Total += batch.Status.Counts.Total
+		sum.Created += batch.Status.Counts.Created
+		sum.Existing += batch.Status.Counts.Existing
+	}
+	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2 * batches, Created: batches + 1, Existing: batches - 1}, sum); diff != "" {
+		t.Errorf("all counts together (-want +got):\n%s", diff)
+	}
+	if _, requests := w.sent(); requests > batches/10 {
+		t.Errorf("%d requests were sent", requests)
+	}
+	for _, r := range w.sim.Requests() {
+		if r.Overlapped {
+			t.Error("two requests at once had the same username")
+		}
+	}
+}
+
+func TestConfigure_EachSetOfNamespacesHasALeaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	lease := func(namespaces ...string) string {
+		var options manager.Options
+		controller.Configure(&options, time.Second, namespaces...)
+		if len(options.Cache.DefaultNamespaces) != len(namespaces) {
+			t.Errorf("for %v the cache watches %v", namespaces, options.Cache.DefaultNamespaces)
+		}
+		return options.LeaderElectionID
+	}
+	if all, a, b := lease(), lease("a"), lease("b"); all == a || a == b {
+		t.Errorf("leases: %s, %s, %s", all, a, b)
+	}
+	if lease("a", "b") != lease("b", "a") {
+		t.Error("the order of the namespaces matters")
+	}
+}
