@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
@@ -277,4 +278,57 @@ func lines(prefix string, n int) string {
 		fmt.Fprintf(&text, "%s-%06d@example.com\n", prefix, i)
 	}
 	return text.String()
+}
+
+func TestSources_ACorrectedRowIsNotNamedInvalidAnyMore(t *testing.T) {
+	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return strings.HasPrefix(username, "refused") }})
+	w.options.SecondLook = 50 * time.Millisecond
+	w.secret(w.key)
+	list := w.configMap("list", map[string]string{"users.csv": "username,fullName\nrefused-1,A\nfine,F\nrefused-2,B\n"})
+	w.create(list)
+	b := w.batch("b")
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
+	w.create(b)
+	w.await("b", v1alpha1.ReasonInvalidUsers)
+	for _, edited := range []string{
+		"username,fullName\nrefused-1,corrected\nfine,F\nrefused-2,B\n", // to another row that is refused
+		"username,fullName\nmended-1,A\nfine,F\nrefused-2,B\n",
+		"username,fullName\nfine,F\nfirst,X\nrefused-2,B\n",
+	} {
+		w.change(list, map[string]string{"users.csv": edited})
+		want := map[string]int32{}
+		for row, line := range strings.Split(edited, "\n")[1:] {
+			if username, _, _ := strings.Cut(line, ","); strings.HasPrefix(username, "refused") {
+				want[username] = int32(row)
+			}
+		}
+		w.Eventually(func() map[string]int32 {
+			status := w.load("b").Status
+			named := map[string]int32{}
+			for _, invalid := range status.InvalidUsers {
+				named[invalid.Username] = invalid.Row
+			}
+			if status.Counts.Pending > 0 || int(status.Counts.Invalid) != len(named) || status.Counts.Total != 3 {
+				return nil
+			}
+			return named
+		}, patience, 20*time.Millisecond).Should(gomega.Equal(want), edited)
+	}
+}
+
+func TestSources_WithoutAListNobodyIsCalledInvalid(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	list := w.configMap("list", map[string]string{"users.csv": "username\n\"\"\n" + lines("user", 1500)})
+	w.create(list)
+	b := w.batch("b")
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
+	w.create(b)
+	w.await("b", v1alpha1.ReasonInvalidUsers)
+	w.Expect(w.Delete(t.Context(), list)).To(gomega.Succeed())
+	w.await("b", v1alpha1.ReasonSourceNotFound)
+	lost := w.slices()[0]
+	w.Expect(w.Delete(t.Context(), &lost)).To(gomega.Succeed())
+	w.Eventually(func() v1alpha1.UserCounts { return w.load("b").Status.Counts }, patience, 20*time.Millisecond).
+		Should(gomega.Equal(v1alpha1.UserCounts{Total: 501, Created: 500, Invalid: 1}))
 }

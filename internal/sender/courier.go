@@ -96,7 +96,6 @@ func (s *Sender) depart(t *ticket) (*errand, *flight) {
 		e.generation, e.search = t.generation, t.search
 		f := p.newFlight()
 		f.board(t, e, t.search.next())
-		f.start()
 		return e, f
 	}
 	e.lane.leave(alloy.Answer{})

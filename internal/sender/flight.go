@@ -16,6 +16,7 @@ type flight struct {
 	passengers []*passenger
 	riders     []rider
 	waiters    []*ticket // that go on when it is over
+	gathered   bool      // of those that waited; while it runs others gather
 }
 
 // passenger is an owner with the users that are sent for it.
@@ -60,6 +61,11 @@ func (f *flight) board(t *ticket, e *errand, list []users.User) {
 		f.batch = append(f.batch, user)
 		e.batch = append(e.batch, user)
 		t.aboard[user.Username] = struct{}{}
+		for _, rival := range f.pool.delist(user.Username) {
+			if wanted, ok := rival.wants(user.Username); ok && rival != t && rival.lane == f.pool.lane {
+				f.pool.ride(rival, rival.errand(), []users.User{wanted})
+			}
+		}
 	}
 	if len(e.batch) > 0 {
 		t.running++
@@ -75,22 +81,19 @@ func (f *flight) take(t *ticket) {
 	}
 }
 
-// start counts the request as running, if it has any users.
-func (f *flight) start() {
-	if len(f.batch) > 0 {
-		f.pool.running++
-	}
-}
-
 // fly makes the request, and notes what becomes of everybody aboard.
 func (s *Sender) fly(f *flight) {
 	answer := s.create(f)
 	s.mu.Lock()
 	understood, told := s.land(f, answer)
+	var g *group
+	if !understood {
+		g = newGroup(f.passengers, answer)
+	}
 	s.mu.Unlock()
 	s.tell(told)
-	if !understood {
-		s.sift(f.pool, f.passengers, answer)
+	if g != nil {
+		s.sift(f.pool, g, answer)
 	}
 }
 
@@ -102,12 +105,11 @@ func (s *Sender) create(f *flight) alloy.Answer {
 }
 
 // land notes what an answer means for everybody aboard, and returns whom to tell. It is not understood when several owners
-// shared the request and one of them may be the cause that it failed; then each is held in a group until that is known. The
-// caller holds the lock.
+// shared the request and one of them may be the cause that it failed; then the caller, who holds the lock, holds them in a group
+// until that is known.
 func (s *Sender) land(f *flight, answer alloy.Answer) (understood bool, told []ID) {
 	p := f.pool
 	s.disembark(f)
-	p.since = time.Now()
 	shared := len(f.passengers) > 1
 	if shared {
 		answer = unspoken(answer)
@@ -118,12 +120,17 @@ func (s *Sender) land(f *flight, answer alloy.Answer) (understood bool, told []I
 		if understood {
 			s.take(t, e, answer)
 			told = append(told, t.id)
-			if t.owes == nil && t.unrecorded && s.options.Linger > 0 {
+			if s.tickets[owner{t.id.Namespace, t.id.Name}] == t && t.lane == e.lane && t.unrecorded && t.owes == nil && f.gathered {
 				t.owes = p
 				p.owed++
 			}
-		} else if answer.InDoubt() {
-			t.doubt(e.batch)
+		} else {
+			if answer.InDoubt() {
+				t.doubt(e.batch)
+			}
+			if len(t.want) == 0 {
+				told = append(told, t.id) // it waits for the end of the request
+			}
 		}
 		s.stir(t)
 	}
@@ -140,13 +147,13 @@ func (s *Sender) land(f *flight, answer alloy.Answer) (understood bool, told []I
 }
 
 // speaksForAll tells whether an answer to a shared request means the same for every owner: the users were judged one by
-// one, or the API did not look at them at all.
+// one, or the API did not look at them at all, or wants to be left alone.
 func speaksForAll(answer alloy.Answer) bool {
 	switch answer.Outcome {
 	case alloy.Accepted, alloy.AllExist, alloy.NoneValid, alloy.Unauthorized, alloy.Deferred:
 		return true
 	default:
-		return false
+		return answer.MayPass() && answer.RetryAfter > 0
 	}
 }
 
@@ -174,8 +181,10 @@ func (s *Sender) takeAlong(r rider, f *flight, answer alloy.Answer) bool {
 // disembark notes that nobody is aboard any more.
 func (s *Sender) disembark(f *flight) {
 	p := f.pool
-	if len(f.batch) > 0 {
+	if f.gathered {
 		p.running--
+		p.landed = time.Now()
+		p.since = p.landed
 		p.wake()
 	}
 	for username := range f.sent {

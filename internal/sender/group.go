@@ -10,25 +10,29 @@ import (
 // group is a set of owners whose shared request failed, while it is found out whose users are the cause. An owner that
 // changes its mind meanwhile belongs to it no more.
 type group struct {
-	search *groupSearch
+	search  *groupSearch
+	members []*passenger
+}
+
+// newGroup holds the passengers of a request that failed, unless they have changed their minds. The caller holds the lock.
+func newGroup(members []*passenger, answer alloy.Answer) *group {
+	g := &group{search: newSearch(members), members: members}
+	g.search.passing = answer.MayPass()
+	if answer.Outcome == alloy.TooLarge {
+		g.search = newSplit(members)
+	}
+	for _, member := range members {
+		if t := member.ticket; t.lane == member.errand.lane && t.generation == member.errand.generation {
+			t.group = g
+		}
+	}
+	return g
 }
 
 // sift finds out which owner's users made a shared request fail. An owner is blamed, and told what the API says, only for a
 // request in which nobody else was; until then nothing is said of any. It searches among the owners as one owner does among
-// its users. When two of them alone fare no better, the API takes nothing at all, and they all wait.
-func (s *Sender) sift(p *pool, suspects []*passenger, answer alloy.Answer) {
-	g := &group{search: newSearch(suspects)}
-	g.search.passing = answer.MayPass()
-	if answer.Outcome == alloy.TooLarge {
-		g.search = newSplit(suspects)
-	}
-	s.mu.Lock()
-	for _, suspect := range suspects {
-		if t := suspect.ticket; t.lane == suspect.errand.lane && t.generation == suspect.errand.generation {
-			t.group = g
-		}
-	}
-	s.mu.Unlock()
+// its users. When two of them alone fare no better, the API seems to take nothing at all, and they all wait.
+func (s *Sender) sift(p *pool, g *group, answer alloy.Answer) {
 	for goOn := true; goOn && !g.search.isDone() && !g.search.isExhausted(); {
 		rejection, ok := p.lane.enter(s.stop, nil)
 		switch {
@@ -40,7 +44,7 @@ func (s *Sender) sift(p *pool, suspects []*passenger, answer alloy.Answer) {
 			answer, goOn = s.try(p, g, answer)
 		}
 	}
-	s.disband(g, suspects, unspoken(answer))
+	s.disband(g, unspoken(answer))
 }
 
 // try sends the next part of a group. It returns the last answer that was none for every owner, and whether to go on.
@@ -51,7 +55,7 @@ func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answe
 	if len(f.batch) == 0 { // they have changed their minds
 		p.lane.leave(alloy.Answer{})
 		s.release(g, part)
-		g.search.accepted()
+		g.search.gone()
 		s.mu.Unlock()
 		return before, true
 	}
@@ -97,7 +101,6 @@ func (g *group) form(p *pool, part []*passenger) *flight {
 		}
 		f.board(t, t.errand(), list)
 	}
-	f.start()
 	return f
 }
 
@@ -111,23 +114,24 @@ func (s *Sender) release(g *group, members []*passenger) {
 	}
 }
 
-// disband ends a group. Those about whom nothing is known wait, without being told what the API said.
-func (s *Sender) disband(g *group, suspects []*passenger, answer alloy.Answer) {
+// disband ends a group. Those about whom nothing is known wait, without being told what the API said: a refusal may still be
+// the doing of others, so that the search begins anew after a while.
+func (s *Sender) disband(g *group, answer alloy.Answer) {
 	s.mu.Lock()
 	var told []ID
-	for _, suspect := range suspects {
+	for _, suspect := range g.members {
 		t := suspect.ticket
 		if t.group != g {
 			continue
 		}
-		if g.search.isExhausted() {
+		if g.search.isExhausted() || answer.Outcome == alloy.Refused || answer.Outcome == alloy.TooLarge {
 			t.pause(suspect.errand, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
 		} else {
 			s.fail(t, suspect.errand, answer)
 		}
 		told = append(told, t.id)
 	}
-	s.release(g, suspects)
+	s.release(g, g.members)
 	s.mu.Unlock()
 	s.tell(told)
 }

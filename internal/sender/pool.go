@@ -12,18 +12,23 @@ import (
 // lock.
 type pool struct {
 	lane    *lane
-	waiting []*ticket          // in the order in which they came
-	carried map[string]*flight // by username: the request that is running with it
-	running int                // requests that are
-	owed    int                // owners that have not recorded yet what they were told
-	since   time.Time          // when the first of those that wait came, or the last request ended
-	joined  int                // users that came since the last request was formed
-	active  bool               // a dispatcher works
-	changed chan struct{}      // wakes the dispatcher
+	waiting []*ticket            // in the order in which they came
+	carried map[string]*flight   // by username: the request that is running with it
+	running int                  // requests that are
+	owed    int                  // owners that have not recorded yet what they were told
+	since   time.Time            // when the first of those that wait came, or the last request ended
+	landed  time.Time            // when the last request ended
+	wanting map[string]*ticket   // by username: the first ticket that waits with it
+	rivals  map[string][]*ticket // by username: the others
+	joined  int                  // users that came since the last request was formed
+	active  bool                 // a dispatcher works
+	changed chan struct{}        // wakes the dispatcher
 }
 
 func newPool(lane *lane) *pool {
-	return &pool{lane: lane, carried: map[string]*flight{}, changed: make(chan struct{}, 1)}
+	return &pool{
+		lane: lane, carried: map[string]*flight{}, wanting: map[string]*ticket{}, rivals: map[string][]*ticket{}, changed: make(chan struct{}, 1),
+	}
 }
 
 // join has a ticket wait for a request that takes its users along. The caller holds the lock.
@@ -39,6 +44,7 @@ func (s *Sender) join(t *ticket) {
 		t.pool, t.joined = p, time.Now()
 		p.waiting = append(p.waiting, t)
 		p.joined += t.rest()
+		p.enlist(t)
 	}
 	switch {
 	case !p.active:
@@ -47,6 +53,29 @@ func (s *Sender) join(t *ticket) {
 	case p.joined >= alloy.MaxBatch || s.options.Linger == 0:
 		p.wake()
 	}
+}
+
+// enlist notes for which usernames a ticket waits, so that those that others are waiting for too are sent once.
+func (p *pool) enlist(t *ticket) {
+	for _, user := range t.want {
+		switch first := p.wanting[user.Username]; {
+		case first == nil:
+			p.wanting[user.Username] = t
+		case first != t:
+			p.rivals[user.Username] = append(p.rivals[user.Username], t)
+		}
+	}
+}
+
+// delist notes that a username is on its way, and returns the tickets that wait for it.
+func (p *pool) delist(username string) []*ticket {
+	rivals := p.rivals[username]
+	if first := p.wanting[username]; first != nil {
+		rivals = append(rivals, first)
+	}
+	delete(p.wanting, username)
+	delete(p.rivals, username)
+	return rivals
 }
 
 func (p *pool) wake() {
@@ -127,6 +156,8 @@ func (p *pool) tidy(now time.Time) {
 func (p *pool) due(now time.Time, options Options) (at time.Time, waits bool) {
 	p.tidy(now)
 	if len(p.waiting) == 0 {
+		clear(p.wanting)
+		clear(p.rivals)
 		return time.Time{}, false
 	}
 	gathered := 0
@@ -136,17 +167,17 @@ func (p *pool) due(now time.Time, options Options) (at time.Time, waits bool) {
 			break
 		}
 	}
-	wait := options.Linger
+	at = p.since.Add(options.Linger)
 	if p.owed > 0 {
-		wait = max(wait, options.RecordWait)
+		at = latest(at, p.landed.Add(options.RecordWait))
 	}
 	switch {
-	case wait == 0, gathered >= alloy.MaxBatch:
+	case options.Linger == 0, gathered >= alloy.MaxBatch:
 		return time.Time{}, true
 	case p.running > 0:
 		return now.Add(forever), true
-	case now.Before(p.since.Add(wait)):
-		return p.since.Add(wait), true
+	case now.Before(at):
+		return at, true
 	default:
 		return time.Time{}, true
 	}
@@ -183,7 +214,10 @@ func (p *pool) form(now time.Time, linger time.Duration) *flight {
 			break
 		}
 	}
-	f.start()
+	if len(f.batch) > 0 {
+		f.gathered = true
+		p.running++
+	}
 	return f
 }
 
@@ -204,6 +238,8 @@ func (s *Sender) turnAway(p *pool, rejection *rejection) (told []ID) {
 		t.wake()
 	}
 	p.waiting = nil
+	clear(p.wanting)
+	clear(p.rivals)
 	return told
 }
 

@@ -356,3 +356,79 @@ func TestPool_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
 		t.Errorf("%d requests were sent", n)
 	}
 }
+
+func TestPool_TwoOwnersOfTheSameLongListSendItOnce(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, simulator.Options{Latency: 5 * time.Millisecond}, sharing())
+	const parts = 4
+	for _, list := range []string{"first", "second"} {
+		for part := range parts {
+			names := make([]string, alloy.MaxBatch)
+			for i := range names {
+				names[i] = fmt.Sprintf("user-%d-%d", part, i)
+			}
+			o.Submit(o.work(id(fmt.Sprint(list, part)), names...))
+		}
+	}
+	for part := range parts {
+		for list, want := range map[string]sender.State{"first": sender.Created, "second": sender.Existing} {
+			for username, result := range o.await(id(fmt.Sprint(list, part)), settled(alloy.MaxBatch)).Results {
+				if result.State != want {
+					t.Fatalf("%s of the %s list: %+v", username, list, result)
+				}
+			}
+		}
+	}
+	if n := len(o.sim.Requests()); n != parts {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestPool_ASearchDoesNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	options := sharing()
+	options.RequestsPerKey, options.Linger = 1, 10*time.Millisecond
+	o := newOffice(t, simulator.Options{}, options)
+	poisoned := func(username string) bool { return strings.HasSuffix(username, "7") }
+	searching := make(chan struct{})
+	var once sync.Once
+	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 400, Body: `{"message":"poison"}`, Delay: 5 * time.Millisecond, Match: func(r simulator.Request) bool {
+		once.Do(func() { close(searching) })
+		return slices.ContainsFunc(r.Usernames, poisoned)
+	}})
+	names := make([]string, 500)
+	for i := range names {
+		names[i] = fmt.Sprint("user-", i)
+	}
+	o.Submit(o.work(id("poisoned"), names...))
+	<-searching
+	o.Submit(o.work(id("small"), "small"))
+	o.await(id("small"), settled(1))
+	before := len(o.posts())
+	o.await(id("poisoned"), failed) // the search pauses
+	if after := len(o.posts()); after-before < 20 {
+		t.Errorf("the small one was sent after %d of %d requests", before, after)
+	}
+}
+
+func TestPool_TwoGuiltyOwnersDoNotMakeTheThirdGuilty(t *testing.T) {
+	t.Parallel()
+	options := sharing()
+	options.SearchPause = 5 * time.Millisecond
+	o := newOffice(t, simulator.Options{}, options)
+	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 422, Body: `{"message":"poison"}`, Match: func(r simulator.Request) bool {
+		return slices.ContainsFunc(r.Usernames, func(u string) bool { return strings.HasPrefix(u, "poison") })
+	}})
+	o.Submit(o.work(id("a"), "poison-a"))
+	o.Submit(o.work(id("b"), "poison-b"))
+	o.Submit(o.work(id("innocent"), "x"))
+	report := o.await(id("innocent"), func(r sender.Report) bool {
+		if r.Failed != nil && (!r.Failed.Searching || r.Failed.Answer.Message != "") {
+			t.Errorf("the innocent owner is told %+v", r.Failed)
+		}
+		return len(r.Results) == 1
+	})
+	if report.Results["x"].State != sender.Created {
+		t.Errorf("report: %+v", report)
+	}
+}

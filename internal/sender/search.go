@@ -147,6 +147,18 @@ func (s *search[T]) tooLarge() (refused []T) {
 	return nil
 }
 
+// gone notes that what was to be sent is not there any more, which proves nothing.
+func (s *search[T]) gone() {
+	if len(s.controls) == 0 {
+		s.pop()
+		s.releaseSecondHalf()
+		return
+	}
+	if s.controls = s.controls[1:]; len(s.controls) == 0 && len(s.questioned) > 0 {
+		s.controls, s.questioned = s.questioned[:1], s.questioned[1:]
+	}
+}
+
 // isDone tells that there is nothing more to send.
 func (s *search[T]) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
 

@@ -226,6 +226,7 @@ func (s *Sender) Withdraw(id ID) {
 	defer s.mu.Unlock()
 	if t := s.tickets[owner{id.Namespace, id.Name}]; t != nil && t.id == id {
 		t.withdraw()
+		t.settleDebt() // nobody may ever record it
 	}
 }
 

@@ -252,6 +252,16 @@ func (t *ticket) wanted() map[string]users.User {
 	return wanted
 }
 
+// wants returns the user of this username that is still to be sent, if there is one.
+func (t *ticket) wants(username string) (users.User, bool) {
+	for _, user := range t.want {
+		if user.Username == username {
+			return user, true
+		}
+	}
+	return users.User{}, false
+}
+
 // doubt notes users that a request without an answer may have created.
 func (t *ticket) doubt(batch []users.User) {
 	for _, user := range batch {

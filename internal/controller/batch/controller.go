@@ -100,8 +100,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	case s.gone:
 		return reconcile.Result{}, nil
 	case !s.isPlanned():
-		if err := r.plan(ctx, s); err != nil || s.gone {
-			return reconcile.Result{}, err
+		if wait, err := r.plan(ctx, s); err != nil || s.gone || wait > 0 {
+			return reconcile.Result{RequeueAfter: wait}, err
 		}
 	case !s.isListed():
 		if later, err = r.relist(ctx, s); err != nil || s.gone {
@@ -116,6 +116,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	wait, err := r.writeStatus(ctx, s)
 	return reconcile.Result{RequeueAfter: soonest(later, wait)}, err
 }
+
+// shortly is when a batch is looked at again that had to wait for another one, or for the cache.
+const shortly = 500 * time.Millisecond
 
 // soonest is the smaller of two delays, of which 0 is none.
 func soonest(a, b time.Duration) time.Duration {
@@ -149,7 +152,7 @@ func (r *Reconciler) observe(ctx context.Context, req reconcile.Request) (*state
 	for i := range s.slices {
 		objects[i] = &s.slices[i]
 	}
-	if r.written.AreAhead(req.NamespacedName, s.batch) || r.planned.AreAhead(req.NamespacedName, objects...) {
+	if r.memory.isAhead(s.batch) || r.written.AreAhead(req.NamespacedName, s.batch) || r.planned.AreAhead(req.NamespacedName, objects...) {
 		return nil, nil //nolint:nilnil // no state that could be used is an answer, not a failure
 	}
 	versions, err := r.sourceVersions(ctx, s.batch)
@@ -157,7 +160,7 @@ func (r *Reconciler) observe(ctx context.Context, req reconcile.Request) (*state
 		return nil, err
 	}
 	s.digest = digest(s.batch, versions, s.slices)
-	s.listing = listingOf(s.batch, s.slices)
+	s.listing = listingOf(s.batch)
 	if learned, ok := r.memory.recall(s.batch); ok && s.listing.digest != s.digest {
 		s.listing = learned
 	}

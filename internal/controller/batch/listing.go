@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,6 +15,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -45,7 +48,8 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1a
 	}
 	for i := range owned {
 		for _, result := range cached.Refused(&owned[i]) {
-			if place, ok := list.Find(result.Username); ok {
+			// A row that was corrected is not what the API refused.
+			if place, ok := list.Find(result.Username); ok && ledger.Settled(v1alpha1.User(list.Valid[place].User), result) {
 				add(list.Valid[place], v1alpha1.InvalidReason(result.Reason), rejected(result))
 			}
 		}
@@ -102,9 +106,17 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 	return invalid
 }
 
-// listingOf is the listing that a batch's status was made from. Every row that is in no slice is flawed.
-func listingOf(batch *v1alpha1.EmbeddedUserBatch, owned []v1alpha1.EmbeddedUserSlice) listing {
-	l := listing{digest: batch.Status.Digest, flawed: max(0, batch.Status.Counts.Total-count(owned).Total), invalid: batch.Status.InvalidUsers}
+// stored is how a status keeps the digest of a listing: with the number of flawed rows, which stands nowhere else.
+func (l listing) stored() string { return fmt.Sprintf("%s.%d", l.digest, l.flawed) }
+
+// listingOf is the listing that a batch's status was made from.
+func listingOf(batch *v1alpha1.EmbeddedUserBatch) listing {
+	l := listing{invalid: batch.Status.InvalidUsers}
+	var flawed string
+	l.digest, flawed, _ = strings.Cut(batch.Status.Digest, ".")
+	if n, err := strconv.ParseInt(flawed, 10, 32); err == nil {
+		l.flawed = int32(n)
+	}
 	read := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionSourcesRead)
 	if read != nil && read.Status == metav1.ConditionFalse {
 		problem := conditions.Stalled(read.Reason, read.Message)
@@ -119,20 +131,25 @@ func (r *Reconciler) relist(ctx context.Context, s *state) (wait time.Duration, 
 	if wait := r.memory.mayList(s.batch); wait > 0 && count(s.slices).Pending > 0 {
 		return wait, nil
 	}
-	release, err := r.whole(ctx, s)
-	if err != nil || s.gone {
+	seen := s.batch
+	if err := r.whole(ctx, s); err != nil || s.gone {
 		return 0, err
 	}
-	defer release()
 	begin := time.Now()
-	list, versions, problem, err := r.readList(ctx, s.batch)
+	read, err := r.readList(ctx, s.batch)
+	defer read.release()
 	if err != nil {
 		return 0, err
 	}
-	if problem == nil {
-		s.listing = newListing(s.batch, list, s.slices)
+	current := digest(s.batch, read.versions, s.slices)
+	if read.busy || !isPlanned(current, s.digest) { // what was read is newer than the cache, and has to be planned first
+		s.batch = seen
+		return shortly, nil
 	}
-	s.listing.problem, s.listing.digest = problem, digest(s.batch, versions, s.slices)
+	if read.problem == nil {
+		s.listing = newListing(s.batch, &read.list, s.slices)
+	}
+	s.listing.problem, s.listing.digest = read.problem, current
 	r.memory.learn(s.batch, s.listing, time.Since(begin))
 	return 0, nil
 }

@@ -28,10 +28,11 @@ type memory struct {
 }
 
 type memo struct {
-	uid      types.UID
-	listing  listing
-	list     time.Time // when the list may be read again only to find rows
-	progress time.Time // when progress may be shown
+	uid        types.UID
+	generation int64 // that the listing speaks of
+	listing    listing
+	list       time.Time // when the list may be read again only to find rows
+	progress   time.Time // when progress may be shown
 }
 
 // of returns the memo of a batch. The caller holds the lock.
@@ -68,7 +69,15 @@ func (m *memory) learn(batch *v1alpha1.EmbeddedUserBatch, l listing, took time.D
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.of(batch)
-	known.listing, known.list = l, time.Now().Add(listShare*took)
+	known.generation, known.listing, known.list = batch.Generation, l, time.Now().Add(listShare*took)
+}
+
+// isAhead tells whether a newer generation of a batch was planned than this copy is of.
+func (m *memory) isAhead(batch *v1alpha1.EmbeddedUserBatch) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.batches[client.ObjectKeyFromObject(batch)]
+	return known != nil && known.uid == batch.UID && known.generation > batch.Generation
 }
 
 // mayList returns how long to wait before the list is read again only to find rows.

@@ -27,63 +27,54 @@ const (
 	writers = 2
 )
 
-// whole makes the batch of a state whole. While its list is long the token is held that lets one such list into memory at a
-// time; release gives it back.
-func (r *Reconciler) whole(ctx context.Context, s *state) (release func(), err error) {
-	if cached.IsWhole(s.batch) && len(s.batch.Spec.UsersFrom) == 0 {
-		return func() {}, nil
-	}
-	select {
-	case r.large <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for another long list: %w", ctx.Err())
-	}
-	release = func() { <-r.large }
+// whole makes the batch of a state whole, or marks it as gone.
+func (r *Reconciler) whole(ctx context.Context, s *state) error {
 	if whole, ok := cached.WholeBatch(s.batch); ok {
 		s.batch = whole
-		return release, nil
+		return nil
 	}
 	batch := &v1alpha1.EmbeddedUserBatch{}
-	err = client.IgnoreNotFound(r.Live.Get(ctx, client.ObjectKeyFromObject(s.batch), batch))
-	switch {
-	case err != nil:
-		release()
-		return nil, fmt.Errorf("reading the batch: %w", err)
-	case batch.UID != s.batch.UID, !batch.DeletionTimestamp.IsZero():
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.batch), batch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading the batch: %w", err)
+	}
+	if batch.UID != s.batch.UID || !batch.DeletionTimestamp.IsZero() {
 		s.gone = true
-		release()
-		return func() {}, nil
+		return nil
 	}
 	s.batch = batch
-	return release, nil
+	return nil
 }
 
-// plan reads the list and the slices as the API server holds them, and writes the slices that have to be others.
-func (r *Reconciler) plan(ctx context.Context, s *state) error {
-	release, err := r.whole(ctx, s)
-	if err != nil || s.gone {
-		return err
+// plan reads the list and the slices as the API server holds them, and writes the slices that have to be others. While another
+// long list is planned it has to wait, for the time that is returned.
+func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, err error) {
+	if err := r.whole(ctx, s); err != nil || s.gone {
+		return 0, err
 	}
-	defer release()
 	begin := time.Now()
-	list, versions, problem, err := r.readList(ctx, s.batch)
+	read, err := r.readList(ctx, s.batch)
+	defer read.release()
 	if err != nil {
-		return err
+		return 0, err
+	}
+	if read.busy {
+		return shortly, nil
 	}
 	took := time.Since(begin)
-	if problem == nil {
-		plan, err := r.survey(ctx, s, list)
+	if read.problem == nil {
+		plan, err := r.survey(ctx, s, &read.list)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		s.listing = newListing(s.batch, list, s.slices) // before the writes: they take long, and need not the list
+		s.listing = newListing(s.batch, &read.list, s.slices)
+		read.list = users.List{} // the writes take long, and need it not
 		if err := r.carryOut(ctx, s, plan); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	s.listing.problem, s.listing.digest = problem, digest(s.batch, versions, s.slices)
+	s.listing.problem, s.listing.digest = read.problem, digest(s.batch, read.versions, s.slices)
 	r.memory.learn(s.batch, s.listing, took)
-	return nil
+	return 0, nil
 }
 
 // survey makes a plan. Slices that the cache has whole, or that do not exist, are planned from there: the writes say what they

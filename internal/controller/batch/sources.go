@@ -2,7 +2,9 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,52 +22,74 @@ const (
 	kindSecret    = "Secret"
 )
 
-// maxUsers bounds what one list takes in memory: about 200 bytes for each user, while it is planned.
-const maxUsers = 2_000_000
+const (
+	// maxUsers bounds what one list takes in memory: about 200 bytes for each user, while it is planned.
+	maxUsers = 2_000_000
+	// longList is from how many rows on a list has to be the only one in memory.
+	longList = 20_000
+)
 
-// readList reads the users of a batch from the API server, and the version of each source. It returns a problem when a source
-// cannot be read as a list; somebody has to mend it.
-func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (list *users.List, versions []string, problem *conditions.Verdict, err error) {
-	list = &users.List{}
+// reading is a list of users as it was read.
+type reading struct {
+	list     users.List
+	versions []string            // of its sources
+	problem  *conditions.Verdict // why it could not be read; somebody has to mend that
+	busy     bool                // another long list is in memory; the rest is not known then
+	release  func()              // has to be called when the list is needed no more
+}
+
+var errBusy = errors.New("another long list is in memory")
+
+// readList reads the users of a batch and the version of each source from the API server.
+func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (*reading, error) {
+	read := &reading{release: func() {}}
 	for i, user := range batch.Spec.Users {
-		list.Add(users.Row{User: users.User(user), Index: int32(i)}, "")
+		read.list.Add(users.Row{User: users.User(user), Index: int32(i)}, "")
 	}
 	for i := range batch.Spec.UsersFrom {
 		source := &batch.Spec.UsersFrom[i]
 		kind, ref := referred(source)
 		data, version, err := r.readSource(ctx, batch.Namespace, kind, ref)
 		if err != nil {
-			return nil, nil, nil, err
+			return read, err
 		}
-		versions = append(versions, version)
-		if problem != nil { // only the versions of the rest matter
+		read.versions = append(read.versions, version)
+		if read.problem != nil { // only the versions of the rest matter
 			continue
 		}
 		switch format, known := formatOf(source, ref.Key); {
 		case data == nil && ref.Optional:
 		case data == nil:
-			problem = sourceProblem(v1alpha1.ReasonSourceNotFound, kind, ref, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
+			read.problem = sourceProblem(v1alpha1.ReasonSourceNotFound, kind, ref, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
 		case !known:
-			problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "has an extension that stands for no format; set the format in spec.usersFrom")
+			read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "has an extension that stands for no format; set the format in spec.usersFrom")
 		default:
-			problem = addRows(list, int32(i+1), data, format, kind, ref)
+			err := decode.Rows(data, format, func(row decode.Row) error { return r.addRow(read, int32(i+1), row) }) //nolint:gosec // at most MaxUsersFrom
+			if errors.Is(err, errBusy) {
+				read.busy = true
+				return read, nil
+			} else if err != nil {
+				read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, err.Error())
+			}
 		}
 	}
-	return list, versions, problem, nil
+	return read, nil
 }
 
-// addRows reads one source into the list.
-func addRows(list *users.List, number int32, data []byte, format decode.Format, kind string, ref *v1alpha1.UsersKeyReference) *conditions.Verdict {
-	err := decode.Rows(data, format, func(row decode.Row) error {
-		if len(list.Valid) >= maxUsers {
-			return fmt.Errorf("brings the batch above %d users; spread them over several batches", maxUsers)
+// addRow adds a row of a source to a list. When the list gets long it takes the only place for such a one.
+func (r *Reconciler) addRow(read *reading, source int32, row decode.Row) error {
+	switch len(read.list.Valid) + read.list.FlawedCount {
+	case longList:
+		select {
+		case r.large <- struct{}{}:
+			read.release = sync.OnceFunc(func() { <-r.large })
+		default:
+			return errBusy
 		}
-		list.Add(users.Row{User: row.User, Source: number, Index: int32(row.Index)}, row.Problem) //nolint:gosec // bounded by the size of a list
-		return nil
-	})
-	if err != nil {
-		return sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, err.Error())
+	case maxUsers:
+		return fmt.Errorf("brings the batch above %d users; spread them over several batches", maxUsers)
 	}
+	read.list.Add(users.Row{User: row.User, Source: source, Index: int32(row.Index)}, row.Problem) //nolint:gosec // bounded by the size of a list
 	return nil
 }
 

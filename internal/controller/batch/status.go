@@ -59,7 +59,7 @@ func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
 		ObservedGeneration: s.batch.Generation,
 		Counts:             counts,
 		InvalidUsers:       s.listing.invalid[:min(len(s.listing.invalid), int(counts.Invalid))],
-		Digest:             s.listing.digest,
+		Digest:             s.listing.stored(),
 	}
 	status.InvalidUsersOmitted = counts.Invalid - int32(len(status.InvalidUsers)) //nolint:gosec // at most MaxInvalidUsers
 	for i := range s.slices {

@@ -22,10 +22,16 @@ var arrivals = arrivalBoard{lists: map[types.UID]lists{}}
 
 // arrivalBoard keeps the lists that were cut off objects, for a moment.
 type arrivalBoard struct {
-	mu    sync.Mutex
-	lists map[types.UID]lists
-	order []types.UID // the oldest first; some may be gone
-	users int
+	mu       sync.Mutex
+	lists    map[types.UID]lists
+	order    []arrival // the oldest first; for each of lists one, and perhaps some that are gone
+	users    int
+	sweeping bool
+}
+
+type arrival struct {
+	uid types.UID
+	at  time.Time
 }
 
 // lists of one version of an object.
@@ -42,15 +48,15 @@ func (b *arrivalBoard) put(uid types.UID, l lists) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.at = time.Now()
-	b.drop(uid)
-	if len(b.lists) == 0 {
-		time.AfterFunc(arrivalTime, b.sweep)
-	}
+	b.users += len(l.users) - len(b.lists[uid].users)
 	b.lists[uid] = l
-	b.order = append(b.order, uid)
-	b.users += len(l.users)
+	b.order = append(b.order, arrival{uid, l.at})
 	for b.users > arrivalUsers {
 		b.dropOldest()
+	}
+	if !b.sweeping {
+		b.sweeping = true
+		time.AfterFunc(arrivalTime, b.sweep)
 	}
 }
 
@@ -67,21 +73,21 @@ func (b *arrivalBoard) sweep() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.order) > 0 {
-		if l, ok := b.lists[b.order[0]]; ok && time.Since(l.at) < arrivalTime {
-			time.AfterFunc(arrivalTime-time.Since(l.at), b.sweep)
+		if age := time.Since(b.order[0].at); age < arrivalTime {
+			time.AfterFunc(arrivalTime-age, b.sweep)
 			return
 		}
 		b.dropOldest()
 	}
-	b.order = nil
+	b.order, b.sweeping = nil, false
 }
 
+// dropOldest drops the oldest entry, and the lists if they are still those.
 func (b *arrivalBoard) dropOldest() {
-	b.drop(b.order[0])
+	oldest := b.order[0]
 	b.order = b.order[1:]
-}
-
-func (b *arrivalBoard) drop(uid types.UID) {
-	b.users -= len(b.lists[uid].users)
-	delete(b.lists, uid)
+	if l := b.lists[oldest.uid]; l.at.Equal(oldest.at) {
+		b.users -= len(l.users)
+		delete(b.lists, oldest.uid)
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Allowance is how long an object that was written may be missing in the cache. A watch delivers within seconds, or it is
+// Allowance is how long an object that was created may be missing in the cache, or one that was deleted be there. A watch delivers within seconds, or it is
 // broken and begins anew with a list; what is missing then was deleted by somebody else.
 const Allowance = 10 * time.Second
 
@@ -73,14 +73,12 @@ func (w *Writes) Forget(owner types.NamespacedName) {
 
 func (w write) isAheadOf(object client.Object) bool {
 	switch {
-	case time.Since(w.at) > Allowance:
-		return false
 	case object == nil:
-		return w.version != ""
+		return w.version != "" && time.Since(w.at) < Allowance
 	case object.GetUID() != w.uid:
 		return false
 	case w.version == "":
-		return object.GetDeletionTimestamp().IsZero()
+		return object.GetDeletionTimestamp().IsZero() && time.Since(w.at) < Allowance
 	}
 	order, err := resourceversion.CompareResourceVersion(object.GetResourceVersion(), w.version)
 	return err == nil && order < 0

@@ -49,30 +49,24 @@ func Rank(result v1alpha1.UserResult) int {
 
 // Each visits the users of a slice in its order, each with its result, if it is known.
 func Each(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult, visit func(user v1alpha1.User, result v1alpha1.UserResult, known bool)) {
-	// Results are written in the order of the users; then they need no index, which takes much of the memory and time otherwise.
-	next := 0
-	for i := range slice.Spec.Users {
-		if next < len(results) && results[next].Username == slice.Spec.Users[i].Username {
-			next++
+	// Results are written in the order of the users. Mostly there is one for each then, or none, and no index is needed, which takes
+	// much of the memory and time otherwise.
+	if len(results) == len(slice.Spec.Users) {
+		inOrder := true
+		for i := range results {
+			inOrder = inOrder && results[i].Username == slice.Spec.Users[i].Username
+		}
+		if inOrder {
+			for i, user := range slice.Spec.Users {
+				visit(user, results[i], true)
+			}
+			return
 		}
 	}
-	inOrder := next == len(results)
-	var index map[string]v1alpha1.UserResult
-	if !inOrder {
-		index = Index(results)
-	}
-	next = 0
+	index := Index(results)
 	for _, user := range slice.Spec.Users {
-		switch {
-		case !inOrder:
-			result, known := index[user.Username]
-			visit(user, result, known)
-		case next < len(results) && results[next].Username == user.Username:
-			visit(user, results[next], true)
-			next++
-		default:
-			visit(user, v1alpha1.UserResult{}, false)
-		}
+		result, known := index[user.Username]
+		visit(user, result, known)
 	}
 }
 
