@@ -65,7 +65,7 @@ func (w *world) othersAtRest() bool {
 		return false
 	}
 	for _, batch := range list.Items {
-		if counts := batch.Status.Counts; batch.Status.ObservedGeneration != batch.Generation || counts.Pending > 0 || counts.Total == 0 {
+		if counts := batch.Status.Counts; batch.Status.ObservedGeneration != batch.Generation || counts.Pending > 0 || counts.Total == 0 && batch.Name != batchName {
 			return false
 		}
 	}

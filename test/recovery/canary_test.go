@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +34,9 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		prefix := map[int]string{400: "refused-", 503: "failing-"}[status]
-		w.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool { return strings.HasPrefix(r.Usernames[0], prefix) }})
+		w.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool {
+			return slices.ContainsFunc(r.Usernames, func(username string) bool { return strings.HasPrefix(username, prefix) })
+		}})
 	}
 	w.start()
 	for name, secret := range map[string]string{"good": "good", "wrong": "wrong", "unusable": "unusable", "refused": "good", "failing": "good"} {
