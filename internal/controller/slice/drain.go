@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -16,6 +17,9 @@ import (
 // recordTimeout bounds the writes of the last results when the process stops, before and after the running requests end.
 // Twice this and the timeout of a request must not be more than the manager's graceful shutdown.
 const recordTimeout = 5 * time.Second
+
+// recorders is how many slices are recorded at once then: a thousand of them may have shared a request.
+const recorders = 8
 
 // drain lets running requests finish when the process stops, and records their answers: a result that is lost now would be
 // in doubt for ever.
@@ -40,11 +44,17 @@ func (d drain) Start(ctx context.Context) error {
 func (d drain) recordAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(recorders)
 	for _, id := range d.Sender.Unrecorded() {
-		if err := d.recordLast(ctx, id); err != nil {
-			log.FromContext(ctx).Error(err, "Failed to record the last results of EmbeddedUserSlice", "namespace", id.Namespace, "name", id.Name)
-		}
+		group.Go(func() error {
+			if err := d.recordLast(ctx, id); err != nil {
+				log.FromContext(ctx).Error(err, "Failed to record the last results of EmbeddedUserSlice", "namespace", id.Namespace, "name", id.Name)
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // what failed is logged
 }
 
 // recordLast records what is known of a slice; a write that another one came before is tried once more.
