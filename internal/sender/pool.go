@@ -156,8 +156,7 @@ func (p *pool) tidy(now time.Time) {
 func (p *pool) due(now time.Time, options Options) (at time.Time, waits bool) {
 	p.tidy(now)
 	if len(p.waiting) == 0 {
-		clear(p.wanting)
-		clear(p.rivals)
+		p.wanting, p.rivals = map[string]*ticket{}, map[string][]*ticket{} // a map that is emptied keeps its size
 		return time.Time{}, false
 	}
 	gathered := 0

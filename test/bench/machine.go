@@ -31,11 +31,15 @@ func (b *bench) machine(ctx context.Context) ([]string, error) {
 	if b.program.memoryLimit != "" {
 		limit = "GOMEMLIMIT=" + b.program.memoryLimit
 	}
+	command := strings.Join(append([]string{"go run ./test/bench"}, os.Args[1:]...), " ")
+	if b.output != "" {
+		command = "make bench"
+	}
 	return []string{
 		fmt.Sprintf("- latency %s, concurrency %d, scale %g, %s", b.latency, b.concurrency, b.scale, limit),
 		"- " + fsync,
 		hardware() + ", Kubernetes " + kubernetes.GitVersion,
-		"- `" + strings.Join(append([]string{"go run ./test/bench"}, os.Args[1:]...), " ") + "`",
+		"- `" + command + "`",
 	}, nil
 }
 
