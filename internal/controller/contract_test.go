@@ -65,6 +65,7 @@ func (w *world) checkVerdict(name string, conditions []metav1.Condition) {
 		{metav1.ConditionFalse, false, true}: {
 			v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
 			v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable,
 		},
 	}
 	if !slices.Contains(allowed[got], ready.Reason) {

@@ -172,7 +172,7 @@ func (s *Sender) split(t *ticket, e *errand, answer alloy.Answer) bool {
 	case len(e.batch) == 1:
 		t.invalidate(e.batch, answer.Message)
 	case e.lane == t.lane && e.generation == t.generation:
-		t.search = newSplit(e.batch)
+		t.search = newSplit(e.batch, userControls)
 	default:
 		return false
 	}
@@ -187,7 +187,7 @@ func (s *Sender) searchOn(t *ticket, e *errand, answer alloy.Answer) bool {
 			s.fail(t, e, answer)
 			return false
 		}
-		t.search = newSearch(e.batch)
+		t.search = newSearch(e.batch, userControls)
 		t.search.refusal = answer
 		return true
 	}

@@ -16,10 +16,15 @@ type group struct {
 
 // newGroup holds the passengers of a request that failed, unless they have changed their minds. The caller holds the lock.
 func newGroup(members []*passenger, answer alloy.Answer) *group {
-	g := &group{search: newSearch(members), members: members}
-	g.search.passing = answer.MayPass()
-	if answer.Outcome == alloy.TooLarge {
-		g.search = newSplit(members)
+	g := &group{members: members}
+	switch {
+	case answer.Outcome == alloy.TooLarge:
+		g.search = newSplit(members, groupControls)
+	case answer.MayPass():
+		g.search = newSearch(members, userControls) // while the API fails as a whole it is not asked more than that
+		g.search.passing = true
+	default:
+		g.search = newSearch(members, groupControls)
 	}
 	for _, member := range members {
 		if t := member.ticket; t.lane == member.errand.lane && t.generation == member.errand.generation {
@@ -31,7 +36,7 @@ func newGroup(members []*passenger, answer alloy.Answer) *group {
 
 // sift finds out which owner's users made a shared request fail. An owner is blamed, and told what the API says, only for a
 // request in which nobody else was; until then nothing is said of any. It searches among the owners as one owner does among
-// its users. When two of them alone fare no better, the API seems to take nothing at all, and they all wait.
+// its users. When some of them alone fare no better, the API seems to take nothing at all, and the rest waits.
 func (s *Sender) sift(p *pool, g *group, answer alloy.Answer) {
 	for goOn := true; goOn && !g.search.isDone() && !g.search.isExhausted(); {
 		rejection, ok := p.lane.enter(s.stop, nil)

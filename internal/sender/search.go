@@ -11,6 +11,14 @@ import (
 // one refused user of 1000 with at most 25.
 const maxSearchRequests = 64
 
+const (
+	// userControls is how many users of a refused request are tried alone. If both are refused, the request as such is the cause.
+	userControls = 2
+	// groupControls is how many owners of one are, when it was refused: with few owners every one, so that none has to wait because
+	// of others.
+	groupControls = 8
+)
+
 // userSearch looks among the users of one owner, groupSearch among the owners of a shared request.
 type (
 	userSearch  = search[users.User]
@@ -22,6 +30,7 @@ type (
 //
 // It decides only: next says what to send, and one of accepted, refused and tooLarge takes the answer.
 type search[T any] struct {
+	most       int       // controls that are tried in turn
 	controls   []T       // to be sent alone, until one is accepted
 	held       []T       // refused alone, while no control was accepted
 	questioned []T       // the rest of the request that was refused, while no control was accepted
@@ -42,31 +51,29 @@ type part[T any] struct {
 	secondHalf bool
 }
 
-// newSearch begins after a request was refused, which had at least two users.
-func newSearch[T any](batch []T) *search[T] {
-	s := &search[T]{requests: 1}
+// newSearch begins after a request was refused, which had at least two members. When so many of them are refused alone, one
+// after another, it gives up.
+func newSearch[T any](batch []T, controls int) *search[T] {
+	s := &search[T]{requests: 1, most: controls}
 	s.question(batch)
 	return s
 }
 
-// question looks for a control in a request that was refused. The users are chosen by chance, so that the next search, if this
-// one gives up, has others.
+// question looks for a control in a request that was refused. The members are chosen by chance, so that the next search, if
+// this one gives up, has others.
 func (s *search[T]) question(batch []T) {
-	first, second := rand.IntN(len(batch)), rand.IntN(len(batch)-1) //nolint:gosec // nothing secret hangs on it
-	if second >= first {
-		second++
-	}
-	s.controls = []T{batch[first], batch[second]}
-	for i, member := range batch {
-		if i != first && i != second {
-			s.questioned = append(s.questioned, member)
+	for i, member := range rand.Perm(len(batch)) {
+		if i < s.most {
+			s.controls = append(s.controls, batch[member])
+		} else {
+			s.questioned = append(s.questioned, batch[member])
 		}
 	}
 }
 
 // newSplit begins after a request was too large, which had at least two members: that needs no control, unless a part is refused.
-func newSplit[T any](batch []T) *search[T] {
-	s := &search[T]{requests: 1}
+func newSplit[T any](batch []T, controls int) *search[T] {
+	s := &search[T]{requests: 1, most: controls}
 	s.pushHalves(batch, false)
 	return s
 }

@@ -25,9 +25,9 @@ type judge struct {
 func (j *judge) run(t *rapid.T, batch []users.User) bool {
 	j.accepted, j.invalid, j.requests = map[string]int{}, map[string]bool{}, 1
 	j.before = 0
-	s := newSearch(batch)
+	s := newSearch(batch, userControls)
 	if len(batch) > j.mostRows {
-		s = newSplit(batch)
+		s = newSplit(batch, userControls)
 	}
 	for !s.isDone() {
 		if s.isExhausted() { // the rest is sent whole the next time
@@ -36,8 +36,8 @@ func (j *judge) run(t *rapid.T, batch []users.User) bool {
 				return true // one user without a control stays undecided
 			}
 			j.before = len(j.invalid)
-			if s = newSearch(rest); len(rest) > j.mostRows {
-				s = newSplit(rest)
+			if s = newSearch(rest, userControls); len(rest) > j.mostRows {
+				s = newSplit(rest, userControls)
 			}
 		}
 		sent := s.next()
@@ -144,7 +144,7 @@ func TestSearch_OfALargeRequestNeedsAControlToo(t *testing.T) {
 		for i := range batch {
 			batch[i].Username = strconv.Itoa(i)
 		}
-		s := newSplit(batch)
+		s := newSplit(batch, userControls)
 		for ok := true; ok; {
 			if s.next(); s.requests > 5 {
 				t.Fatalf("%d users: the search does not give up", n)
