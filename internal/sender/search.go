@@ -62,7 +62,7 @@ func newSearch[T any](batch []T, controls int) *search[T] {
 // question looks for a control in a request that was refused. The members are chosen by chance, so that the next search, if
 // this one gives up, has others.
 func (s *search[T]) question(batch []T) {
-	for i, member := range rand.Perm(len(batch)) {
+	for i, member := range rand.Perm(len(batch)) { //nolint:gosec // nothing secret hangs on it
 		if i < s.most {
 			s.controls = append(s.controls, batch[member])
 		} else {
