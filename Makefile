@@ -40,7 +40,7 @@ test-chaos: ## Break everything by chance and look whether the records agree. SE
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
 		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
-PROFILES ?= /tmp/embedded-user-operator-profiles
+PROFILES ?= bin/profiles
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## Fuzz the decoders, the key reader, the planner and the lists, each for FUZZTIME.
