@@ -128,17 +128,13 @@ func listingOf(batch *v1alpha1.EmbeddedUserBatch) listing {
 // relist reads the list only to find the rows of users that the API has refused since. While users are pending that may have
 // to wait, for the time that is returned.
 func (r *Reconciler) relist(ctx context.Context, s *state) (wait time.Duration, err error) {
-	if wait := r.memory.mayList(s.batch); wait > 0 && count(s.slices).Pending > 0 {
+	if wait := r.memory.listWait(s.batch); wait > 0 && count(s.slices).Pending > 0 {
 		return wait, nil
 	}
 	seen := s.batch
-	if err := r.whole(ctx, s); err != nil || s.gone {
-		return 0, err
-	}
-	begin := time.Now()
-	read, err := r.readList(ctx, s.batch)
+	read, err := r.read(ctx, s)
 	defer read.release()
-	if err != nil {
+	if err != nil || s.gone {
 		return 0, err
 	}
 	current := digest(s.batch, read.versions, s.slices)
@@ -150,6 +146,6 @@ func (r *Reconciler) relist(ctx context.Context, s *state) (wait time.Duration, 
 		s.listing = newListing(s.batch, &read.list, s.slices)
 	}
 	s.listing.problem, s.listing.digest = read.problem, current
-	r.memory.learn(s.batch, s.listing, time.Since(begin))
+	r.memory.learn(s.batch, s.listing, read.took)
 	return 0, nil
 }

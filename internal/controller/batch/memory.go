@@ -80,8 +80,8 @@ func (m *memory) isAhead(batch *v1alpha1.EmbeddedUserBatch) bool {
 	return known != nil && known.uid == batch.UID && known.generation > batch.Generation
 }
 
-// mayList returns how long to wait before the list is read again only to find rows.
-func (m *memory) mayList(batch *v1alpha1.EmbeddedUserBatch) time.Duration {
+// listWait returns how long to wait before the list is read again only to find rows.
+func (m *memory) listWait(batch *v1alpha1.EmbeddedUserBatch) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Until(m.of(batch).list)

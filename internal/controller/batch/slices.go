@@ -48,19 +48,14 @@ func (r *Reconciler) whole(ctx context.Context, s *state) error {
 // plan reads the list and the slices as the API server holds them, and writes the slices that have to be others. While another
 // long list is planned it has to wait, for the time that is returned.
 func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, err error) {
-	if err := r.whole(ctx, s); err != nil || s.gone {
-		return 0, err
-	}
-	begin := time.Now()
-	read, err := r.readList(ctx, s.batch)
+	read, err := r.read(ctx, s)
 	defer read.release()
-	if err != nil {
+	switch {
+	case err != nil || s.gone:
 		return 0, err
-	}
-	if read.busy {
+	case read.busy:
 		return shortly, nil
 	}
-	took := time.Since(begin)
 	if read.problem == nil {
 		plan, err := r.survey(ctx, s, &read.list)
 		if err != nil {
@@ -73,7 +68,7 @@ func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, er
 		}
 	}
 	s.listing.problem, s.listing.digest = read.problem, digest(s.batch, read.versions, s.slices)
-	r.memory.learn(s.batch, s.listing, took)
+	r.memory.learn(s.batch, s.listing, read.took)
 	return 0, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,9 +37,21 @@ type reading struct {
 	problem  *conditions.Verdict // why it could not be read; somebody has to mend that
 	busy     bool                // another long list is in memory; the rest is not known then
 	release  func()              // has to be called when the list is needed no more
+	took     time.Duration       // to read it
 }
 
 var errBusy = errors.New("another long list is in memory")
+
+// read makes the batch of a state whole, or marks it as gone, and reads its list. The reading has to be released in any case.
+func (r *Reconciler) read(ctx context.Context, s *state) (*reading, error) {
+	if err := r.whole(ctx, s); err != nil || s.gone {
+		return &reading{release: func() {}}, err
+	}
+	begin := time.Now()
+	read, err := r.readList(ctx, s.batch)
+	read.took = time.Since(begin)
+	return read, err
+}
 
 // readList reads the users of a batch and the version of each source from the API server.
 func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (*reading, error) {
