@@ -30,7 +30,7 @@ func many(n int) []string {
 
 func TestSender_RefusedUsersAreFound(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	o.sim.Inject(refusing("user-577"))
 	o.Submit(o.work(id("a"), many(1000)...))
 	report := o.await(id("a"), settled(1000))
@@ -50,7 +50,7 @@ func TestSender_RefusedUsersAreFound(t *testing.T) {
 
 func TestSender_ASearchPauses(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	var bad []string
 	for i := range 30 {
 		bad = append(bad, fmt.Sprintf("user-%d", i*33))
@@ -79,7 +79,7 @@ func TestSender_ARequestThatIsRefusedAsSuchIsNotSearched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, simulator.Options{}, quick)
+			o := newHarness(t, simulator.Options{}, quick)
 			o.sim.Inject(simulator.Fault{Status: tc.status, Body: "{}"})
 			o.Submit(o.work(id("a"), many(tc.users)...))
 			report := o.await(id("a"), failed)
@@ -95,7 +95,7 @@ func TestSender_ARequestThatIsRefusedAsSuchIsNotSearched(t *testing.T) {
 
 func TestSender_LargeRequestsAreSplit(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	o.sim.Inject(simulator.Fault{Status: 413, Body: `{"message":"too large"}`, Match: func(r simulator.Request) bool {
 		return len(r.Usernames) > 100 || slices.Contains(r.Usernames, "user-7")
 	}})
@@ -110,7 +110,7 @@ func TestSender_LargeRequestsAreSplit(t *testing.T) {
 
 func TestSender_A429PausesTheKeyForEverybody(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{Keys: []string{"better"}}, quick)
+	o := newHarness(t, simulator.Options{Keys: []string{"better"}}, quick)
 	o.sim.Inject(simulator.Fault{Status: 429, Times: 1, Header: http.Header{"Retry-After": {"600"}}})
 	o.Submit(o.work(id("a"), "x"))
 	report := o.await(id("a"), failed)
@@ -125,7 +125,7 @@ func TestSender_A429PausesTheKeyForEverybody(t *testing.T) {
 	if n := o.sim.Count(simulator.Create); n != 2 {
 		t.Errorf("%d requests were sent", n)
 	}
-	// Whoever waits in a paused lane leaves it when the key changes.
+	// Whoever waits in a paused gate leaves it when the key changes.
 	moved := o.work(id("b"), "y")
 	moved.Key = other.Key
 	o.Submit(moved)
@@ -136,7 +136,7 @@ func TestSender_BackOffGrowsAndEnds(t *testing.T) {
 	t.Parallel()
 	options := quick
 	options.MinBackOff, options.MaxBackOff = 4*time.Millisecond, 64*time.Millisecond
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	o.sim.Inject(simulator.Fault{Status: 503, Times: 8})
 	var mu sync.Mutex
 	waits := map[time.Time]time.Duration{}
@@ -162,9 +162,9 @@ func TestSender_KeepsToItsRate(t *testing.T) {
 	t.Parallel()
 	options := quick
 	options.RequestsPerSecond, options.Burst = 0.001, 3
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	o.sim.Seed("good", "b", "c", "d")
-	o.Submit(o.work(id("a"), "a", "b", "c", "d")) // one request, and three to look for those that exist
+	o.Submit(o.work(id("a"), "a", "b", "c", "d")) // one request, and three to verification for those that exist
 	o.await(id("a"), settled(1))
 	o.Submit(o.work(id("a"), "a", "b", "c", "d"))
 	o.sim.OnApplied(nil)
@@ -177,7 +177,7 @@ func TestSender_KeepsToItsRate(t *testing.T) {
 }
 
 // awaitRequests waits until the API got n requests.
-func (o *office) awaitRequests(n int) {
+func (o *harness) awaitRequests(n int) {
 	o.Helper()
 	for deadline := time.Now().Add(patience); len(o.sim.Requests()) < n; {
 		if time.Now().After(deadline) {

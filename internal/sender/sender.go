@@ -55,7 +55,7 @@ const (
 // Result is what became of one user.
 type Result struct {
 	State State
-	// Unconfirmed, of an Existing user, tells that a request of ours whose answer was lost may have created it.
+	// Unconfirmed, of an Existing user, reports that a request of ours whose answer was lost may have created it.
 	Unconfirmed bool
 	// Sent is the user as it was sent.
 	Sent users.User
@@ -69,7 +69,7 @@ type Attempt struct {
 	Time   time.Time // of the answer
 	Next   time.Time // when the next one is made
 
-	// Searching tells that the API refused the request because of some users, and that the search for them goes on.
+	// Searching reports that the API refused the request because of some users, and that the isolation for them goes on.
 	Searching bool
 
 	Generation     int64  // of the work that was tried
@@ -78,7 +78,7 @@ type Attempt struct {
 
 // Report is what is known of an owner's users and not yet recorded.
 type Report struct {
-	// News tells that the report holds anything.
+	// News reports that the report holds anything.
 	News bool
 	// Results by username.
 	Results map[string]Result
@@ -87,7 +87,7 @@ type Report struct {
 	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
 	AcceptedKey string
 	AcceptedAt  time.Time
-	// InFlight tells that a request is running now.
+	// InFlight reports that a request is running now.
 	InFlight bool
 
 	revision int
@@ -111,7 +111,7 @@ type Options struct {
 	MinBackOff, MaxBackOff time.Duration
 	// ProbeDelay passes before a request is repeated that only a change by somebody can make succeed.
 	ProbeDelay time.Duration
-	// SearchPause passes when the search for refused users has made as many requests as it may.
+	// SearchPause passes when the isolation for refused users has made as many requests as it may.
 	SearchPause time.Duration
 	// RequestTimeout is the time that the API takes at most for a request.
 	RequestTimeout time.Duration
@@ -150,19 +150,19 @@ type Sender struct {
 	total   chan struct{} // holds a token for each request that runs, under any key; nil for no bound
 
 	mu      sync.Mutex
-	tickets map[owner]*ticket
-	pools   map[string]*pool // by key fingerprint; keys are few, so none is ever dropped
+	owners  map[ownerKey]*owner
+	queues  map[string]*queue // by key fingerprint; keys are few, so none is ever dropped
 	stopped bool
 }
 
-// owner is an ID without its UID: there is at most one ticket for each.
-type owner struct{ namespace, name string }
+// ownerKey is an ID without its UID: there is at most one owner for each.
+type ownerKey struct{ namespace, name string }
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
 	s := &Sender{
 		api: api, options: options, notify: notify,
-		stop: make(chan struct{}), tickets: map[owner]*ticket{}, pools: map[string]*pool{},
+		stop: make(chan struct{}), owners: map[ownerKey]*owner{}, queues: map[string]*queue{},
 	}
 	if options.Requests > 0 {
 		s.total = make(chan struct{}, options.Requests)
@@ -181,27 +181,27 @@ func (s *Sender) Submit(work Work) {
 	if s.stopped {
 		return
 	}
-	key := owner{work.ID.Namespace, work.ID.Name}
-	t := s.tickets[key]
+	key := ownerKey{work.ID.Namespace, work.ID.Name}
+	t := s.owners[key]
 	if t == nil || t.id != work.ID {
 		before := t
-		t = newTicket(work.ID, s.options)
+		t = newOwner(work.ID, s.options)
 		if before != nil {
 			t.inherit(before, time.Now().Add(s.options.RequestTimeout))
 			before.withdraw()
 			before.settleDebt()
 		}
-		s.tickets[key] = t
+		s.owners[key] = t
 	}
-	t.submit(work, s.poolFor(work.Key).lane)
-	if t.next(time.Now()).send && t.search == nil {
+	t.submit(work, s.queueFor(work.Key).gate)
+	if t.next(time.Now()).send && t.isolation == nil {
 		s.join(t) // now: of two owners of a username the first is to have it
 	}
-	s.stir(t)
+	s.schedule(t)
 }
 
-// stir has a courier look what is to be done for a ticket. The caller holds the lock.
-func (s *Sender) stir(t *ticket) {
+// schedule has a worker verification what is to be done for a owner. The caller holds the lock.
+func (s *Sender) schedule(t *owner) {
 	switch {
 	case t.active:
 		t.wake()
@@ -209,14 +209,14 @@ func (s *Sender) stir(t *ticket) {
 		s.drop(t)
 	default:
 		t.active = true
-		s.running.Go(func() { s.carry(t) })
+		s.running.Go(func() { s.run(t) })
 	}
 }
 
-// drop forgets a ticket with which nothing would be lost. The caller holds the lock.
-func (s *Sender) drop(t *ticket) {
-	if key := (owner{t.id.Namespace, t.id.Name}); t.idle() && s.tickets[key] == t {
-		delete(s.tickets, key)
+// drop forgets a owner with which nothing would be lost. The caller holds the lock.
+func (s *Sender) drop(t *owner) {
+	if key := (ownerKey{t.id.Namespace, t.id.Name}); t.idle() && s.owners[key] == t {
+		delete(s.owners, key)
 	}
 }
 
@@ -224,7 +224,7 @@ func (s *Sender) drop(t *ticket) {
 func (s *Sender) Withdraw(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.tickets[owner{id.Namespace, id.Name}]; t != nil && t.id == id {
+	if t := s.owners[ownerKey{id.Namespace, id.Name}]; t != nil && t.id == id {
 		t.withdraw()
 		t.settleDebt() // nobody may ever record it
 	}
@@ -234,10 +234,10 @@ func (s *Sender) Withdraw(id ID) {
 func (s *Sender) Forget(namespace, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.tickets[owner{namespace, name}]; t != nil {
+	if t := s.owners[ownerKey{namespace, name}]; t != nil {
 		t.withdraw()
 		t.settleDebt()
-		delete(s.tickets, owner{namespace, name})
+		delete(s.owners, ownerKey{namespace, name})
 	}
 }
 
@@ -245,18 +245,18 @@ func (s *Sender) Forget(namespace, name string) {
 func (s *Sender) Report(id ID) Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tickets[owner{id.Namespace, id.Name}]
+	t := s.owners[ownerKey{id.Namespace, id.Name}]
 	if t == nil || t.id != id {
 		return Report{}
 	}
 	return t.report()
 }
 
-// Recorded tells that a report was recorded, and need not be kept.
+// Recorded reports that a report was recorded, and need not be kept.
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tickets[owner{id.Namespace, id.Name}]
+	t := s.owners[ownerKey{id.Namespace, id.Name}]
 	if t == nil || t.id != id {
 		return
 	}
@@ -282,7 +282,7 @@ func (s *Sender) Unrecorded() []ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var ids []ID
-	for _, t := range s.tickets {
+	for _, t := range s.owners {
 		if t.unrecorded {
 			ids = append(ids, t.id)
 		}
@@ -290,13 +290,13 @@ func (s *Sender) Unrecorded() []ID {
 	return ids
 }
 
-// poolFor returns the pool of a key. The caller holds the lock.
-func (s *Sender) poolFor(key alloy.Key) *pool {
+// queueFor returns the queue of a key. The caller holds the lock.
+func (s *Sender) queueFor(key alloy.Key) *queue {
 	fingerprint := s.Fingerprint(key)
-	p := s.pools[fingerprint]
+	p := s.queues[fingerprint]
 	if p == nil {
-		p = newPool(newLane(fingerprint, key, s.options, s.total))
-		s.pools[fingerprint] = p
+		p = newQueue(newGate(fingerprint, key, s.options, s.total))
+		s.queues[fingerprint] = p
 	}
 	return p
 }

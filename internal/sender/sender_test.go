@@ -20,8 +20,8 @@ import (
 
 const patience = 30 * time.Second
 
-// office is a sender in front of a simulator, and what its owners were told.
-type office struct {
+// harness is a sender in front of a simulator, and what its owners were told.
+type harness struct {
 	*testing.T
 	*sender.Sender
 	sim *simulator.Simulator
@@ -32,10 +32,10 @@ type office struct {
 	told map[sender.ID]int
 }
 
-func newOffice(t *testing.T, simOptions simulator.Options, options sender.Options) *office {
+func newHarness(t *testing.T, simOptions simulator.Options, options sender.Options) *harness {
 	t.Helper()
 	simOptions.Keys = append(simOptions.Keys, "good")
-	o := &office{T: t, sim: simulator.New(simOptions), told: map[sender.ID]int{}, key: parseKey(t, "good")}
+	o := &harness{T: t, sim: simulator.New(simOptions), told: map[sender.ID]int{}, key: parseKey(t, "good")}
 	o.news = sync.NewCond(&o.mu)
 	server := httptest.NewServer(o.sim)
 	t.Cleanup(server.Close)
@@ -63,7 +63,7 @@ func parseKey(t *testing.T, value string) alloy.Key {
 }
 
 // await waits for a report that fits.
-func (o *office) await(id sender.ID, fits func(sender.Report) bool) sender.Report {
+func (o *harness) await(id sender.ID, fits func(sender.Report) bool) sender.Report {
 	o.Helper()
 	timer := time.AfterFunc(patience, func() { o.news.Broadcast() })
 	defer timer.Stop()
@@ -82,7 +82,7 @@ func (o *office) await(id sender.ID, fits func(sender.Report) bool) sender.Repor
 	}
 }
 
-func (o *office) work(id sender.ID, usernames ...string) sender.Work {
+func (o *harness) work(id sender.ID, usernames ...string) sender.Work {
 	work := sender.Work{ID: id, Key: o.key}
 	for _, username := range usernames {
 		work.Users = append(work.Users, users.User{Username: username})
@@ -114,7 +114,7 @@ var quick = sender.Options{
 
 func TestSender_ReportsWhatBecameOfEachUser(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }}, quick)
+	o := newHarness(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }}, quick)
 	o.sim.Seed("good", "existing")
 	o.Submit(o.work(id("a"), "new", "existing", "refused"))
 	report := o.await(id("a"), settled(3))
@@ -155,7 +155,7 @@ func TestSender_LostAnswersLeaveDoubt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, simulator.Options{}, quick)
+			o := newHarness(t, simulator.Options{}, quick)
 			tc.fault.Times = 1
 			o.sim.Inject(tc.fault)
 			o.Submit(o.work(id("a"), "x", "y"))
@@ -172,7 +172,7 @@ func TestSender_LostAnswersLeaveDoubt(t *testing.T) {
 
 func TestSender_OthersDoubtIsKeptUntilThereIsAResult(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	o.sim.Seed("good", "x")
 	o.sim.Inject(simulator.Fault{Status: 503, Times: 3})
 	work := o.work(id("a"), "x", "new")
@@ -188,7 +188,7 @@ func TestSender_OthersDoubtIsKeptUntilThereIsAResult(t *testing.T) {
 
 func TestSender_WaitsUntilItMay(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	work := o.work(id("a"), "x")
 	work.NotBefore = time.Now().Add(time.Hour)
 	o.Submit(work)
@@ -210,7 +210,7 @@ func TestSender_AChangeEndsTheWaiting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, simulator.Options{Keys: []string{"better"}}, quick)
+			o := newHarness(t, simulator.Options{Keys: []string{"better"}}, quick)
 			o.sim.Inject(simulator.Fault{Status: 404, Times: 1})
 			work := o.work(id("a"), "x")
 			o.Submit(work)
@@ -228,7 +228,7 @@ func TestSender_AChangeEndsTheWaiting(t *testing.T) {
 
 func TestSender_AWrongKeyIsTriedOnce(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{Latency: 20 * time.Millisecond}, quick)
+	o := newHarness(t, simulator.Options{Latency: 20 * time.Millisecond}, quick)
 	o.key = parseKey(t, "wrong")
 	for i := range 50 {
 		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
@@ -246,7 +246,7 @@ func TestSender_AWrongKeyIsTriedOnce(t *testing.T) {
 
 func TestSender_AtMostSoManyRequestsAtOnce(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	var mu sync.Mutex
 	running, most, first := 0, 0, true
 	o.sim.OnApplied(func(simulator.Request) {
@@ -276,7 +276,7 @@ func TestSender_AtMostSoManyRequestsAtOnce(t *testing.T) {
 
 func TestSender_OneListForAllThatWait(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	var names []string
 	for i := range 400 {
 		names = append(names, fmt.Sprintf("user-%d", i))
@@ -297,7 +297,7 @@ func TestSender_OneListForAllThatWait(t *testing.T) {
 
 func TestSender_WhatRunsAtStopIsFinished(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	applied, release := make(chan struct{}), make(chan struct{})
 	o.sim.OnApplied(func(simulator.Request) { close(applied); <-release })
 	o.Submit(o.work(id("running"), "x"))
@@ -322,7 +322,7 @@ func TestSender_WithdrawnWorkIsNotSent(t *testing.T) {
 	t.Parallel()
 	oneAtATime := quick
 	oneAtATime.RequestsPerKey = 1
-	o := newOffice(t, simulator.Options{}, oneAtATime)
+	o := newHarness(t, simulator.Options{}, oneAtATime)
 	applied, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied) }); <-release })
@@ -369,7 +369,7 @@ func TestSender_AnAnswerSpeaksOfItsOwnRequest(t *testing.T) {
 			t.Parallel()
 			options := quick
 			options.MinBackOff, options.MaxBackOff = time.Hour, time.Hour
-			o := newOffice(t, simulator.Options{Keys: []string{"better"}}, options)
+			o := newHarness(t, simulator.Options{Keys: []string{"better"}}, options)
 			arrived, release := make(chan struct{}), make(chan struct{})
 			o.sim.Inject(simulator.Fault{Times: 1, Status: tc.status, Body: "{}", Wait: func() { close(arrived); <-release }})
 			work := o.work(id("a"), "x")
@@ -390,7 +390,7 @@ func TestSender_AReplacedOwnersDoubtsGoOn(t *testing.T) {
 	t.Parallel()
 	options := quick
 	options.RequestTimeout = 50 * time.Millisecond
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	applied, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
@@ -408,7 +408,7 @@ func TestSender_AReplacedOwnersDoubtsGoOn(t *testing.T) {
 
 func TestSender_StopsBetweenLooks(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, quick)
+	o := newHarness(t, simulator.Options{}, quick)
 	names := []string{"new"}
 	for i := range 20 {
 		names = append(names, fmt.Sprintf("user-%d", i))

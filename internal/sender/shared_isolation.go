@@ -10,36 +10,36 @@ import (
 // group is a set of owners whose shared request failed, while it is found out whose users are the cause. An owner that
 // changes its mind meanwhile belongs to it no more.
 type group struct {
-	search  *groupSearch
-	members []*passenger
+	isolation *ownerIsolation
+	members   []*share
 }
 
-// newGroup holds the passengers of a request that failed, unless they have changed their minds. The caller holds the lock.
-func newGroup(members []*passenger, answer alloy.Answer) *group {
+// newGroup holds the shares of a request that failed, unless they have changed their minds. The caller holds the lock.
+func newGroup(members []*share, answer alloy.Answer) *group {
 	g := &group{members: members}
 	switch {
 	case answer.Outcome == alloy.TooLarge:
-		g.search = newSplit(members, groupControls)
+		g.isolation = newSplit(members, groupControls)
 	case answer.MayPass():
-		g.search = newSearch(members, userControls) // while the API fails as a whole it is not asked more than that
-		g.search.passing = true
+		g.isolation = newIsolation(members, userControls) // while the API fails as a whole it is not asked more than that
+		g.isolation.passing = true
 	default:
-		g.search = newSearch(members, groupControls)
+		g.isolation = newIsolation(members, groupControls)
 	}
 	for _, member := range members {
-		if t := member.ticket; t.lane == member.errand.lane && t.generation == member.errand.generation {
+		if t := member.owner; t.gate == member.attempt.gate && t.generation == member.attempt.generation {
 			t.group = g
 		}
 	}
 	return g
 }
 
-// sift finds out which owner's users made a shared request fail. An owner is blamed, and told what the API says, only for a
+// isolate finds out which owner's users made a shared request fail. An owner is blamed, and told what the API says, only for a
 // request in which nobody else was; until then nothing is said of any. It searches among the owners as one owner does among
 // its users. When some of them alone fare no better, the API seems to take nothing at all, and the rest waits.
-func (s *Sender) sift(p *pool, g *group, answer alloy.Answer) {
-	for goOn := true; goOn && !g.search.isDone() && !g.search.isExhausted(); {
-		rejection, ok := p.lane.enter(s.stop, nil)
+func (s *Sender) isolate(p *queue, g *group, answer alloy.Answer) {
+	for goOn := true; goOn && !g.isolation.isDone() && !g.isolation.isExhausted(); {
+		rejection, ok := p.gate.enter(s.stop, nil)
 		switch {
 		case !ok:
 			return // the sender stops
@@ -53,14 +53,14 @@ func (s *Sender) sift(p *pool, g *group, answer alloy.Answer) {
 }
 
 // try sends the next part of a group. It returns the last answer that was none for every owner, and whether to go on.
-func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answer, goOn bool) {
+func (s *Sender) try(p *queue, g *group, before alloy.Answer) (answer alloy.Answer, goOn bool) {
 	s.mu.Lock()
-	part := g.search.next()
+	part := g.isolation.next()
 	f := g.form(p, part)
 	if len(f.batch) == 0 { // they have changed their minds
-		p.lane.leave(alloy.Answer{})
+		p.gate.leave(alloy.Answer{})
 		s.release(g, part)
-		g.search.gone()
+		g.isolation.gone()
 		s.mu.Unlock()
 		return before, true
 	}
@@ -68,7 +68,7 @@ func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answe
 	answer = s.create(f)
 
 	s.mu.Lock()
-	understood, told := s.land(f, answer)
+	understood, told := s.complete(f, answer)
 	if understood {
 		s.release(g, part)
 	}
@@ -78,11 +78,11 @@ func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answe
 		goOn = false
 	case speaksForAll(answer):
 		answer = before
-		g.search.accepted()
+		g.isolation.accepted()
 	case answer.Outcome == alloy.TooLarge:
-		g.search.tooLarge()
+		g.isolation.tooLarge()
 	default:
-		_, goOn = g.search.refused()
+		_, goOn = g.isolation.refused()
 	}
 	s.mu.Unlock()
 	s.tell(told)
@@ -90,49 +90,49 @@ func (s *Sender) try(p *pool, g *group, before alloy.Answer) (answer alloy.Answe
 }
 
 // form makes a request of a part of the group: the same users as in the request that failed, if they are still wanted.
-func (g *group) form(p *pool, part []*passenger) *flight {
-	f := p.newFlight()
+func (g *group) form(p *queue, part []*share) *request {
+	f := p.newRequest()
 	for _, member := range part {
-		t := member.ticket
+		t := member.owner
 		if t.group != g {
 			continue
 		}
 		wanted := t.wanted()
 		var list []users.User
-		for _, user := range member.errand.batch {
+		for _, user := range member.attempt.batch {
 			if wanted[user.Username] == user {
 				list = append(list, user)
 			}
 		}
-		f.board(t, t.errand(), list)
+		f.add(t, t.attempt(), list)
 	}
 	return f
 }
 
 // release lets members of a group go their own way.
-func (s *Sender) release(g *group, members []*passenger) {
+func (s *Sender) release(g *group, members []*share) {
 	for _, member := range members {
-		if t := member.ticket; t.group == g {
+		if t := member.owner; t.group == g {
 			t.group = nil
-			s.stir(t)
+			s.schedule(t)
 		}
 	}
 }
 
 // disband ends a group. Those about whom nothing is known wait, without being told what the API said: a refusal may still be
-// the doing of others, so that the search begins anew after a while.
+// the doing of others, so that the isolation begins anew after a while.
 func (s *Sender) disband(g *group, answer alloy.Answer) {
 	s.mu.Lock()
 	var told []ID
 	for _, suspect := range g.members {
-		t := suspect.ticket
+		t := suspect.owner
 		if t.group != g {
 			continue
 		}
-		if g.search.isExhausted() || answer.Outcome == alloy.Refused || answer.Outcome == alloy.TooLarge {
-			t.pause(suspect.errand, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
+		if g.isolation.isExhausted() || answer.Outcome == alloy.Refused || answer.Outcome == alloy.TooLarge {
+			t.pause(suspect.attempt, answer, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
 		} else {
-			s.fail(t, suspect.errand, answer)
+			s.fail(t, suspect.attempt, answer)
 		}
 		told = append(told, t.id)
 	}

@@ -11,21 +11,21 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// judge answers the requests of a search like an API that refuses some users, and requests with too many users.
+// judge answers the requests of a isolation like an API that refuses some users, and requests with too many users.
 type judge struct {
 	bad      map[string]bool
 	mostRows int
 	accepted map[string]int
 	invalid  map[string]bool
 	requests int
-	before   int // users that were invalid when the last search began
+	before   int // users that were invalid when the last isolation began
 }
 
-// run carries a search to its end, with pauses when it is exhausted. It returns false when the search gave up.
+// run carries a isolation to its end, with pauses when it is exhausted. It returns false when the isolation gave up.
 func (j *judge) run(t *rapid.T, batch []users.User) bool {
 	j.accepted, j.invalid, j.requests = map[string]int{}, map[string]bool{}, 1
 	j.before = 0
-	s := newSearch(batch, userControls)
+	s := newIsolation(batch, userControls)
 	if len(batch) > j.mostRows {
 		s = newSplit(batch, userControls)
 	}
@@ -36,14 +36,14 @@ func (j *judge) run(t *rapid.T, batch []users.User) bool {
 				return true // one user without a control stays undecided
 			}
 			j.before = len(j.invalid)
-			if s = newSearch(rest, userControls); len(rest) > j.mostRows {
+			if s = newIsolation(rest, userControls); len(rest) > j.mostRows {
 				s = newSplit(rest, userControls)
 			}
 		}
 		sent := s.next()
 		j.requests++
 		if j.requests > 20*len(batch)+100 {
-			t.Fatal("the search does not end")
+			t.Fatal("the isolation does not end")
 		}
 		refuses := false
 		for _, user := range sent {
@@ -75,7 +75,7 @@ func (j *judge) run(t *rapid.T, batch []users.User) bool {
 	return true
 }
 
-func TestSearch_DecidesEveryUserOnce(t *testing.T) {
+func TestIsolation_DecidesEveryUserOnce(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 300).Draw(t, "users")
@@ -92,7 +92,7 @@ func TestSearch_DecidesEveryUserOnce(t *testing.T) {
 		}
 		if !j.run(t, batch) {
 			if len(j.bad)-j.before < 2 || len(j.invalid) > j.before {
-				t.Fatalf("the search gave up with %d bad users, of which %d were decided", len(j.bad), len(j.invalid))
+				t.Fatalf("the isolation gave up with %d bad users, of which %d were decided", len(j.bad), len(j.invalid))
 			}
 			return
 		}
@@ -107,7 +107,7 @@ func TestSearch_DecidesEveryUserOnce(t *testing.T) {
 	})
 }
 
-func TestSearch_OneOfAThousandTakesAtMost25Requests(t *testing.T) {
+func TestIsolation_OneOfAThousandTakesAtMost25Requests(t *testing.T) {
 	t.Parallel()
 	batch := make([]users.User, 1000)
 	for i := range batch {
@@ -124,8 +124,8 @@ func TestSearch_OneOfAThousandTakesAtMost25Requests(t *testing.T) {
 	})
 }
 
-// TestSearch_TwoUsers goes through what two users can be.
-func TestSearch_TwoUsers(t *testing.T) {
+// TestIsolation_TwoUsers goes through what two users can be.
+func TestIsolation_TwoUsers(t *testing.T) {
 	t.Parallel()
 	batch := []users.User{{Username: "a"}, {Username: "b"}}
 	rapid.Check(t, func(t *rapid.T) {
@@ -136,8 +136,8 @@ func TestSearch_TwoUsers(t *testing.T) {
 	})
 }
 
-// TestSearch_OfALargeRequestNeedsAControlToo splits a request, and has every part refused.
-func TestSearch_OfALargeRequestNeedsAControlToo(t *testing.T) {
+// TestIsolation_OfALargeRequestNeedsAControlToo splits a request, and has every part refused.
+func TestIsolation_OfALargeRequestNeedsAControlToo(t *testing.T) {
 	t.Parallel()
 	for n := 2; n < 20; n++ {
 		batch := make([]users.User, n)
@@ -147,7 +147,7 @@ func TestSearch_OfALargeRequestNeedsAControlToo(t *testing.T) {
 		s := newSplit(batch, userControls)
 		for ok := true; ok; {
 			if s.next(); s.requests > 5 {
-				t.Fatalf("%d users: the search does not give up", n)
+				t.Fatalf("%d users: the isolation does not give up", n)
 			}
 			var refused []users.User
 			if refused, ok = s.refused(); ok && len(refused) > 0 {

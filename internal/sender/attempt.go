@@ -8,12 +8,12 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// maxSingleLooks is the most users that are looked for one by one; the list of all users is asked for more. One list of a
+// maxSingleReads is the most users that are looked for one by one; the list of all users is asked for more. One list of a
 // large account costs the API about as much as some dozens of single reads.
-const maxSingleLooks = 20
+const maxSingleReads = 20
 
-// carry works on a ticket until nothing is left to do, or the sender stops.
-func (s *Sender) carry(t *ticket) {
+// run works on a owner until nothing is left to do, or the sender stops.
+func (s *Sender) run(t *owner) {
 	for {
 		s.mu.Lock()
 		next := t.next(time.Now())
@@ -23,11 +23,11 @@ func (s *Sender) carry(t *ticket) {
 			s.mu.Unlock()
 			return
 		}
-		if next.send && t.search == nil {
+		if next.send && t.isolation == nil {
 			s.join(t)
 			next = step{change: true}
 		} else if next.send {
-			if other := s.pools[t.lane.fingerprint].carrying(t.search.next()); other != nil {
+			if other := s.queues[t.gate.fingerprint].requestWith(t.isolation.next()); other != nil {
 				other.waiters = append(other.waiters, t)
 				next = step{change: true}
 			}
@@ -37,18 +37,18 @@ func (s *Sender) carry(t *ticket) {
 			s.wait(t, next.at)
 			continue
 		}
-		switch e, f := s.depart(t); {
+		switch e, f := s.begin(t); {
 		case f != nil:
-			s.fly(f)
+			s.perform(f)
 		case e != nil:
-			s.look(t, e)
+			s.verification(t, e)
 			s.notify(t.id)
 		}
 	}
 }
 
-// wait returns at a time, or before when the ticket has changed or the sender stops; the zero time never comes.
-func (s *Sender) wait(t *ticket, at time.Time) {
+// wait returns at a time, or before when the owner has changed or the sender stops; the zero time never comes.
+func (s *Sender) wait(t *owner, at time.Time) {
 	var timer <-chan time.Time
 	if !at.IsZero() {
 		timer = time.After(time.Until(at))
@@ -60,20 +60,20 @@ func (s *Sender) wait(t *ticket, at time.Time) {
 	}
 }
 
-// depart waits for a place in the ticket's lane, and then decides what it looks for, or which part of a search it sends: while
+// begin waits for a place in the owner's gate, and then decides what it verifications for, or which part of a isolation it sends: while
 // it waited, the owner may have changed its mind. It returns nil when nothing is to be sent now; else the place must be left,
 // but for the list, which takes its own.
-func (s *Sender) depart(t *ticket) (*errand, *flight) {
+func (s *Sender) begin(t *owner) (*attempt, *request) {
 	s.mu.Lock()
-	e := t.errand()
-	if next := t.next(time.Now()); len(next.looks) > maxSingleLooks {
-		e.looks = next.looks
+	e := t.attempt()
+	if next := t.next(time.Now()); len(next.verifications) > maxSingleReads {
+		e.verifications = next.verifications
 		t.running++
 		s.mu.Unlock()
 		return e, nil
 	}
 	s.mu.Unlock()
-	rejection, ok := e.lane.enter(s.stop, e.elsewhere)
+	rejection, ok := e.gate.enter(s.stop, e.moved)
 	if !ok {
 		return nil, nil
 	}
@@ -85,37 +85,37 @@ func (s *Sender) depart(t *ticket) (*errand, *flight) {
 		return nil, nil
 	}
 	defer s.mu.Unlock()
-	next, p := t.next(time.Now()), s.pools[e.lane.fingerprint]
+	next, p := t.next(time.Now()), s.queues[e.gate.fingerprint]
 	switch {
-	case t.lane != e.lane || s.stopped: // nothing of this is to be sent any more
-	case len(next.looks) > 0:
-		e.generation, e.looks = t.generation, next.looks[:min(len(next.looks), maxSingleLooks)]
+	case t.gate != e.gate || s.stopped: // nothing of this is to be sent any more
+	case len(next.verifications) > 0:
+		e.generation, e.verifications = t.generation, next.verifications[:min(len(next.verifications), maxSingleReads)]
 		t.running++
 		return e, nil
-	case next.send && t.search != nil && p.carrying(t.search.next()) == nil:
-		e.generation, e.search = t.generation, t.search
-		f := p.newFlight()
-		f.board(t, e, t.search.next())
+	case next.send && t.isolation != nil && p.requestWith(t.isolation.next()) == nil:
+		e.generation, e.isolation = t.generation, t.isolation
+		f := p.newRequest()
+		f.add(t, e, t.isolation.next())
 		return e, f
 	}
-	e.lane.leave(alloy.Answer{})
+	e.gate.leave(alloy.Answer{})
 	return nil, nil
 }
 
 // take notes what an answer to POST /users/batch means for each user of the request.
-func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
+func (s *Sender) take(t *owner, e *attempt, answer alloy.Answer) {
 	switch answer.Outcome {
 	case alloy.Accepted, alloy.NoneValid, alloy.AllExist:
 		s.settle(t, e, answer)
-		if e.search != nil {
-			t.invalidate(e.search.accepted(), e.search.refusal.Message)
+		if e.isolation != nil {
+			t.invalidate(e.isolation.accepted(), e.isolation.refusal.Message)
 		}
 	case alloy.TooLarge:
 		if !s.split(t, e, answer) {
 			return
 		}
 	case alloy.Refused:
-		if !s.searchOn(t, e, answer) {
+		if !s.continueIsolation(t, e, answer) {
 			return
 		}
 	default:
@@ -132,22 +132,22 @@ func (s *Sender) take(t *ticket, e *errand, answer alloy.Answer) {
 	default:
 		t.answered(e)
 	}
-	if t.search == nil || t.search != e.search {
+	if t.isolation == nil || t.isolation != e.isolation {
 		return
 	}
 	switch {
-	case t.search.isDone():
-		t.search = nil
+	case t.isolation.isDone():
+		t.isolation = nil
 		t.forgive()
-	case t.search.isExhausted():
+	case t.isolation.isExhausted():
 		// The next one begins with the whole rest, and a new control: meanwhile the API may refuse for another reason.
-		t.search = nil
-		t.pause(e, e.search.refusal, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
+		t.isolation = nil
+		t.pause(e, e.isolation.refusal, time.Now().Add(s.options.SearchPause+spread(s.options.SearchPause)))
 	}
 }
 
 // settle notes the users of a request that the API accepted as such.
-func (s *Sender) settle(t *ticket, e *errand, answer alloy.Answer) {
+func (s *Sender) settle(t *owner, e *attempt, answer alloy.Answer) {
 	wanted := t.wanted()
 	for _, user := range e.batch {
 		_, named := answer.Named[user.Username]
@@ -157,63 +157,63 @@ func (s *Sender) settle(t *ticket, e *errand, answer alloy.Answer) {
 			t.settle(user, Existing)
 		case answer.Outcome == alloy.Accepted && !named:
 			t.settle(user, Created)
-		case stillWanted && t.lane == e.lane:
-			t.looks[user.Username] = &look{user: user}
+		case stillWanted && t.gate == e.gate:
+			t.verifications[user.Username] = &verification{user: user}
 		}
 	}
 }
 
 // split takes a request apart that was too large. It returns false when the owner has changed its mind since.
-func (s *Sender) split(t *ticket, e *errand, answer alloy.Answer) bool {
+func (s *Sender) split(t *owner, e *attempt, answer alloy.Answer) bool {
 	switch {
-	case e.search != nil:
-		e.search.refusal = answer
-		t.invalidate(e.search.tooLarge(), answer.Message)
+	case e.isolation != nil:
+		e.isolation.refusal = answer
+		t.invalidate(e.isolation.tooLarge(), answer.Message)
 	case len(e.batch) == 1:
 		t.invalidate(e.batch, answer.Message)
-	case e.lane == t.lane && e.generation == t.generation:
-		t.search = newSplit(e.batch, userControls)
+	case e.gate == t.gate && e.generation == t.generation:
+		t.isolation = newSplit(e.batch, userControls)
 	default:
 		return false
 	}
 	return true
 }
 
-// searchOn searches the users for which a request was refused. It returns false when nothing can be said of any user: then the
-// ticket has failed.
-func (s *Sender) searchOn(t *ticket, e *errand, answer alloy.Answer) bool {
-	if e.search == nil {
-		if len(e.batch) == 1 || e.lane != t.lane || e.generation != t.generation {
+// continueIsolation searches the users for which a request was refused. It returns false when nothing can be said of any user: then the
+// owner has failed.
+func (s *Sender) continueIsolation(t *owner, e *attempt, answer alloy.Answer) bool {
+	if e.isolation == nil {
+		if len(e.batch) == 1 || e.gate != t.gate || e.generation != t.generation {
 			s.fail(t, e, answer)
 			return false
 		}
-		t.search = newSearch(e.batch, userControls)
-		t.search.refusal = answer
+		t.isolation = newIsolation(e.batch, userControls)
+		t.isolation.refusal = answer
 		return true
 	}
-	e.search.refusal = answer
-	refused, ok := e.search.refused()
+	e.isolation.refusal = answer
+	refused, ok := e.isolation.refused()
 	t.invalidate(refused, answer.Message)
 	if !ok {
-		if t.search == e.search {
-			t.search = nil
+		if t.isolation == e.isolation {
+			t.isolation = nil
 		}
 		s.fail(t, e, answer)
 	}
 	return ok
 }
 
-// look finds out which of the users that were named invalid exist.
-func (s *Sender) look(t *ticket, e *errand) {
-	var found, absent []*look
+// verification finds out which of the users that were named invalid exist.
+func (s *Sender) verification(t *owner, e *attempt) {
+	var found, absent []*verification
 	var failure *alloy.Answer
-	undecided := e.looks
-	if len(e.looks) <= maxSingleLooks {
-		found, absent, undecided, failure = s.lookOneByOne(e)
+	undecided := e.verifications
+	if len(e.verifications) <= maxSingleReads {
+		found, absent, undecided, failure = s.verifyOneByOne(e)
 	}
 	if len(undecided) > 0 && failure == nil {
-		var foundInList, absentInList []*look
-		foundInList, absentInList, failure = s.lookInList(e, undecided)
+		var foundInList, absentInList []*verification
+		foundInList, absentInList, failure = s.verifyInList(e, undecided)
 		found, absent = append(found, foundInList...), append(absent, absentInList...)
 	}
 	s.mu.Lock()
@@ -222,15 +222,15 @@ func (s *Sender) look(t *ticket, e *errand) {
 	s.conclude(t, e, found, absent, failure)
 }
 
-// lookOneByOne asks for each user, and leaves the place in the lane. What is undecided is for the list.
-func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, failure *alloy.Answer) {
+// verifyOneByOne asks for each user, and leaves the place in the gate. What is undecided is for the list.
+func (s *Sender) verifyOneByOne(e *attempt) (found, absent, undecided []*verification, failure *alloy.Answer) {
 	answer := alloy.Answer{}
-	defer func() { e.lane.leave(answer) }()
-	for i, l := range e.looks {
-		if i > 0 && !e.lane.pace(s.stop, e.elsewhere) {
+	defer func() { e.gate.leave(answer) }()
+	for i, l := range e.verifications {
+		if i > 0 && !e.gate.pace(s.stop, e.moved) {
 			return found, absent, nil, nil
 		}
-		switch answer = s.api.GetUser(context.Background(), e.lane.key, l.user.Username); answer.Outcome {
+		switch answer = s.api.GetUser(context.Background(), e.gate.key, l.user.Username); answer.Outcome {
 		case alloy.Found:
 			found = append(found, l)
 		case alloy.Absent:
@@ -244,18 +244,18 @@ func (s *Sender) lookOneByOne(e *errand) (found, absent, undecided []*look, fail
 	return found, absent, undecided, nil
 }
 
-// lookInList asks for all users of the account. When the sender stops, nothing is found and nothing absent.
-func (s *Sender) lookInList(e *errand, looks []*look) (found, absent []*look, failure *alloy.Answer) {
-	usernames := make([]string, len(looks))
-	for i, l := range looks {
+// verifyInList asks for all users of the account. When the sender stops, nothing is found and nothing absent.
+func (s *Sender) verifyInList(e *attempt, verifications []*verification) (found, absent []*verification, failure *alloy.Answer) {
+	usernames := make([]string, len(verifications))
+	for i, l := range verifications {
 		usernames[i] = l.user.Username
 	}
-	exist, answer, ok := e.lane.findAll(context.Background(), s.api, s.stop, e.elsewhere, usernames)
+	exist, answer, ok := e.gate.findAll(context.Background(), s.api, s.stop, e.moved, usernames)
 	if !ok {
 		return nil, nil, nil
 	}
 	listed := answer.Outcome == alloy.Listed
-	for _, l := range looks {
+	for _, l := range verifications {
 		if _, exists := exist[l.user.Username]; exists {
 			found = append(found, l)
 		} else if listed {
@@ -269,8 +269,8 @@ func (s *Sender) lookInList(e *errand, looks []*look) (found, absent []*look, fa
 }
 
 // conclude notes what was found. A user that was not found is looked for once more before it counts as invalid.
-func (s *Sender) conclude(t *ticket, e *errand, found, absent []*look, failure *alloy.Answer) {
-	isAsked := func(l *look) bool { return t.looks[l.user.Username] == l } // else the owner changed its mind meanwhile
+func (s *Sender) conclude(t *owner, e *attempt, found, absent []*verification, failure *alloy.Answer) {
+	isAsked := func(l *verification) bool { return t.verifications[l.user.Username] == l } // else the owner changed its mind meanwhile
 	for _, l := range found {
 		if isAsked(l) {
 			t.settle(l.user, Existing)
@@ -294,7 +294,7 @@ func (s *Sender) conclude(t *ticket, e *errand, found, absent []*look, failure *
 }
 
 // fail notes a failed attempt, and when the next one is made.
-func (s *Sender) fail(t *ticket, e *errand, answer alloy.Answer) {
+func (s *Sender) fail(t *owner, e *attempt, answer alloy.Answer) {
 	delay := s.options.ProbeDelay + spread(s.options.ProbeDelay)
 	if answer.MayPass() {
 		delay = delayAfter(answer, t.delays)

@@ -7,7 +7,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// maxSearchRequests is the most requests of one search, with the one that was refused; then the search pauses. Halving finds
+// maxSearchRequests is the most requests of one isolation, with the one that was refused; then the isolation pauses. Halving finds
 // one refused user of 1000 with at most 25.
 const maxSearchRequests = 64
 
@@ -19,23 +19,23 @@ const (
 	groupControls = 8
 )
 
-// userSearch looks among the users of one owner, groupSearch among the owners of a shared request.
+// userIsolation verifications among the users of one owner, ownerIsolation among the owners of a shared request.
 type (
-	userSearch  = search[users.User]
-	groupSearch = search[*passenger]
+	userIsolation  = isolation[users.User]
+	ownerIsolation = isolation[*share]
 )
 
-// search finds out which members of a refused request the API does not take. First it has to be sure that a member is the
+// isolation finds out which members of a refused request the API does not take. First it has to be sure that a member is the
 // cause, and not the request as such: one alone has to be accepted, the control. From then on it halves, depth first.
 //
 // It decides only: next says what to send, and one of accepted, refused and tooLarge takes the answer.
-type search[T any] struct {
+type isolation[T any] struct {
 	most       int       // controls that are tried in turn
 	controls   []T       // to be sent alone, until one is accepted
 	held       []T       // refused alone, while no control was accepted
 	questioned []T       // the rest of the request that was refused, while no control was accepted
 	passing    bool      // the request may have failed for a reason that is over by now
-	controlled bool      // the API accepted something since the search began
+	controlled bool      // the API accepted something since the isolation began
 	parts      []part[T] // what is undecided beside these; the last is next
 	requests   int
 
@@ -51,17 +51,17 @@ type part[T any] struct {
 	secondHalf bool
 }
 
-// newSearch begins after a request was refused, which had at least two members. When so many of them are refused alone, one
+// newIsolation begins after a request was refused, which had at least two members. When so many of them are refused alone, one
 // after another, it gives up.
-func newSearch[T any](batch []T, controls int) *search[T] {
-	s := &search[T]{requests: 1, most: controls}
+func newIsolation[T any](batch []T, controls int) *isolation[T] {
+	s := &isolation[T]{requests: 1, most: controls}
 	s.question(batch)
 	return s
 }
 
-// question looks for a control in a request that was refused. The members are chosen by chance, so that the next search, if
+// question verifications for a control in a request that was refused. The members are chosen by chance, so that the next isolation, if
 // this one gives up, has others.
-func (s *search[T]) question(batch []T) {
+func (s *isolation[T]) question(batch []T) {
 	for i, member := range rand.Perm(len(batch)) { //nolint:gosec // nothing secret hangs on it
 		if i < s.most {
 			s.controls = append(s.controls, batch[member])
@@ -72,14 +72,14 @@ func (s *search[T]) question(batch []T) {
 }
 
 // newSplit begins after a request was too large, which had at least two members: that needs no control, unless a part is refused.
-func newSplit[T any](batch []T, controls int) *search[T] {
-	s := &search[T]{requests: 1, most: controls}
+func newSplit[T any](batch []T, controls int) *isolation[T] {
+	s := &isolation[T]{requests: 1, most: controls}
 	s.pushHalves(batch, false)
 	return s
 }
 
 // next is what to send. It is the same until there is an answer.
-func (s *search[T]) next() []T {
+func (s *isolation[T]) next() []T {
 	if len(s.controls) > 0 {
 		return s.controls[:1]
 	}
@@ -92,7 +92,7 @@ func (s *search[T]) next() []T {
 
 // accepted notes that the API took what was sent. It returns the users that were refused before and are now known to be the
 // cause.
-func (s *search[T]) accepted() (refused []T) {
+func (s *isolation[T]) accepted() (refused []T) {
 	s.requests++
 	s.controlled = true
 	if len(s.controls) == 0 {
@@ -112,7 +112,7 @@ func (s *search[T]) accepted() (refused []T) {
 
 // refused notes that the API refused what was sent. It returns the user that is thereby known to be a cause, if there is one;
 // ok is false when no control was accepted, so that nothing can be said of any user.
-func (s *search[T]) refused() (refused []T, ok bool) {
+func (s *isolation[T]) refused() (refused []T, ok bool) {
 	s.requests++
 	if len(s.controls) > 0 {
 		s.held = append(s.held, s.controls[0])
@@ -136,7 +136,7 @@ func (s *search[T]) refused() (refused []T, ok bool) {
 }
 
 // tooLarge notes that what was sent has too many bytes. It returns the user that is too large by itself, if it was one.
-func (s *search[T]) tooLarge() (refused []T) {
+func (s *isolation[T]) tooLarge() (refused []T) {
 	s.requests++
 	if len(s.controls) > 0 { // such a user says nothing of the others, so it is no control
 		refused, s.controls = s.controls[:1], s.controls[1:]
@@ -155,7 +155,7 @@ func (s *search[T]) tooLarge() (refused []T) {
 }
 
 // gone notes that what was to be sent is not there any more, which proves nothing.
-func (s *search[T]) gone() {
+func (s *isolation[T]) gone() {
 	if len(s.controls) == 0 {
 		s.pop()
 		s.releaseSecondHalf()
@@ -166,31 +166,31 @@ func (s *search[T]) gone() {
 	}
 }
 
-// isDone tells that there is nothing more to send.
-func (s *search[T]) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
+// isDone reports that there is nothing more to send.
+func (s *isolation[T]) isDone() bool { return len(s.parts) == 0 && len(s.controls) == 0 }
 
-// isExhausted tells that the search has to pause.
-func (s *search[T]) isExhausted() bool { return s.requests >= maxSearchRequests && !s.isDone() }
+// isExhausted reports that the isolation has to pause.
+func (s *isolation[T]) isExhausted() bool { return s.requests >= maxSearchRequests && !s.isDone() }
 
-func (s *search[T]) push(p part[T]) {
+func (s *isolation[T]) push(p part[T]) {
 	if len(p.members) > 0 {
 		s.parts = append(s.parts, p)
 	}
 }
 
-func (s *search[T]) pushHalves(whole []T, suspect bool) {
+func (s *isolation[T]) pushHalves(whole []T, suspect bool) {
 	s.push(part[T]{members: whole[len(whole)/2:], secondHalf: suspect})
 	s.push(part[T]{members: whole[:len(whole)/2]})
 }
 
-func (s *search[T]) pop() part[T] {
+func (s *isolation[T]) pop() part[T] {
 	top := s.parts[len(s.parts)-1]
 	s.parts = s.parts[:len(s.parts)-1]
 	return top
 }
 
 // releaseSecondHalf notes that the first half was not accepted, which explains the refusal of the whole.
-func (s *search[T]) releaseSecondHalf() {
+func (s *isolation[T]) releaseSecondHalf() {
 	if len(s.parts) > 0 {
 		s.parts[len(s.parts)-1].secondHalf = false
 	}

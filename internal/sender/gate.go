@@ -13,9 +13,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// lane lets the requests of one key pass: one at a time until the API has accepted the key, then as many as are allowed at once
+// gate lets the requests of one key pass: one at a time until the API has accepted the key, then as many as are allowed at once
 // and in a second; none until the next probe after the API has rejected the key, and none for a while after a 429.
-type lane struct {
+type gate struct {
 	key         alloy.Key
 	fingerprint string
 	options     Options
@@ -50,20 +50,20 @@ type list struct {
 	done   bool
 }
 
-func newLane(fingerprint string, key alloy.Key, options Options, total chan struct{}) *lane {
+func newGate(fingerprint string, key alloy.Key, options Options, total chan struct{}) *gate {
 	limit := rate.Inf
 	if options.RequestsPerSecond > 0 {
 		limit = rate.Limit(options.RequestsPerSecond)
 	}
-	return &lane{
+	return &gate{
 		key: key, fingerprint: fingerprint, options: options, total: total, listing: make(chan struct{}, 1),
 		pauses: newBackOff(options), limiter: rate.NewLimiter(limit, max(options.Burst, 1)),
 	}
 }
 
 // enter waits for a place, and until the key may be used. It returns the rejection of the key, if the key must not be used now;
-// ok is false when the sender stops or the owner has gone elsewhere. After nil and true, leave must be called.
-func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok bool) {
+// ok is false when the sender stops or the owner has gone moved. After nil and true, leave must be called.
+func (l *gate) enter(stop, moved <-chan struct{}) (rejected *rejection, ok bool) {
 	l.mu.Lock()
 	if l.rejected != nil && time.Now().Before(l.rejected.probeAt) {
 		defer l.mu.Unlock()
@@ -75,9 +75,9 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 	l.mu.Unlock()
 
 	select {
-	case <-stop: // a turn that comes now does no harm: the lane ends with the sender
+	case <-stop: // a turn that comes now does no harm: the gate ends with the sender
 		return nil, false
-	case <-elsewhere:
+	case <-moved:
 		l.abandon(turn)
 		return nil, false
 	case rejected = <-turn:
@@ -85,7 +85,7 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 	if rejected != nil {
 		return rejected, true
 	}
-	if !l.pace(stop, elsewhere) {
+	if !l.pace(stop, moved) {
 		l.giveBack()
 		return nil, false
 	}
@@ -94,7 +94,7 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 		case <-stop:
 			l.giveBack()
 			return nil, false
-		case <-elsewhere:
+		case <-moved:
 			l.giveBack()
 			return nil, false
 		case l.total <- struct{}{}:
@@ -111,7 +111,7 @@ func (l *lane) enter(stop, elsewhere <-chan struct{}) (rejected *rejection, ok b
 }
 
 // giveBack gives a place back in which nothing was sent.
-func (l *lane) giveBack() {
+func (l *gate) giveBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
@@ -119,7 +119,7 @@ func (l *lane) giveBack() {
 }
 
 // abandon gives up waiting for a turn, which may just have come.
-func (l *lane) abandon(turn chan *rejection) {
+func (l *gate) abandon(turn chan *rejection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = slices.DeleteFunc(l.waiting, func(t chan *rejection) bool { return t == turn })
@@ -133,10 +133,10 @@ func (l *lane) abandon(turn chan *rejection) {
 	}
 }
 
-// pace waits until the next request may begin. It returns false when the sender stops or the owner has gone elsewhere.
-func (l *lane) pace(stop, elsewhere <-chan struct{}) bool {
+// pace waits until the next request may begin. It returns false when the sender stops or the owner has gone moved.
+func (l *gate) pace(stop, moved <-chan struct{}) bool {
 	reservation := l.limiter.Reserve()
-	if !sleep(reservation.Delay(), stop, elsewhere) {
+	if !sleep(reservation.Delay(), stop, moved) {
 		reservation.Cancel()
 		return false
 	}
@@ -147,20 +147,20 @@ func (l *lane) pace(stop, elsewhere <-chan struct{}) bool {
 		if pause <= 0 {
 			return true
 		}
-		if !sleep(pause, stop, elsewhere) {
+		if !sleep(pause, stop, moved) {
 			return false
 		}
 	}
 }
 
 // sleep returns false when it was cut short.
-func sleep(d time.Duration, stop, elsewhere <-chan struct{}) bool {
+func sleep(d time.Duration, stop, moved <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-stop:
 		return false
-	case <-elsewhere:
+	case <-moved:
 		return false
 	case <-timer.C:
 	}
@@ -173,7 +173,7 @@ func sleep(d time.Duration, stop, elsewhere <-chan struct{}) bool {
 }
 
 // leave gives the place back, and says what the answer tells about the key.
-func (l *lane) leave(answer alloy.Answer) {
+func (l *gate) leave(answer alloy.Answer) {
 	if l.total != nil {
 		<-l.total
 	}
@@ -203,7 +203,7 @@ func (l *lane) leave(answer alloy.Answer) {
 }
 
 // admit lets as many pass as there are places for. The caller holds the lock.
-func (l *lane) admit() {
+func (l *gate) admit() {
 	places := 1
 	if l.proven {
 		places = l.options.RequestsPerKey
@@ -216,8 +216,8 @@ func (l *lane) admit() {
 }
 
 // findAll tells which of some users exist, by one GET /users that it shares with everybody who asked before it began. ok is
-// false when the sender stops or the owner has gone elsewhere.
-func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan struct{}, usernames []string) (found map[string]struct{}, answer alloy.Answer, ok bool) {
+// false when the sender stops or the owner has gone moved.
+func (l *gate) findAll(ctx context.Context, api API, stop, moved <-chan struct{}, usernames []string) (found map[string]struct{}, answer alloy.Answer, ok bool) {
 	l.mu.Lock()
 	if l.pending == nil {
 		l.pending = &list{wanted: map[string]struct{}{}, found: map[string]struct{}{}}
@@ -232,7 +232,7 @@ func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan stru
 	select {
 	case <-stop:
 		return nil, alloy.Answer{}, false
-	case <-elsewhere:
+	case <-moved:
 		return nil, alloy.Answer{}, false
 	case l.listing <- struct{}{}:
 		defer func() { <-l.listing }()
@@ -240,7 +240,7 @@ func (l *lane) findAll(ctx context.Context, api API, stop, elsewhere <-chan stru
 	if shared.done {
 		return shared.found, shared.answer, true
 	}
-	rejected, ok := l.enter(stop, elsewhere)
+	rejected, ok := l.enter(stop, moved)
 	if !ok {
 		return nil, alloy.Answer{}, false
 	}

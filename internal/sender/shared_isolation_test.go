@@ -12,14 +12,14 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-func TestGroup_OneOwnersFaultIsNotTheOthers(t *testing.T) {
+func TestSharedIsolation_OneOwnersFaultIsNotTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 404, 413, 422, 500} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
 			options := sharing()
 			options.MinBackOff, options.MaxBackOff = time.Hour, time.Hour
-			o := newOffice(t, simulator.Options{}, options)
+			o := newHarness(t, simulator.Options{}, options)
 			o.sim.Inject(simulator.Fault{
 				Operation: simulator.Create, Status: status, Body: `{"message": "poison of another namespace"}`,
 				Match: func(r simulator.Request) bool { return slices.Contains(r.Usernames, "poison") },
@@ -51,14 +51,14 @@ func TestGroup_OneOwnersFaultIsNotTheOthers(t *testing.T) {
 	}
 }
 
-func TestGroup_WhenNothingIsTakenAllWaitAndNobodyIsToldOfOthers(t *testing.T) {
+func TestSharedIsolation_WhenNothingIsTakenAllWaitAndNobodyIsToldOfOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{302, 400, 402, 404, 429, 500} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
 			options := sharing()
 			options.MinBackOff, options.MaxBackOff = time.Hour, time.Hour
-			o := newOffice(t, simulator.Options{}, options)
+			o := newHarness(t, simulator.Options{}, options)
 			o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: `{"message": "someone is wrong"}`})
 			for i := range 200 {
 				o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
@@ -87,9 +87,9 @@ func TestGroup_WhenNothingIsTakenAllWaitAndNobodyIsToldOfOthers(t *testing.T) {
 	}
 }
 
-func TestGroup_AHiccupCostsFewRequests(t *testing.T) {
+func TestSharedIsolation_AHiccupCostsFewRequests(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, sharing())
+	o := newHarness(t, simulator.Options{}, sharing())
 	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 503, Apply: true, Times: 1})
 	for i := range 200 {
 		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
@@ -105,11 +105,11 @@ func TestGroup_AHiccupCostsFewRequests(t *testing.T) {
 	}
 }
 
-func TestGroup_TwoGuiltyOwnersDoNotMakeTheThirdGuilty(t *testing.T) {
+func TestSharedIsolation_TwoGuiltyOwnersDoNotMakeTheThirdGuilty(t *testing.T) {
 	t.Parallel()
 	options := sharing()
 	options.SearchPause = 5 * time.Millisecond
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 422, Body: `{"message":"poison"}`, Match: func(r simulator.Request) bool {
 		return slices.ContainsFunc(r.Usernames, func(u string) bool { return strings.HasPrefix(u, "poison") })
 	}})

@@ -25,7 +25,7 @@ func sharing() sender.Options {
 	return options
 }
 
-func (o *office) posts() []simulator.Request {
+func (o *harness) posts() []simulator.Request {
 	var posts []simulator.Request
 	for _, r := range o.sim.Requests() {
 		if r.Operation == simulator.Create {
@@ -35,7 +35,7 @@ func (o *office) posts() []simulator.Request {
 	return posts
 }
 
-func TestPool_OwnersShareRequests(t *testing.T) {
+func TestQueue_OwnersShareRequests(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		owners, each, requests int
@@ -48,7 +48,7 @@ func TestPool_OwnersShareRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, simulator.Options{Latency: 5 * time.Millisecond}, sharing())
+			o := newHarness(t, simulator.Options{Latency: 5 * time.Millisecond}, sharing())
 			for i := range tc.owners {
 				var names []string
 				for j := range tc.each {
@@ -70,9 +70,9 @@ func TestPool_OwnersShareRequests(t *testing.T) {
 	}
 }
 
-func TestPool_WhileARequestRunsTheNextOneGathers(t *testing.T) {
+func TestQueue_WhileARequestRunsTheNextOneGathers(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{}, sharing())
+	o := newHarness(t, simulator.Options{}, sharing())
 	applied, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
@@ -100,7 +100,7 @@ func TestPool_WhileARequestRunsTheNextOneGathers(t *testing.T) {
 	}
 }
 
-func TestPool_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
+func TestQueue_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		second  users.User
@@ -115,9 +115,9 @@ func TestPool_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 		"it is refused for both, if it is the same user": {second: users.User{Username: "x"}, options: simulator.Options{Reject: func(u string) bool { return u == "x" }}, want: sender.Result{State: sender.Invalid}, posts: 1},
 	} {
 		for _, inFlight := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, in flight %t", name, inFlight), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, in request %t", name, inFlight), func(t *testing.T) {
 				t.Parallel()
-				o := newOffice(t, tc.options, sharing())
+				o := newHarness(t, tc.options, sharing())
 				if tc.seed != "" {
 					o.sim.Seed("good", tc.seed)
 				}
@@ -145,7 +145,7 @@ func TestPool_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestPool_AllKeysTogetherAreBounded(t *testing.T) {
+func TestQueue_AllKeysTogetherAreBounded(t *testing.T) {
 	t.Parallel()
 	options := sharing()
 	options.Requests, options.Linger = 2, 0
@@ -153,7 +153,7 @@ func TestPool_AllKeysTogetherAreBounded(t *testing.T) {
 	for i := range 8 {
 		keys = append(keys, fmt.Sprint("key-", i))
 	}
-	o := newOffice(t, simulator.Options{Keys: keys}, options)
+	o := newHarness(t, simulator.Options{Keys: keys}, options)
 	var mu sync.Mutex
 	running, most := 0, 0
 	o.sim.OnApplied(func(simulator.Request) {
@@ -179,16 +179,16 @@ func TestPool_AllKeysTogetherAreBounded(t *testing.T) {
 	}
 }
 
-// TestPool_EverythingIsSettledWhateverHappens lets owners with common users share requests of which some fail, while they
+// TestQueue_EverythingIsSettledWhateverHappens lets owners with common users share requests of which some fail, while they
 // change their minds.
-func TestPool_EverythingIsSettledWhateverHappens(t *testing.T) {
+func TestQueue_EverythingIsSettledWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		options := quick
 		options.Linger = time.Duration(rapid.IntRange(0, 3).Draw(rt, "linger")) * time.Millisecond
 		options.ProbeDelay, options.SearchPause = 5*time.Millisecond, 5*time.Millisecond
 		options.RequestTimeout = time.Millisecond
-		o := newOffice(t, simulator.Options{CheckThenCreate: true, Reject: func(u string) bool { return strings.HasSuffix(u, "7") }}, options)
+		o := newHarness(t, simulator.Options{CheckThenCreate: true, Reject: func(u string) bool { return strings.HasSuffix(u, "7") }}, options)
 		for range rapid.IntRange(0, 6).Draw(rt, "faults") {
 			o.sim.Inject(simulator.Fault{
 				Status: rapid.SampledFrom([]int{400, 404, 413, 429, 500}).Draw(rt, "status"), Body: `{"message": "no"}`,
@@ -238,11 +238,11 @@ func TestPool_EverythingIsSettledWhateverHappens(t *testing.T) {
 	})
 }
 
-func TestPool_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
+func TestQueue_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
 	t.Parallel()
 	options := sharing()
 	options.RecordWait = time.Hour
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	o.Submit(o.work(id("first"), "first"))
 	report := o.await(id("first"), settled(1))
 	for i := range 100 {
@@ -264,9 +264,9 @@ func TestPool_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
 	}
 }
 
-func TestPool_TwoOwnersOfTheSameLongListSendItOnce(t *testing.T) {
+func TestQueue_TwoOwnersOfTheSameLongListSendItOnce(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, simulator.Options{Latency: 5 * time.Millisecond}, sharing())
+	o := newHarness(t, simulator.Options{Latency: 5 * time.Millisecond}, sharing())
 	const parts = 4
 	for _, list := range []string{"first", "second"} {
 		for part := range parts {
@@ -291,11 +291,11 @@ func TestPool_TwoOwnersOfTheSameLongListSendItOnce(t *testing.T) {
 	}
 }
 
-func TestPool_ASearchDoesNotHoldUpOthers(t *testing.T) {
+func TestQueue_ASearchDoesNotHoldUpOthers(t *testing.T) {
 	t.Parallel()
 	options := sharing()
 	options.RequestsPerKey, options.Linger = 1, 10*time.Millisecond
-	o := newOffice(t, simulator.Options{}, options)
+	o := newHarness(t, simulator.Options{}, options)
 	poisoned := func(username string) bool { return strings.HasSuffix(username, "7") }
 	searching := make(chan struct{})
 	var once sync.Once
@@ -312,7 +312,7 @@ func TestPool_ASearchDoesNotHoldUpOthers(t *testing.T) {
 	o.Submit(o.work(id("small"), "small"))
 	o.await(id("small"), settled(1))
 	before := len(o.posts())
-	o.await(id("poisoned"), failed) // the search pauses
+	o.await(id("poisoned"), failed) // the isolation pauses
 	if after := len(o.posts()); after-before < 20 {
 		t.Errorf("the small one was sent after %d of %d requests", before, after)
 	}
