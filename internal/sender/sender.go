@@ -1,13 +1,7 @@
-// Package sender carries users to the Alloy API and brings back what became of each. It knows nothing of Kubernetes: work
-// is handed over under an ID, the answers wait until their owner says that they are recorded, and a callback tells the
-// owner that there is news.
-//
-// Three things live only here, in memory, and are lost with the process: what waits for another attempt, which users are in
-// doubt because an answer was lost, and which keys the API accepted.
 package sender
 
 import (
-	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,218 +9,116 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// API is what the sender needs of the Alloy API. Each call makes at most one request, bounded in time.
-type API interface {
-	BaseURL() string
-	CreateUsers(ctx context.Context, key alloy.Key, batch []users.User) alloy.Answer
-	GetUser(ctx context.Context, key alloy.Key, username string) alloy.Answer
-	ListUsers(ctx context.Context, key alloy.Key, visit func(username string)) alloy.Answer
-}
-
-// ID names the owner of some users. An owner that is deleted and made again under its name has another UID.
-type ID struct {
-	Namespace, Name, UID string
-}
-
-// Work is what an owner wants done.
-type Work struct {
-	ID ID
-	// Generation of the owner's wish. A new one ends the waiting that an earlier failure brought about.
-	Generation int64
-	Key        alloy.Key
-	// Users to create: at most alloy.MaxBatch, with distinct usernames.
-	Users []users.User
-	// InDoubt says that another process may have sent these users already.
-	InDoubt bool
-	// NotBefore is when the first request may be sent; zero for at once.
-	NotBefore time.Time
-}
-
-// State is what became of a user.
-type State int
-
-// The states in which a user is settled.
-const (
-	Created  State = iota + 1 // by a request of ours, as its answer proved
-	Existing                  // without such a proof
-	Invalid                   // the API does not take it
-)
-
-// Result is what became of one user.
-type Result struct {
-	State State
-	// Unconfirmed, of an Existing user, reports that a request of ours whose answer was lost may have created it.
-	Unconfirmed bool
-	// Sent is the user as it was sent.
-	Sent users.User
-	// Message is what the API said of an Invalid user; empty if it said nothing.
-	Message string
-}
-
-// Attempt is a try that settled nothing: a request, or the news that another owner's request had the key rejected.
-type Attempt struct {
-	Answer alloy.Answer
-	Time   time.Time // of the answer
-	Next   time.Time // when the next one is made
-
-	// Searching reports that the API refused the request because of some users, and that the isolation for them goes on.
-	Searching bool
-
-	Generation     int64  // of the work that was tried
-	KeyFingerprint string // of the key that was used
-}
-
-// Report is what is known of an owner's users and not yet recorded.
-type Report struct {
-	// News reports that the report holds anything.
-	News bool
-	// Results by username.
-	Results map[string]Result
-	// Failed is the last attempt if it failed; nil when it succeeded.
-	Failed *Attempt
-	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
-	AcceptedKey string
-	AcceptedAt  time.Time
-	// InFlight reports that a request is running now.
-	InFlight bool
-
-	revision int
-}
-
-// Options of a Sender. Every field has to be set, unless it says otherwise.
-type Options struct {
-	// RequestsPerKey is how many requests may run at once under one key; Requests under all keys together, 0 for any number.
-	RequestsPerKey, Requests int
-	// Linger is how long users wait for others of the same key to share their request, while none of that key is running: a
-	// request that is running is waited for, and alloy.MaxBatch users do not wait at all. 0 sends each owner's users by themselves.
-	Linger time.Duration
-	// RecordWait is how long a request counts as running after its answer at most, until its owners have recorded what it brought:
-	// when they are slow, more users gather, and less is at stake should the process end. 0 for not at all.
-	RecordWait time.Duration
-	// RequestsPerSecond is how many requests may begin under one key; 0 for any number. Burst may begin at once.
-	RequestsPerSecond float64
-	Burst             int
-	// MinBackOff passes before a request that may succeed later is repeated, and doubles with each failure up to MaxBackOff,
-	// unless the API says how long to wait.
-	MinBackOff, MaxBackOff time.Duration
-	// ProbeDelay passes before a request is repeated that only a change by somebody can make succeed.
-	ProbeDelay time.Duration
-	// SearchPause passes when the isolation for refused users has made as many requests as it may.
-	SearchPause time.Duration
-	// RequestTimeout is the time that the API takes at most for a request.
-	RequestTimeout time.Duration
-	// SecondLook passes before a user that the API neither took nor holds is looked for once more, in case that its reading
-	// calls lag behind.
-	SecondLook time.Duration
-}
-
-// DefaultOptions of a Sender. The vendor publishes neither limits for this API nor what it makes of two requests at once. One at
-// a time carries ten thousand users a second if the API takes 100 ms, and that is what ten requests a second allow anyway; more
-// at once only help where it takes longer. Sixteen under all keys let as many accounts be busy, and bound the sockets, the
-// memory and what a crash can leave in doubt to 16,000 users. Lingering 200 ms is not noticed by a person.
-var DefaultOptions = Options{
-	RequestsPerKey:    1,
-	Requests:          16,
-	Linger:            200 * time.Millisecond,
-	RecordWait:        5 * time.Second,
-	RequestsPerSecond: 10,
-	Burst:             20,
-	RequestTimeout:    alloy.DefaultTimeout,
-	MinBackOff:        time.Second,
-	MaxBackOff:        5 * time.Minute,
-	ProbeDelay:        15 * time.Minute,
-	SearchPause:       5 * time.Minute,
-	SecondLook:        30 * time.Second,
-}
-
-// Sender sends the users of many owners. It is safe for concurrent use.
+// Sender sends the users of many owners. It is safe for concurrent use. It routes: owners to mailboxes, keys to accounts.
 type Sender struct {
 	api     API
 	options Options
 	notify  func(ID)
-
-	stop    chan struct{} // closed by Stop
+	slots   chan struct{}
 	running sync.WaitGroup
-	total   chan struct{} // holds a token for each request that runs, under any key; nil for no bound
 
-	mu      sync.Mutex
-	owners  map[ownerKey]*owner
-	queues  map[string]*queue // by key fingerprint; keys are few, so none is ever dropped
-	stopped bool
+	mu        sync.Mutex
+	mailboxes map[ownerKey]*mailbox
+	shells    map[string]*shell // by key fingerprint
+	stopped   bool
 }
-
-// ownerKey is an ID without its UID: there is at most one owner for each.
-type ownerKey struct{ namespace, name string }
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
-	s := &Sender{
-		api: api, options: options, notify: notify,
-		stop: make(chan struct{}), owners: map[ownerKey]*owner{}, queues: map[string]*queue{},
+	if options.Requests == 0 {
+		options.Requests = 1 << 20
 	}
-	if options.Requests > 0 {
-		s.total = make(chan struct{}, options.Requests)
+	return &Sender{
+		api: api, options: options, notify: notify, slots: make(chan struct{}, options.Requests),
+		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{},
 	}
-	return s
 }
 
 // Fingerprint identifies a key at the sender's API.
 func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.api.BaseURL()) }
 
 // Submit replaces what an owner wants done. Users about whom there is an answer already are passed over; a request that is
-// running goes on. Submitting the same work again changes nothing.
+// running goes on. Submitting the same work again changes nothing. It does not block.
 func (s *Sender) Submit(work Work) {
+	fingerprint := s.Fingerprint(work.Key)
+	work.Users = slices.Clone(work.Users)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
 		return
 	}
-	key := ownerKey{work.ID.Namespace, work.ID.Name}
-	t := s.owners[key]
-	if t == nil || t.id != work.ID {
-		before := t
-		t = newOwner(work.ID, s.options)
-		if before != nil {
-			t.inherit(before, time.Now().Add(s.options.RequestTimeout))
-			before.withdraw()
-			before.settleDebt()
-		}
-		s.owners[key] = t
-	}
-	t.submit(work, s.queueFor(work.Key).gate)
-	if t.next(time.Now()).send && t.isolation == nil {
-		s.join(t) // now: of two owners of a username the first is to have it
-	}
-	s.schedule(t)
-}
-
-// schedule has a worker verification what is to be done for a owner. The caller holds the lock.
-func (s *Sender) schedule(t *owner) {
+	m := s.mailboxes[work.ID.key()]
 	switch {
-	case t.active:
-		t.wake()
-	case s.stopped || t.next(time.Now()).isZero():
-		s.drop(t)
+	case m == nil:
+		m = &mailbox{id: work.ID}
+		s.mailboxes[work.ID.key()] = m
+	case m.id != work.ID:
+		s.clear(m, work.ID)
+	}
+	m.work = &work
+	if m.account != nil && m.account != s.shells[fingerprint] {
+		s.leave(m)
+	}
+	s.assign(m)
+}
+
+// assign has an account take the work of a mailbox, once no other one has users of the owner.
+func (s *Sender) assign(m *mailbox) {
+	if m.work == nil || m.leaving {
+		return
+	}
+	if m.account == nil {
+		fingerprint := s.Fingerprint(m.work.Key)
+		if s.shells[fingerprint] == nil {
+			shell := newShell(s.api, m.work.Key, fingerprint, s.options, s.slots, s)
+			s.shells[fingerprint] = shell
+			s.running.Go(shell.run)
+		}
+		m.account = s.shells[fingerprint]
+	}
+	s.put(m.account, m.id.key())
+}
+
+// put puts an event into a shell's inbox. The caller holds the lock.
+func (s *Sender) put(shell *shell, event any) {
+	shell.inbox = append(shell.inbox, event)
+	select {
+	case shell.signal <- struct{}{}:
 	default:
-		t.active = true
-		s.running.Go(func() { s.run(t) })
 	}
 }
 
-// drop forgets a owner with which nothing would be lost. The caller holds the lock.
-func (s *Sender) drop(t *owner) {
-	if key := (ownerKey{t.id.Namespace, t.id.Name}); t.idle() && s.owners[key] == t {
-		delete(s.owners, key)
+// leave has the account of a mailbox let go of its owner.
+func (s *Sender) leave(m *mailbox) {
+	if m.account != nil && !m.leaving {
+		m.leaving = true
+		s.put(m.account, withdrawn{m.id})
 	}
+	s.acknowledge(m) // nobody may ever record it
+}
+
+// clear begins a mailbox anew, for another owner of the same name or none.
+func (s *Sender) clear(m *mailbox, id ID) {
+	s.leave(m)
+	*m = mailbox{id: id, account: m.account, leaving: m.leaving}
+}
+
+// acknowledge tells the account that what a request brought is recorded.
+func (s *Sender) acknowledge(m *mailbox) {
+	if m.sequence > 0 && m.account != nil {
+		s.put(m.account, acknowledged{m.sequence})
+	}
+	m.sequence = 0
 }
 
 // Withdraw ends what an owner wanted done. A request that is running goes on, and its answer is reported.
 func (s *Sender) Withdraw(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.owners[ownerKey{id.Namespace, id.Name}]; t != nil && t.id == id {
-		t.withdraw()
-		t.settleDebt() // nobody may ever record it
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		m.work = nil
+		s.leave(m)
+		s.drop(m)
 	}
 }
 
@@ -234,34 +126,50 @@ func (s *Sender) Withdraw(id ID) {
 func (s *Sender) Forget(namespace, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.owners[ownerKey{namespace, name}]; t != nil {
-		t.withdraw()
-		t.settleDebt()
-		delete(s.owners, ownerKey{namespace, name})
+	if m := s.mailboxes[ownerKey{namespace, name}]; m != nil {
+		s.clear(m, ID{Namespace: namespace, Name: name})
+		s.drop(m)
 	}
 }
 
-// Report tells what is known of an owner's users and not yet recorded.
+// drop forgets a mailbox with which nothing would be lost.
+func (s *Sender) drop(m *mailbox) {
+	if m.account == nil && m.work == nil && len(m.results) == 0 && !m.hasNews() && len(m.doubts) == 0 {
+		delete(s.mailboxes, m.id.key())
+	}
+}
+
+// Report returns what is known of an owner's users and not yet recorded.
 func (s *Sender) Report(id ID) Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.owners[ownerKey{id.Namespace, id.Name}]
-	if t == nil || t.id != id {
-		return Report{}
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		return m.report()
 	}
-	return t.report()
+	return Report{}
 }
 
-// Recorded reports that a report was recorded, and need not be kept.
+// Recorded acknowledges that a report was recorded, and need not be kept.
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.owners[ownerKey{id.Namespace, id.Name}]
-	if t == nil || t.id != id {
-		return
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id && m.recorded(report) {
+		s.acknowledge(m)
+		s.drop(m)
 	}
-	t.recorded(report)
-	s.drop(t)
+}
+
+// Unrecorded returns the owners for whom there is news.
+func (s *Sender) Unrecorded() []ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []ID
+	for _, m := range s.mailboxes {
+		if m.hasNews() {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids
 }
 
 // Stop starts no more requests, and takes no more work.
@@ -270,33 +178,108 @@ func (s *Sender) Stop() {
 	defer s.mu.Unlock()
 	if !s.stopped {
 		s.stopped = true
-		close(s.stop)
+		for _, shell := range s.shells {
+			s.put(shell, stopped{})
+		}
 	}
 }
 
 // Wait returns when the requests that ran at Stop are over.
 func (s *Sender) Wait() { s.running.Wait() }
 
-// Unrecorded returns the owners for whom there is news.
-func (s *Sender) Unrecorded() []ID {
+func (s *Sender) post(shell *shell, event any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ids []ID
-	for _, t := range s.owners {
-		if t.unrecorded {
-			ids = append(ids, t.id)
-		}
-	}
-	return ids
+	s.put(shell, event)
 }
 
-// queueFor returns the queue of a key. The caller holds the lock.
-func (s *Sender) queueFor(key alloy.Key) *queue {
-	fingerprint := s.Fingerprint(key)
-	p := s.queues[fingerprint]
-	if p == nil {
-		p = newQueue(newGate(fingerprint, key, s.options, s.total))
-		s.queues[fingerprint] = p
+func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(shell.inbox) == 0 && isDone {
+		delete(s.shells, shell.fingerprint)
+		return nil, false
 	}
-	return p
+	events, shell.inbox = shell.inbox, nil
+	kept := events[:0]
+	for _, event := range events {
+		if key, isOwner := event.(ownerKey); isOwner {
+			event = s.submission(shell, key)
+		}
+		if event != nil {
+			kept = append(kept, event)
+		}
+	}
+	return kept, true
+}
+
+// submission takes the work out of a mailbox; nil if there is none for this shell.
+func (s *Sender) submission(shell *shell, key ownerKey) any {
+	m := s.mailboxes[key]
+	if m == nil || m.work == nil || m.account != shell || m.leaving {
+		return nil
+	}
+	work := m.work
+	e := submitted{id: m.id, users: work.Users, accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
+	e.users = slices.DeleteFunc(work.Users, func(user users.User) bool { return m.results[user.Username].settles(user) })
+	if wait := time.Until(work.NotBefore); wait > 0 {
+		e.notBefore = shell.now() + min(wait, maxDelay)
+	}
+	m.work, m.doubts = nil, nil
+	return e
+}
+
+func (s *Sender) deliver(shell *shell, d decision, finished *request) {
+	s.mu.Lock()
+	now := time.Now()
+	at := func(t time.Duration) time.Time { return now.Add(t - shell.now()) }
+	var notify []ID
+	if finished != nil {
+		s.count(shell, finished, -1)
+	}
+	if d.request != nil {
+		s.count(shell, d.request, 1)
+	}
+	for _, u := range d.updates {
+		m := s.mailboxes[u.id.key()]
+		switch {
+		case m == nil || m.id != u.id:
+			if u.sequence > 0 {
+				s.put(shell, acknowledged{u.sequence})
+			}
+		case m.deliver(u, shell.fingerprint, now, at):
+			notify = append(notify, u.id)
+		}
+	}
+	for _, gone := range d.released {
+		s.release(shell, gone)
+	}
+	s.mu.Unlock()
+	for _, id := range notify {
+		s.notify(id)
+	}
+}
+
+// count notes that a request with users of some owners begins or is over.
+func (s *Sender) count(shell *shell, r *request, n int) {
+	for _, o := range r.owners {
+		if m := s.mailboxes[o.id.key()]; m != nil && m.account == shell && m.id == o.id {
+			m.inFlight += n
+		}
+	}
+}
+
+// release notes that an account has let go of an owner. If there is more to do for it, its next account begins.
+func (s *Sender) release(shell *shell, gone released) {
+	m := s.mailboxes[gone.id.key()]
+	if m == nil || m.account != shell {
+		return
+	}
+	m.account, m.inFlight, m.doubts = nil, 0, append(m.doubts, gone.doubts...)
+	if m.leaving && m.failed != nil || m.id != gone.id {
+		m.failed = nil
+	}
+	m.leaving = false
+	s.assign(m)
+	s.drop(m)
 }

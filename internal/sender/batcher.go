@@ -1,0 +1,297 @@
+package sender
+
+import (
+	"slices"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// untriedPause passes between two requests for owners that were not tried yet while the API refuses requests.
+const untriedPause = 5 * time.Second
+
+// Kinds of requests that take turns beside the shared one.
+const (
+	fullSlice = iota
+	isolatedPart
+	lookUp
+	kinds
+)
+
+// former makes the next request.
+type former func() *request
+
+// choose decides which request is next, and when it may begin. There is none if former is nil; at is then when to choose again.
+func (a *account) choose(now time.Duration) (form former, at time.Duration) {
+	a.queue.prune()
+	parallel := a.options.RequestsPerKey
+	if !a.gate.proven || a.gate.isOpen() {
+		parallel = 1
+	}
+	if a.turns.stopped || a.running >= parallel {
+		return nil, never
+	}
+	if a.gate.isOpen() {
+		form, at = a.probe(now)
+	} else {
+		form, at = a.inTurn(now)
+	}
+	if form == nil {
+		return nil, at
+	}
+	if at = max(at, a.gate.tokenAt(now)); at > now {
+		form = nil
+	}
+	return form, at
+}
+
+// inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
+// verification take turns for the others.
+func (a *account) inTurn(now time.Duration) (former, time.Duration) {
+	if a.gate.asked > now {
+		return nil, a.gate.asked
+	}
+	shared, at := a.shareable(now)
+	var others [kinds]former
+	for kind, find := range [kinds]func(time.Duration) (former, time.Duration){a.fullSlice, a.isolatedPart, a.lookUp} {
+		var ripe time.Duration
+		others[kind], ripe = find(now)
+		at = min(at, ripe)
+	}
+	for turn := range kinds {
+		kind := (a.turns.last + 1 + turn) % kinds
+		if form := others[kind]; form != nil && (shared == nil || a.turns.wasShared) {
+			return func() *request {
+				a.turns.last, a.turns.wasShared = kind, false
+				return form()
+			}, now
+		}
+	}
+	if shared == nil {
+		return nil, at
+	}
+	return func() *request {
+		a.turns.wasShared = true
+		return shared()
+	}, now
+}
+
+// shareable finds the users of small owners that go together, once enough have gathered or the wait is over.
+func (a *account) shareable(now time.Duration) (former, time.Duration) {
+	refusing, at, gathered := a.refusing() != nil, never, 0
+	var small []*owner
+	for _, o := range a.queue.ready {
+		switch {
+		case o.waiting >= a.maxUsers(now) && a.options.Linger > 0, refusing && o.triedAt > 0:
+		case o.readyAt() > now:
+			at = min(at, o.readyAt())
+		default:
+			small = append(small, o)
+			gathered += o.waiting
+		}
+		if gathered >= a.maxUsers(now) {
+			break
+		}
+	}
+	t := &a.turns
+	if gathered == 0 {
+		t.gatherSince = never
+		return nil, at
+	}
+	if t.gatherSince == never {
+		t.gatherSince = now
+	}
+	ripe := now
+	switch {
+	case refusing:
+		ripe = t.untriedAt + untriedPause
+	case a.options.Linger == 0 || gathered >= a.maxUsers(now):
+	case t.sharing:
+		return nil, at
+	default:
+		if ripe = t.gatherSince + a.options.Linger; t.unrecorded > 0 {
+			ripe = max(ripe, t.sharedAt+a.options.RecordWait)
+		}
+	}
+	if ripe > now {
+		return nil, min(at, ripe)
+	}
+	return func() *request { return a.share(now, small) }, now
+}
+
+// share makes a request for several owners. The users of one stay together if they can, because each answer is recorded once;
+// one owner's are divided where that fills the request.
+func (a *account) share(now time.Duration, small []*owner) *request {
+	if a.options.Linger == 0 {
+		small = small[:1]
+	}
+	a.turns.untriedAt = now
+	var rows []row
+	room := func() int { return a.maxUsers(now) - len(rows) }
+	for _, whole := range []bool{true, false} {
+		for _, o := range small {
+			if o.waiting > 0 && room() > 0 && (o.waiting <= room() || !whole) {
+				rows = append(rows, a.queue.take(o, room(), nil)...)
+			}
+		}
+	}
+	r := a.newRequest(now, rows, nil)
+	r.shared, a.turns.sharing = true, true
+	return r
+}
+
+// fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
+func (a *account) fullSlice(now time.Duration) (former, time.Duration) {
+	at := never
+	if other := a.crossCheck(now); other != nil {
+		return other, now
+	}
+	if slices.ContainsFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks || !i.proven && !i.isPaused() }) {
+		return nil, never
+	}
+	for _, o := range a.queue.ready {
+		if o.waiting < a.maxUsers(now) || a.options.Linger == 0 {
+			continue
+		}
+		if at = min(at, o.readyAt()); o.readyAt() <= now {
+			return func() *request { return a.newRequest(now, a.queue.take(o, a.maxUsers(now), nil), nil) }, now
+		}
+	}
+	return nil, at
+}
+
+// crossCheck finds one user of another owner, once when requests of a single owner are refused.
+func (a *account) crossCheck(now time.Duration) former {
+	i := a.refusing()
+	if i == nil || a.turns.crossChecked {
+		return nil
+	}
+	refused := a.isolatedOwners()
+	for _, o := range a.queue.ready {
+		if _, is := refused[o]; !is && o.readyAt() <= now {
+			return func() *request {
+				a.turns.crossChecked = true
+				return a.newRequest(now, a.queue.take(o, 1, nil), nil)
+			}
+		}
+	}
+	return nil
+}
+
+// isolatedPart finds the isolation whose turn it is.
+func (a *account) isolatedPart(now time.Duration) (former, time.Duration) {
+	at := never
+	for k, i := range a.isolations {
+		if at = min(at, i.readyAt()); i.readyAt() <= now {
+			return func() *request {
+				a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
+				return a.newRequest(now, rowsOf(i.next(a.passedAt)), i)
+			}, now
+		}
+	}
+	return nil, at
+}
+
+func rowsOf(users []*entry) []row {
+	rows := make([]row, len(users))
+	for k, e := range users {
+		rows[k] = row{e, e.owner, e.user}
+	}
+	return rows
+}
+
+// lookUp finds a user that is to be verified.
+func (a *account) lookUp(now time.Duration) (former, time.Duration) {
+	at := a.verification.dueAt()
+	if at > now {
+		return nil, at
+	}
+	return func() *request {
+		r := a.newRequest(now, nil, nil)
+		r.read = a.verification.next(now)
+		a.verification.busy = true
+		if r.read.way == inList {
+			r.wanted = make(map[string]struct{}, len(r.read.checks)+1)
+			r.wanted[r.read.witness] = struct{}{}
+			for _, c := range r.read.checks {
+				r.wanted[c.entry.user.Username] = struct{}{}
+			}
+		}
+		return r
+	}, now
+}
+
+// probe chooses while the circuit is open: one user, of the owner least recently tried, but not the user that failed last if
+// another waits.
+func (a *account) probe(now time.Duration) (former, time.Duration) {
+	last, at := a.gate.last, never
+	var best *owner
+	for _, o := range a.queue.ready {
+		at = min(at, o.readyAt())
+		if o.readyAt() <= now && (best == nil || o.triedAt < best.triedAt) && a.waitingBeside(o, last) > 0 {
+			best = o
+		}
+	}
+	if best != nil {
+		return func() *request { return a.newRequest(now, a.oneOf(best, last), nil) }, a.gate.passAt(true)
+	}
+	for _, not := range []string{last, ""} {
+		for _, i := range a.isolations {
+			at = min(at, i.readyAt())
+			if i.readyAt() <= now && i.has(not) {
+				return func() *request { return a.newRequest(now, rowsOf(i.pick(not)), i) }, a.gate.passAt(not == last)
+			}
+		}
+	}
+	for _, o := range a.queue.ready {
+		if o.readyAt() <= now {
+			return func() *request { return a.newRequest(now, a.queue.take(o, 1, nil), nil) }, a.gate.passAt(false)
+		}
+	}
+	form, due := a.lookUp(now)
+	if form != nil {
+		return form, a.gate.passAt(false)
+	}
+	return nil, min(at, due)
+}
+
+// waitingBeside returns how many users of an owner wait, but for a certain one.
+func (a *account) waitingBeside(o *owner, not string) int {
+	if e := a.queue.index[not]; e != nil && e.owner == o && e.place == waiting {
+		return o.waiting - 1
+	}
+	return o.waiting
+}
+
+// oneOf takes one user of an owner, chosen by chance, but not a certain one.
+func (a *account) oneOf(o *owner, not string) []row {
+	skip := a.chance.IntN(a.waitingBeside(o, not))
+	return a.queue.take(o, 1, func(user users.User) bool {
+		if user.Username == not {
+			return false
+		}
+		skip--
+		return skip < 0
+	})
+}
+
+// newRequest begins a request.
+func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
+	a.sequence++
+	a.running++
+	a.gate.begin(now)
+	r := &request{number: a.sequence, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
+	if i != nil {
+		i.busy = true
+	}
+	seen := map[*owner]bool{}
+	for k, row := range rows {
+		r.users[k], row.entry.place = row.user, inFlight
+		if !seen[row.owner] {
+			seen[row.owner] = true
+			r.owners = append(r.owners, row.owner)
+			row.owner.inFlight++
+		}
+	}
+	return r
+}

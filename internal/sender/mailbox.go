@@ -1,0 +1,92 @@
+package sender
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// mailbox holds what an owner wants that its account has not taken yet, and what became of its users that it has not recorded
+// yet. The sender's lock guards it.
+type mailbox struct {
+	id        ID
+	account   *shell   // that knows the owner; nil for none
+	work      *Work    // to be handed to the account
+	leaving   bool     // the account has been told that the owner withdraws; work waits until it has let go
+	doubts    []string // usernames that the last account is in doubt about
+	results   map[string]Result
+	failed    *Attempt
+	accepted  acceptance
+	unmatched bool
+	inFlight  int // requests with users of the owner
+	sequence  int // of the request that is acknowledged when all is recorded; 0 for none
+	revision  revision
+}
+
+// acceptance is when the API last served which key.
+type acceptance struct {
+	key string
+	at  time.Time
+}
+
+// revision counts what is new in a mailbox.
+type revision struct{ latest, recorded int }
+
+func (m *mailbox) hasNews() bool { return m.revision.latest != m.revision.recorded }
+
+func (m *mailbox) report() Report {
+	return Report{
+		News: m.hasNews(), Results: maps.Clone(m.results), Failed: m.failed, AcceptedKey: m.accepted.key, AcceptedAt: m.accepted.at,
+		InFlight: m.inFlight > 0 || m.leaving, Unmatched: m.unmatched, revision: m.revision.latest,
+	}
+}
+
+// recorded drops what a report held. It reports whether nothing is new any more.
+func (m *mailbox) recorded(report Report) bool {
+	for username, result := range report.Results {
+		if m.results[username] == result {
+			delete(m.results, username)
+		}
+	}
+	if m.work != nil { // it was submitted before the results were known
+		m.work.Users = slices.DeleteFunc(m.work.Users, func(user users.User) bool { return report.Results[user.Username].settles(user) })
+	}
+	if m.revision.latest == report.revision {
+		m.revision.recorded, m.unmatched = report.revision, false
+	}
+	return !m.hasNews()
+}
+
+// settles reports whether a result speaks of a user as it is wanted.
+func (r Result) settles(user users.User) bool {
+	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
+}
+
+// deliver puts an update into the mailbox. It returns whether the owner is to be notified.
+func (m *mailbox) deliver(u *update, key string, now time.Time, at func(time.Duration) time.Time) (notify bool) {
+	if len(m.results) == 0 {
+		m.results = u.results
+	} else {
+		maps.Copy(m.results, u.results)
+	}
+	switch {
+	case u.over:
+		m.failed = nil
+	case u.failed != nil:
+		m.failed = &Attempt{Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyFingerprint: key}
+		if u.failed.attempted {
+			m.failed.Time = now
+		}
+	}
+	if u.served {
+		m.accepted = acceptance{key, now}
+	}
+	m.unmatched = m.unmatched || u.unmatched
+	m.revision.latest++
+	if u.sequence > 0 {
+		m.sequence = u.sequence
+	}
+	return u.notify
+}

@@ -1,0 +1,101 @@
+// Package sender sends users to the Alloy API and keeps what became of each until its owner has recorded it. It knows nothing
+// of Kubernetes.
+//
+// Each API key has an account: a goroutine around a state machine (step.go) that does no I/O, has no clock and no locks, and
+// decides which users go together into the next request, and what an answer means for each of them. A shell runs it.
+// Each owner has a mailbox, in which results wait to be acknowledged.
+package sender
+
+import (
+	"context"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// API is what the sender needs of the Alloy API. Each call makes at most one request, bounded in time.
+type API interface {
+	BaseURL() string
+	CreateUsers(ctx context.Context, key alloy.Key, batch []users.User) alloy.Answer
+	GetUser(ctx context.Context, key alloy.Key, username string) alloy.Answer
+	ListUsers(ctx context.Context, key alloy.Key, visit func(username string)) alloy.Answer
+}
+
+// ID names an owner of users. An owner that is deleted and created again under its name has another UID.
+type ID struct {
+	Namespace, Name, UID string
+}
+
+// ownerKey is an ID without its UID: there is one mailbox for each.
+type ownerKey struct{ namespace, name string }
+
+func (id ID) key() ownerKey { return ownerKey{id.Namespace, id.Name} }
+
+// Work is what an owner wants done.
+type Work struct {
+	ID  ID
+	Key alloy.Key
+	// KeyAccepted reports whether the API is known to have served a request with this key.
+	KeyAccepted bool
+	// Users to create: at most alloy.MaxBatch, with distinct usernames.
+	Users []users.User
+	// InDoubt reports whether another process may have sent these users already.
+	InDoubt bool
+	// NotBefore is when the first request may be sent, at most 15 minutes ahead; zero for at once.
+	NotBefore time.Time
+}
+
+// State is what became of a user.
+type State int
+
+// The states in which a user is settled.
+const (
+	Created  State = iota + 1 // by a request of ours, as its answer proved
+	Existing                  // without such a proof
+	Invalid                   // the API does not accept it
+)
+
+// Result is what became of one user.
+type Result struct {
+	State State
+	// Unconfirmed reports, for an Existing user, whether a request of ours whose answer was lost may have created it.
+	Unconfirmed bool
+	// Sent is the user as it was sent.
+	Sent users.User
+	// Message is what the API said of an Invalid user, or why it could not be verified; empty if there is nothing to say.
+	Message string
+}
+
+// Attempt is the last failure that concerns an owner.
+type Attempt struct {
+	// Answer has the API's words only if the request carried no other owner's users.
+	Answer alloy.Answer
+	// Time of the answer; zero if the owner only waits because requests of others fail.
+	Time time.Time
+	// Next is when a request is made again. It may be another owner's.
+	Next time.Time
+	// Isolating reports whether the users that the API refuses are being searched for.
+	Isolating bool
+	// KeyFingerprint identifies the key that was used.
+	KeyFingerprint string
+}
+
+// Report is what is known of an owner's users and not yet recorded.
+type Report struct {
+	// News reports whether the report holds anything.
+	News bool
+	// Results by username.
+	Results map[string]Result
+	// Failed is the last failure; nil if it is over.
+	Failed *Attempt
+	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
+	AcceptedKey string
+	AcceptedAt  time.Time
+	// InFlight reports whether a request with users of this owner is running, or may be about to.
+	InFlight bool
+	// Unmatched reports whether the API named a user as invalid that it was not sent.
+	Unmatched bool
+
+	revision int
+}
