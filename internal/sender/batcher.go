@@ -51,13 +51,15 @@ func (a *account) inTurn(now time.Duration) (former, time.Duration) {
 	if a.gate.asked > now {
 		return nil, a.gate.asked
 	}
-	shared, at := a.shareable(now)
+	at, busy := never, false
 	var others [kinds]former
 	for kind, find := range [kinds]func(time.Duration) (former, time.Duration){a.fullSlice, a.isolatedPart, a.lookUp} {
 		var ripe time.Duration
 		others[kind], ripe = find(now)
-		at = min(at, ripe)
+		at, busy = min(at, ripe), busy || others[kind] != nil
 	}
+	shared, ripe := a.shareable(now, busy)
+	at = min(at, ripe)
 	for turn := range kinds {
 		kind := (a.turns.last + 1 + turn) % kinds
 		if form := others[kind]; form != nil && (shared == nil || a.turns.wasShared) {
@@ -76,8 +78,9 @@ func (a *account) inTurn(now time.Duration) (former, time.Duration) {
 	}, now
 }
 
-// shareable finds the users of small owners that go together, once enough have gathered or the wait is over.
-func (a *account) shareable(now time.Duration) (former, time.Duration) {
+// shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
+// else is to be sent do they linger.
+func (a *account) shareable(now time.Duration, busy bool) (former, time.Duration) {
 	refusing, at, gathered := a.refusing() != nil, never, 0
 	var small []*owner
 	for _, o := range a.queue.ready {
@@ -109,7 +112,10 @@ func (a *account) shareable(now time.Duration) (former, time.Duration) {
 	case t.sharing:
 		return nil, at
 	default:
-		if ripe = t.gatherSince + a.options.Linger; t.unrecorded > 0 {
+		if !busy {
+			ripe = t.gatherSince + a.options.Linger
+		}
+		if t.unrecorded > 0 {
 			ripe = max(ripe, t.sharedAt+a.options.RecordWait)
 		}
 	}

@@ -57,8 +57,8 @@ type refusal struct {
 type pause struct {
 	until    time.Duration
 	interval time.Duration
-	blocks   bool // the API seems to refuse requests whoever is in them
-	lone     bool // the only user fails alone; that is nobody else's concern
+	blocks   bool          // the API seems to refuse requests whoever is in them
+	lone     bool          // the only user fails alone; that is nobody else's concern
 	held     time.Duration // until when the API may still be working on its users
 }
 

@@ -21,8 +21,14 @@ type mailbox struct {
 	accepted  acceptance
 	unmatched bool
 	inFlight  int // requests with users of the owner
-	sequence  int // of the request that is acknowledged when all is recorded; 0 for none
+	debt      debt
 	revision  revision
+}
+
+// debt is a request that is to be acknowledged when all is recorded.
+type debt struct {
+	shell    *shell // nil for none
+	sequence int
 }
 
 // acceptance is when the API last served which key.
@@ -65,7 +71,7 @@ func (r Result) settles(user users.User) bool {
 }
 
 // deliver puts an update into the mailbox. It returns whether the owner is to be notified.
-func (m *mailbox) deliver(u *update, key string, now time.Time, at func(time.Duration) time.Time) (notify bool) {
+func (m *mailbox) deliver(u *update, from *shell, now time.Time, at func(time.Duration) time.Time) (notify bool) {
 	if len(m.results) == 0 {
 		m.results = u.results
 	} else {
@@ -75,18 +81,18 @@ func (m *mailbox) deliver(u *update, key string, now time.Time, at func(time.Dur
 	case u.over:
 		m.failed = nil
 	case u.failed != nil:
-		m.failed = &Attempt{Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyFingerprint: key}
+		m.failed = &Attempt{Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyFingerprint: from.fingerprint}
 		if u.failed.attempted {
 			m.failed.Time = now
 		}
 	}
 	if u.served {
-		m.accepted = acceptance{key, now}
+		m.accepted = acceptance{from.fingerprint, now}
 	}
 	m.unmatched = m.unmatched || u.unmatched
 	m.revision.latest++
 	if u.sequence > 0 {
-		m.sequence = u.sequence
+		m.debt = debt{from, u.sequence}
 	}
 	return u.notify
 }

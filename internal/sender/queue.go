@@ -100,9 +100,13 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 			}
 		}
 	}
+	before := o.waiting
 	o.wanted = list
 	for _, user := range list {
 		q.claim(o, user, inDoubt)
+	}
+	if o.waiting > before {
+		o.triedAt = 0
 	}
 	return o
 }

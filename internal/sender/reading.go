@@ -73,7 +73,7 @@ func (a *account) conclude(now time.Duration, v verdict) {
 	case v.proven:
 		a.invalid(now, e, "")
 	case c.named:
-		a.invalid(now, e, fmt.Sprintf("the API named it; it could not be read (%d %s)", c.answer.StatusCode, http.StatusText(c.answer.StatusCode)))
+		a.invalid(now, e, unread(c.answer))
 	default: // as the vendor's page says of users that an answer does not name
 		a.created(now, row{e, e.owner, e.user})
 	}
@@ -81,4 +81,12 @@ func (a *account) conclude(now time.Duration, v verdict) {
 		a.recover(o)
 		a.releaseIfDone(o)
 	}
+}
+
+// unread says why a user is invalid that could not be verified: the API did name it.
+func unread(last alloy.Answer) string {
+	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
+		return fmt.Sprintf("the API named this user, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+	}
+	return "the API named this user, and does not show it"
 }

@@ -64,7 +64,7 @@ func (s *Sender) Submit(work Work) {
 
 // assign has an account take the work of a mailbox, once no other one has users of the owner.
 func (s *Sender) assign(m *mailbox) {
-	if m.work == nil || m.leaving {
+	if m.work == nil || m.leaving || s.stopped {
 		return
 	}
 	if m.account == nil {
@@ -105,10 +105,10 @@ func (s *Sender) clear(m *mailbox, id ID) {
 
 // acknowledge tells the account that what a request brought is recorded.
 func (s *Sender) acknowledge(m *mailbox) {
-	if m.sequence > 0 && m.account != nil {
-		s.put(m.account, acknowledged{m.sequence})
+	if m.debt.shell != nil {
+		s.put(m.debt.shell, acknowledged{m.debt.sequence})
 	}
-	m.sequence = 0
+	m.debt = debt{}
 }
 
 // Withdraw ends what an owner wanted done. A request that is running goes on, and its answer is reported.
@@ -247,12 +247,14 @@ func (s *Sender) deliver(shell *shell, d decision, finished *request) {
 			if u.sequence > 0 {
 				s.put(shell, acknowledged{u.sequence})
 			}
-		case m.deliver(u, shell.fingerprint, now, at):
+		case m.deliver(u, shell, now, at):
 			notify = append(notify, u.id)
 		}
 	}
 	for _, gone := range d.released {
-		s.release(shell, gone)
+		if s.release(shell, gone) {
+			notify = append(notify, gone.id)
+		}
 	}
 	s.mu.Unlock()
 	for _, id := range notify {
@@ -269,17 +271,19 @@ func (s *Sender) count(shell *shell, r *request, n int) {
 	}
 }
 
-// release notes that an account has let go of an owner. If there is more to do for it, its next account begins.
-func (s *Sender) release(shell *shell, gone released) {
+// release notes that an account has let go of an owner. If there is more to do for it, its next account begins; else it reports
+// whether the owner, which has withdrawn, is to be notified.
+func (s *Sender) release(shell *shell, gone released) (notify bool) {
 	m := s.mailboxes[gone.id.key()]
 	if m == nil || m.account != shell {
-		return
+		return false
 	}
-	m.account, m.inFlight, m.doubts = nil, 0, append(m.doubts, gone.doubts...)
-	if m.leaving && m.failed != nil || m.id != gone.id {
-		m.failed = nil
+	notify = m.leaving && m.work == nil && m.id == gone.id
+	m.account, m.inFlight, m.leaving, m.failed = nil, 0, false, nil
+	if m.id.UID != "" || m.work != nil {
+		m.doubts = append(m.doubts, gone.doubts...)
 	}
-	m.leaving = false
 	s.assign(m)
 	s.drop(m)
+	return notify
 }

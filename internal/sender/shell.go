@@ -59,6 +59,12 @@ func (s *shell) run() {
 			case slots <- struct{}{}:
 				events = []any{granted{}}
 			}
+		} else {
+			select {
+			case slots <- struct{}{}:
+				events = append(events, granted{})
+			default:
+			}
 		}
 		isDone, slots = s.step(timer, events)
 	}

@@ -68,7 +68,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	d.updates, d.released = a.outbox.take()
 	d.isDone = a.isDone(now)
 	if !d.isDone && d.wakeAt == never && len(a.queue.owners) == 0 && a.running == 0 {
-		d.wakeAt = a.gate.idleAt(now)
+		d.wakeAt = a.doneAt(now)
 	}
 	return d
 }
@@ -115,5 +115,17 @@ func (a *account) handle(now time.Duration, event any) {
 
 // isDone reports whether nothing would be lost with the account, and a new one would send as soon.
 func (a *account) isDone(now time.Duration) bool {
-	return a.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 && len(a.queue.doubts) == 0 && a.gate.idleAt(now) <= now
+	if a.turns.stopped {
+		return a.running == 0
+	}
+	return a.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 && a.doneAt(now) <= now
+}
+
+// doneAt returns when an account without owners and doubts is done.
+func (a *account) doneAt(now time.Duration) time.Duration {
+	at := a.gate.idleAt(now)
+	if a.turns.unrecorded > 0 {
+		at = max(at, a.turns.sharedAt+a.options.RecordWait)
+	}
+	return at
 }

@@ -10,9 +10,9 @@ const (
 	// maxSingleReads is the most users that are read one by one; the list of all users is read for more. One list of a large
 	// account costs the API about as much as some dozens of single reads.
 	maxSingleReads = 20
-	// enoughTries is how often it is tried to verify a user of whom reading proves nothing, three minutes in all.
-	enoughTries = 3
-	tryPause    = 90 * time.Second
+	// enoughTries is how often it is tried to verify a user of whom reading proves nothing, three SecondReads apart: in three
+	// minutes by default.
+	enoughTries, triesApart = 3, 3
 	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
 	listPause = time.Hour
 )
@@ -143,7 +143,7 @@ func (v *verification) single(now time.Duration, r *read, answer alloy.Answer, o
 			v.askWitness = true
 			return nil
 		}
-		return v.unproven(now, c)
+		return v.unproven(now, c, options)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (v *verification) sawWitness(now time.Duration, r *read, answer alloy.Answe
 		case c.answer.Outcome == alloy.Absent && v.provenGet >= c.since:
 			verdicts = append(verdicts, v.absent(now, c, options)...)
 		default:
-			verdicts = append(verdicts, v.unproven(now, c)...)
+			verdicts = append(verdicts, v.unproven(now, c, options)...)
 		}
 	}
 	return verdicts
@@ -184,7 +184,7 @@ func (v *verification) listed(now time.Duration, r *read, answer alloy.Answer, f
 			verdicts = append(verdicts, v.absent(now, c, options)...)
 		default:
 			c.answer, c.read[inList] = answer, true
-			verdicts = append(verdicts, v.unproven(now, c)...)
+			verdicts = append(verdicts, v.unproven(now, c, options)...)
 		}
 	}
 	return verdicts
@@ -200,7 +200,7 @@ func (v *verification) absent(now time.Duration, c *check, options Options) []ve
 }
 
 // unproven notes that a way of reading proves nothing of a user. After both ways the try is over.
-func (v *verification) unproven(now time.Duration, c *check) []verdict {
+func (v *verification) unproven(now time.Duration, c *check, options Options) []verdict {
 	listable := now >= v.noListUntil
 	if !c.read[singly] || listable && !c.read[inList] {
 		return nil
@@ -208,6 +208,6 @@ func (v *verification) unproven(now time.Duration, c *check) []verdict {
 	if c.tries++; c.tries >= enoughTries {
 		return []verdict{{check: c}}
 	}
-	c.due, c.read = now+tryPause, [2]bool{}
+	c.due, c.read = now+triesApart*options.SecondRead, [2]bool{}
 	return nil
 }
