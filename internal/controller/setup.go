@@ -116,7 +116,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	keys := &credentials.Store{Live: mgr.GetAPIReader(), Metadata: mgr.GetCache()}
 	ledgers := &slice.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys,
-		Options: slice.Options{RequestTimeout: options.RequestTimeout, ProbeDelay: options.Sender.ProbeDelay, Controller: controllerOptions(sliceWorkers)},
+		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)

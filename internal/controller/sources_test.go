@@ -282,7 +282,7 @@ func lines(prefix string, n int) string {
 
 func TestSources_ACorrectedRowIsNotNamedInvalidAnyMore(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return strings.HasPrefix(username, "refused") }})
-	w.options.SecondLook = 50 * time.Millisecond
+	w.options.SecondRead = 50 * time.Millisecond
 	w.secret(w.key)
 	list := w.configMap("list", map[string]string{"users.csv": "username,fullName\nrefused-1,A\nfine,F\nrefused-2,B\n"})
 	w.create(list)

@@ -104,8 +104,11 @@ func makeWorld(t *testing.T, options simulator.Options) *world {
 		namespace: fmt.Sprintf("test-%d", worlds.Add(1)),
 		key:       fmt.Sprintf("key-%d-of-a-test", worlds.Load()),
 		options: sender.Options{
-			RequestsPerKey: 4, MinBackOff: 200 * time.Millisecond, MaxBackOff: time.Second, ProbeDelay: time.Hour, SearchPause: time.Hour,
-			SecondLook: 200 * time.Millisecond,
+			RequestsPerKey: 4, SecondRead: 200 * time.Millisecond, NoticeDelay: 200 * time.Millisecond,
+			BackOff: sender.BackOffs{
+				API: sender.BackOff{Min: 200 * time.Millisecond, Max: time.Second}, User: sender.BackOff{Min: 200 * time.Millisecond, Max: time.Second},
+				Key: sender.BackOff{Min: time.Hour, Max: time.Hour}, Refused: sender.BackOff{Min: time.Second, Max: time.Second},
+			},
 		},
 		timeout: 10 * time.Second,
 	}

@@ -86,6 +86,7 @@ type failure struct {
 	next      time.Duration
 	attempted bool // in a request with users of the owner
 	isolating bool
+	rejected  bool // the key was
 }
 
 // update is what an owner's mailbox is given.
@@ -143,6 +144,7 @@ func (a *account) tell(o *owner, result Result) {
 
 // fail tells an owner of a failure.
 func (a *account) fail(o *owner, f failure) {
+	f.rejected = a.gate.rejectsKey() && f.answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
 	o.notice.class = f.answer.Outcome
@@ -150,6 +152,7 @@ func (a *account) fail(o *owner, f failure) {
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
+	f.rejected = a.gate.rejectsKey() && f.answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over = nil, true
 	o.notice.class = ""

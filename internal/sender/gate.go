@@ -44,6 +44,11 @@ func newGate(options Options, chance *rand.Rand) gate {
 
 func (g *gate) isOpen() bool { return g.answer.Outcome != "" }
 
+// rejectsKey reports whether the circuit is open because the API rejects the key.
+func (g *gate) rejectsKey() bool {
+	return g.answer.Outcome == alloy.Unauthorized || g.answer.Outcome == alloy.Forbidden
+}
+
 // passAt returns when a request may begin. One user whose requests fail does not hold others up for long.
 func (g *gate) passAt(others bool) time.Duration {
 	at := g.until

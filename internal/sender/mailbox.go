@@ -81,7 +81,9 @@ func (m *mailbox) deliver(u *update, from *shell, now time.Time, at func(time.Du
 	case u.over:
 		m.failed = nil
 	case u.failed != nil:
-		m.failed = &Attempt{Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyFingerprint: from.fingerprint}
+		m.failed = &Attempt{
+			Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyRejected: u.failed.rejected, KeyFingerprint: from.fingerprint,
+		}
 		if u.failed.attempted {
 			m.failed.Time = now
 		}

@@ -21,10 +21,13 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
+	if answer.Outcome == alloy.Forbidden && answer.RetryAfter > 0 {
+		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
+	}
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
-	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven && answer.RetryAfter == 0:
+	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
 		a.failed(now, r, answer, a.options.BackOff.Key)
 	case answer.InDoubt():
 		a.lost(now, r, answer)

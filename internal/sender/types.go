@@ -77,6 +77,8 @@ type Attempt struct {
 	Next time.Time
 	// Isolating reports whether the users that the API refuses are being searched for.
 	Isolating bool
+	// KeyRejected reports whether the API rejected the key.
+	KeyRejected bool
 	// KeyFingerprint identifies the key that was used.
 	KeyFingerprint string
 }

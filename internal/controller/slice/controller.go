@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
@@ -54,8 +55,6 @@ type Reconciler struct {
 type Options struct {
 	// RequestTimeout bounds a request to the Alloy API; users that another process may have sent wait so long.
 	RequestTimeout time.Duration
-	// ProbeDelay passes before a rejected key is tried again.
-	ProbeDelay time.Duration
 	// Controller options, such as the number of workers.
 	Controller controller.Options
 }
@@ -69,8 +68,8 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 
 // SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 || r.Options.ProbeDelay <= 0 {
-		return errors.New("one of Client, Live, Credentials, Sender, RequestTimeout and ProbeDelay is not set")
+	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 {
+		return errors.New("one of Client, Live, Credentials, Sender and RequestTimeout is not set")
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -171,26 +170,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 
 	state := newState(slice, report)
-	work := sender.Work{ID: idOf(slice), Generation: slice.Generation, Users: state.pending}
+	var key alloy.Key
+	var keyErr error
 	if len(state.pending) > 0 {
-		if work.Key, state.problem, err = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); err != nil {
-			return reconcile.Result{}, fmt.Errorf("getting the API key: %w", err)
+		if key, state.problem, keyErr = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); keyErr == nil {
+			state.fingerprint = r.Sender.Fingerprint(key)
 		}
-		state.fingerprint = r.Sender.Fingerprint(work.Key)
 	}
+	// Results are recorded even if the key cannot be read: until then they are only in memory.
 	if err := r.record(ctx, state); err != nil {
 		return reconcile.Result{}, err
 	}
+	if keyErr != nil {
+		return reconcile.Result{}, fmt.Errorf("getting the API key: %w", keyErr)
+	}
 	if len(state.pending) == 0 || state.problem != nil {
-		r.Sender.Withdraw(work.ID)
+		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
 	}
-	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID)
-	if state.keyRejected() {
-		if probeAt := state.keyCheck().Time.Add(r.Options.ProbeDelay); probeAt.After(work.NotBefore) {
-			work.NotBefore = probeAt
-		}
-	}
+	work := sender.Work{ID: idOf(slice), Key: key, KeyAccepted: state.keyIs(v1alpha1.KeyAccepted), Users: state.pending}
+	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID, state.nextAttempt())
 	r.Sender.Submit(work) //nolint:contextcheck // a request outlives the reconcile that brought it about
 	return reconcile.Result{RequeueAfter: safetyNet}, nil
 }
@@ -226,6 +225,9 @@ func (r *Reconciler) read(ctx context.Context, reader client.Reader, req reconci
 		return nil, sender.Report{}, nil
 	} else if err != nil {
 		return nil, sender.Report{}, fmt.Errorf("reading the slice: %w", err)
+	}
+	if len(slice.Spec.Users) == 0 { // first, so that the report says whether a request can still be running
+		r.Sender.Withdraw(idOf(&slice))
 	}
 	return &slice, r.Sender.Report(idOf(&slice)), nil
 }

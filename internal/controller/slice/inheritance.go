@@ -32,20 +32,25 @@ func (i *inheritance) add(uid types.UID) {
 	i.slices[uid] = false
 }
 
-// claim is asked before users of a slice are handed over: whether they are in doubt, and when they may be sent.
-func (i *inheritance) claim(uid types.UID) (inDoubt bool, notBefore time.Time) {
+// claim is asked before users of a slice are handed over: whether they are in doubt, and when they may be sent. next is when
+// the earlier process would have tried them again.
+func (i *inheritance) claim(uid types.UID, next time.Time) (inDoubt bool, notBefore time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	claimed, inherited := i.slices[uid]
 	if !inherited {
 		return false, time.Time{}
 	}
-	if claimed && time.Now().After(i.until) {
+	until := i.until
+	if next.After(until) {
+		until = next
+	}
+	if claimed && time.Now().After(until) {
 		delete(i.slices, uid)
 		return false, time.Time{}
 	}
 	i.slices[uid] = true
-	return !claimed, i.until
+	return !claimed, until
 }
 
 // drop forgets a slice in which nothing is in doubt.

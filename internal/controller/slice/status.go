@@ -51,7 +51,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		Counts:             ledger.Count(s.slice, s.results),
 		KeyCheck:           s.keyCheck(),
 	}
-	if failed := s.failed(); failed != nil && len(s.pending) > 0 && s.problem == nil {
+	if failed := s.failed(); failed != nil && !failed.Time.IsZero() && len(s.pending) > 0 && s.problem == nil {
 		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed).Reason}
 		nextTime := seconds(failed.Next)
 		next.NextAttemptTime = &nextTime
@@ -61,8 +61,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 
 	if verdict.Reason == v1alpha1.ReasonProgressing {
 		wasStalled := meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionStalled)
-		hasRecovered := s.report.News && old.LastAttempt != nil
-		return next, wasStalled || hasRecovered || !slices.Equal(next.Results, old.Results)
+		return next, wasStalled || !slices.Equal(next.Results, old.Results)
 	}
 	return next, !sameButForTime(next, old)
 }
@@ -88,17 +87,17 @@ func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 		return conditions.Stalled(s.problem.Reason, s.problem.Message)
 	case s.failed() != nil:
 		return failure(s.failed())
-	case s.keyRejected(): // whatever has been edited since
+	case s.keyIs(v1alpha1.KeyRejected): // whatever has been edited since
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized, s.rejectionMessage())
 	default:
 		return conditions.Progressing(ledger.Describe(counts))
 	}
 }
 
-// failed returns the last attempt if it failed and nobody has changed the slice or the key since.
+// failed returns the last failure, unless it was another key's.
 func (s state) failed() *sender.Attempt {
 	failed := s.report.Failed
-	if failed == nil || failed.Generation != s.slice.Generation || failed.KeyFingerprint != s.fingerprint {
+	if failed == nil || failed.KeyFingerprint != s.fingerprint {
 		return nil
 	}
 	return failed
@@ -115,7 +114,7 @@ func (s state) failureHolds() bool {
 	case v1alpha1.ReasonRetrying, v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect:
 		return true
 	case v1alpha1.ReasonUnauthorized:
-		return s.keyRejected()
+		return s.keyIs(v1alpha1.KeyRejected)
 	default:
 		return false
 	}
@@ -125,7 +124,7 @@ func (s state) failureHolds() bool {
 func (s state) keyCheck() *v1alpha1.KeyCheck {
 	old, failed := s.slice.Status.KeyCheck, s.report.Failed
 	switch {
-	case failed != nil && failed.Answer.Outcome == alloy.Unauthorized:
+	case failed != nil && failed.KeyRejected:
 		return &v1alpha1.KeyCheck{Fingerprint: failed.KeyFingerprint, Result: v1alpha1.KeyRejected, Time: seconds(failed.Time)}
 	case s.report.AcceptedKey == "":
 		return old
@@ -134,10 +133,19 @@ func (s state) keyCheck() *v1alpha1.KeyCheck {
 	}
 }
 
-// keyRejected tells whether the API rejected the very key that is in the Secret now.
-func (s state) keyRejected() bool {
+// keyIs reports whether the API last gave a result for the very key that is in the Secret now.
+func (s state) keyIs(result v1alpha1.KeyResult) bool {
 	check := s.keyCheck()
-	return check != nil && check.Result == v1alpha1.KeyRejected && check.Fingerprint == s.fingerprint
+	return check != nil && check.Result == result && check.Fingerprint == s.fingerprint
+}
+
+// nextAttempt returns when an earlier process would have tried again, unless the key is another one since.
+func (s state) nextAttempt() time.Time {
+	check, next := s.slice.Status.KeyCheck, s.slice.Status.NextAttemptTime
+	if next == nil || check != nil && check.Fingerprint != s.fingerprint {
+		return time.Time{}
+	}
+	return next.Time
 }
 
 // rejectionMessage repeats what was said of the rejected key.
@@ -153,23 +161,27 @@ func (s state) rejectionMessage() string {
 func failure(attempt *sender.Attempt) conditions.Verdict {
 	answer := attempt.Answer
 	explained := answer.Explain()
-	if attempt.Searching {
-		return conditions.Retrying(explained + "; the users that are the cause are being searched, after a pause")
+	if attempt.Isolating {
+		return conditions.Retrying(explained + "; trying smaller requests, to find the users that it is about")
 	}
 	switch answer.Outcome {
+	case alloy.Forbidden:
+		return conditions.Stalled(v1alpha1.ReasonUnauthorized, explained+forbiddenHint)
 	case alloy.Unauthorized:
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
 			explained+unauthorizedHint)
 	case alloy.Redirected:
 		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
 			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
-	case alloy.TooLarge, alloy.Refused, alloy.Rejected:
+	case alloy.TooLarge, alloy.Refused:
 		return conditions.Stalled(v1alpha1.ReasonRequestRejected,
 			explained+"; "+rejectionHint(answer.StatusCode))
 	default:
 		return conditions.Retrying(explained + "; trying again")
 	}
 }
+
+const forbiddenHint = "; put a valid API key into the Secret, check what the key may do, and whether a gateway in between refuses these users"
 
 const unauthorizedHint = "; put a valid API key into the Secret, it is used as soon as it changes"
 
