@@ -32,7 +32,6 @@ const (
 
 	// Unauthorized means: the API does not accept the key (401, 403).
 	Unauthorized Outcome = "unauthorized"
-	Forbidden Outcome = "forbidden"
 	// Unavailable means: there was no answer, or one that proves nothing (408, 5xx, timeout, reset, unreadable). The request may have
 	// been applied.
 	Unavailable Outcome = "unavailable"
@@ -72,18 +71,6 @@ func (a Answer) InDoubt() bool { return a.Outcome == Unavailable }
 
 // MayPass tells that the same request may succeed later.
 func (a Answer) MayPass() bool { return a.Outcome == Unavailable || a.Outcome == Deferred }
-
-func (a Answer) Served() bool {
-	switch a.Outcome {
-	case Accepted, AllExist, NoneValid, Found, Absent, Listed:
-		return true
-	}
-	return false
-}
-
-func (a Answer) MayBeRunning() bool {
-	return a.InDoubt() && (a.StatusCode == 0 || a.StatusCode == 408 || a.StatusCode == 502 || a.StatusCode == 504 || a.StatusCode/100 == 2)
-}
 
 // Explain says for people what the API answered, in one sentence without a period. It is stable while the answer is.
 func (a Answer) Explain() string {
@@ -154,10 +141,8 @@ func classifyFailure(status int, read body) Answer {
 // classifyStatus says what a status means whatever was asked.
 func classifyStatus(status int) Outcome {
 	switch {
-	case status == http.StatusUnauthorized:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Unauthorized
-	case status == http.StatusForbidden:
-		return Forbidden
 	case status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		return Deferred
 	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
