@@ -164,7 +164,7 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 	if err != nil { // the base URL was checked and the path is encoded
 		return Answer{Outcome: Rejected, Message: "the request could not be formed"}
 	}
-	request.Header.Set("Authorization", "Bearer "+key.value)
+	request.Header.Set("Authorization", "Bearer "+key.reveal())
 	request.Header.Set("X-Api-Version", c.options.APIVersion)
 	request.Header.Set("User-Agent", c.options.UserAgent)
 	request.Header.Set("Accept", "application/json")
