@@ -73,8 +73,8 @@ type Options struct {
 
 // Client speaks to one Alloy API. It is safe for concurrent use.
 type Client struct {
-	options Options
-	http    *http.Client
+	options   Options
+	transport *http.Transport
 }
 
 // New makes a client. It returns an error when the base URL is not one that a key may be sent to.
@@ -96,7 +96,7 @@ func New(options Options) (*Client, error) {
 	if options.Observe == nil {
 		options.Observe = func(Operation, Answer, time.Duration) {}
 	}
-	return &Client{options: options, http: newHTTPClient()}, nil
+	return &Client{options: options, transport: newTransport()}, nil
 }
 
 // BaseURL is the API's address without a slash at its end.
@@ -174,7 +174,7 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 
 	start := time.Now()
 	var answer Answer
-	response, err := c.http.Do(request)
+	response, err := c.transport.RoundTrip(request)
 	if err != nil {
 		answer = classifyError(err, connected.Load())
 	} else {
