@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -69,21 +68,37 @@ func TestClient_DoesNotFollowRedirects(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		client := newClient(t, http.RedirectHandler(other.URL, status))
-		for _, answer := range []alloy.Answer{
-			client.CreateUsers(t.Context(), key(t, "secret"), []users.User{{Username: "a"}}),
-			client.GetUser(t.Context(), key(t, "secret"), "a"),
-			client.ListUsers(t.Context(), key(t, "secret"), func(string) {}),
-		} {
-			if answer.Outcome != alloy.Redirected {
-				t.Errorf("%d: %+v", status, answer)
+	for name, location := range map[string]string{
+		"another server": other.URL, "the same server": "/elsewhere", "no Location": "", "half an address": "http://[::1", "a bad escape": "%zz", "a bad port": "http://a:b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
+				client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/elsewhere" {
+						elsewhere.Add(1)
+					}
+					if location != "" {
+						w.Header()["Location"] = []string{location}
+					}
+					w.WriteHeader(status)
+				}))
+				if got := client.CreateUsers(t.Context(), key(t, "secret"), []users.User{{Username: "a"}}); got.Outcome != alloy.Redirected || got.StatusCode != status {
+					t.Errorf("create, %d: %+v", status, got)
+				}
+				for _, got := range []alloy.Answer{client.GetUser(t.Context(), key(t, "secret"), "a"), client.ListUsers(t.Context(), key(t, "secret"), func(string) {})} {
+					if got.Outcome != alloy.Inconclusive || got.StatusCode != status {
+						t.Errorf("read, %d: %+v", status, got)
+					}
+				}
 			}
+		})
+	}
+	t.Cleanup(func() {
+		if n := elsewhere.Load(); n != 0 {
+			t.Errorf("%d requests went elsewhere", n)
 		}
-	}
-	if n := elsewhere.Load(); n != 0 {
-		t.Errorf("%d requests went elsewhere", n)
-	}
+	})
 }
 
 func TestClient_NoAnswer(t *testing.T) {
@@ -112,36 +127,6 @@ func TestClient_NoAnswer(t *testing.T) {
 	}
 	if got := slow.CreateUsers(t.Context(), key(t, "k"), batch); got.Outcome != alloy.Unavailable || !strings.Contains(got.Explain(), "too long") {
 		t.Errorf("a timeout: %+v", got)
-	}
-}
-
-func TestClient_EndlessAnswersEnd(t *testing.T) {
-	t.Parallel()
-	sim := simulator.New(simulator.Options{Keys: []string{"k"}})
-	sim.Inject(simulator.Fault{Endless: true})
-	client := newClient(t, sim)
-	for name, answer := range map[string]alloy.Answer{
-		"create": client.CreateUsers(t.Context(), key(t, "k"), []users.User{{Username: "a"}}),
-		"get":    client.GetUser(t.Context(), key(t, "k"), "a"),
-		"list":   client.ListUsers(t.Context(), key(t, "k"), func(string) {}),
-	} {
-		if answer.Outcome != alloy.Unavailable {
-			t.Errorf("%s: %+v", name, answer)
-		}
-	}
-}
-
-// TestClient_EndlessAnswersTakeLittleMemory counts what is allocated, so it does not run beside other tests.
-func TestClient_EndlessAnswersTakeLittleMemory(t *testing.T) {
-	sim := simulator.New(simulator.Options{Keys: []string{"k"}})
-	sim.Inject(simulator.Fault{Endless: true})
-	client := newClient(t, sim)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	answer := client.CreateUsers(t.Context(), key(t, "k"), []users.User{{Username: "a"}})
-	runtime.ReadMemStats(&after)
-	if allocated := after.TotalAlloc - before.TotalAlloc; answer.Outcome != alloy.Unavailable || allocated > 64<<20 {
-		t.Errorf("%d bytes were allocated for %+v", allocated, answer)
 	}
 }
 

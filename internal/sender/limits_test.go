@@ -74,8 +74,8 @@ func TestSender_ARequestThatIsRefusedAsSuchIsNotSearched(t *testing.T) {
 		"400 for everything":    {400, 1000, 3},
 		"422 for everything":    {422, 1000, 3},
 		"400 for a single user": {400, 1, 1},
-		"404":                   {404, 1000, 1},
-		"402":                   {402, 1000, 1},
+		"404":                   {404, 1000, 3},
+		"402":                   {402, 1000, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -157,13 +157,13 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 		return conditions.Retrying(explained + "; the users that are the cause are being searched, after a pause")
 	}
 	switch answer.Outcome {
-	case alloy.Unauthorized:
+	case alloy.Unauthorized, alloy.Forbidden:
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
 			explained+unauthorizedHint)
 	case alloy.Redirected:
 		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
 			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
-	case alloy.TooLarge, alloy.Refused, alloy.Rejected:
+	case alloy.TooLarge, alloy.Refused:
 		return conditions.Stalled(v1alpha1.ReasonRequestRejected,
 			explained+"; "+rejectionHint(answer.StatusCode))
 	default:
