@@ -11,15 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -35,14 +32,6 @@ const DefaultTimeout = 30 * time.Second
 
 // MaxBatch is the most users in one POST /users/batch, as the vendor's page says.
 const MaxBatch = 1000
-
-const (
-	// maxBatchBody bounds an answer that is read whole. 1000 invalid users of 256 characters, each escaped to six bytes, with
-	// as long full names, take 3.1 MB.
-	maxBatchBody = 4 << 20
-	// maxUserBody bounds every other answer that is read whole.
-	maxUserBody = 64 << 10
-)
 
 // Operation names a call, for metrics.
 type Operation string
@@ -73,8 +62,8 @@ type Options struct {
 
 // Client speaks to one Alloy API. It is safe for concurrent use.
 type Client struct {
-	options Options
-	http    *http.Client
+	options   Options
+	transport *http.Transport
 }
 
 // New makes a client. It returns an error when the base URL is not one that a key may be sent to.
@@ -96,7 +85,7 @@ func New(options Options) (*Client, error) {
 	if options.Observe == nil {
 		options.Observe = func(Operation, Answer, time.Duration) {}
 	}
-	return &Client{options: options, http: newHTTPClient()}, nil
+	return &Client{options: options, transport: newTransport()}, nil
 }
 
 // BaseURL is the API's address without a slash at its end.
@@ -120,36 +109,29 @@ func (c *Client) CreateUsers(ctx context.Context, key Key, batch []users.User) A
 		return Answer{Outcome: Refused, Message: "encoding the request failed"}
 	}
 	return c.do(ctx, key, OperationCreate, http.MethodPost, "/users/batch", body, func(response *http.Response) Answer {
-		limit := maxBatchBody
-		if response.StatusCode/100 != 2 {
-			limit = maxUserBody
-		}
-		return classifyBatch(response.StatusCode, readBody(response.Body, limit), batch)
+		return classifyBatch(response.StatusCode, readBody(response, maxBatchBody), batch)
 	})
 }
 
-// GetUser asks for one user by username. The answer's outcome is Found, Absent or Inconclusive, or one of the failures. A
-// username that a path cannot carry is Inconclusive without a request.
+// GetUser asks for one user by username. The answer's outcome is Found, Absent or Inconclusive, or Unauthorized, Unavailable or
+// Deferred. A username that a path cannot carry is Inconclusive without a request.
 func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 	if username == "" || username == "." || username == ".." {
-		return Answer{Outcome: Inconclusive}
+		return Answer{Outcome: Inconclusive, Message: "this username does not go into a path"}
 	}
 	return c.do(ctx, key, OperationGet, http.MethodGet, "/users/"+pathSegment(username), nil, func(response *http.Response) Answer {
-		return classifyUser(response.StatusCode, readBody(response.Body, maxUserBody), username)
+		return classifyUser(response.StatusCode, readBody(response, maxUserBody), username)
 	})
 }
 
 // ListUsers calls visit with the username of each user of the account; users without one are passed over. The answer's
-// outcome is Listed, or one of the failures: then visit may have seen a part of the users.
+// outcome is Listed; or Inconclusive, Unauthorized, Unavailable or Deferred: then visit may have seen a part of the users.
 func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username string)) Answer {
 	return c.do(ctx, key, OperationList, http.MethodGet, "/users", nil, func(response *http.Response) Answer {
 		if response.StatusCode/100 != 2 {
-			return classifyFailure(response.StatusCode, readBody(response.Body, maxUserBody))
+			return classifyReading(response.StatusCode, readBody(response, maxUserBody))
 		}
-		if err := decodeList(response.Body, visit); err != nil {
-			return Answer{Outcome: Unavailable, StatusCode: response.StatusCode, Message: "the list of users could not be read to its end"}
-		}
-		return Answer{Outcome: Listed, StatusCode: response.StatusCode}
+		return classifyList(response.StatusCode, decodeList(response.Body, visit))
 	})
 }
 
@@ -162,9 +144,9 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 
 	request, err := http.NewRequestWithContext(ctx, method, c.options.BaseURL+path, bytes.NewReader(body))
 	if err != nil { // the base URL was checked and the path is encoded
-		return Answer{Outcome: Rejected, Message: "the request could not be formed"}
+		return Answer{Outcome: Refused, Message: "the request could not be formed"}
 	}
-	request.Header.Set("Authorization", "Bearer "+key.value)
+	request.Header.Set("Authorization", "Bearer "+key.reveal())
 	request.Header.Set("X-Api-Version", c.options.APIVersion)
 	request.Header.Set("User-Agent", c.options.UserAgent)
 	request.Header.Set("Accept", "application/json")
@@ -174,7 +156,7 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 
 	start := time.Now()
 	var answer Answer
-	response, err := c.http.Do(request)
+	response, err := c.transport.RoundTrip(request)
 	if err != nil {
 		answer = classifyError(err, connected.Load())
 	} else {
@@ -185,50 +167,6 @@ func (c *Client) do(ctx context.Context, key Key, operation Operation, method, p
 	answer.Message = clean(key.Scrub(answer.Message)) // in this order: half a key would not be found
 	c.options.Observe(operation, answer, time.Since(start))
 	return answer
-}
-
-// classifyError says what it means that no answer came. Without a connection nothing was sent. The words are the same for
-// the same cause: no address or port that changes from one attempt to the next.
-func classifyError(err error, connected bool) Answer {
-	var (
-		urlError *url.Error // its text holds the URL, and so perhaps a username
-		netError *net.OpError
-		dnsError *net.DNSError
-	)
-	if errors.As(err, &urlError) {
-		err = urlError.Err
-	}
-	message := err.Error()
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		message = "it took too long"
-	case errors.As(err, &dnsError):
-		message = "its name could not be resolved"
-	case errors.As(err, &netError):
-		message = netError.Op + ": " + netError.Err.Error()
-	}
-	if !connected {
-		return Answer{Outcome: Deferred, Message: message}
-	}
-	return Answer{Outcome: Unavailable, Message: message}
-}
-
-// body is what was read of an answer's body.
-type body struct {
-	text  []byte
-	whole bool // it was read to its end
-	cut   bool // reading it failed; otherwise, if it is not whole, it is too long
-}
-
-// readBody reads at most limit bytes.
-func readBody(reader io.Reader, limit int) body {
-	text, err := io.ReadAll(io.LimitReader(reader, int64(limit)+1))
-	return body{text: text, whole: err == nil && len(text) <= limit, cut: err != nil}
-}
-
-// decode reads the body as a JSON object.
-func (b body) decode(into any) bool {
-	return b.whole && utf8.Valid(b.text) && json.Unmarshal(b.text, into) == nil
 }
 
 // pathSegment encodes a username as one segment of a path. Everything but letters, digits and -._~ is encoded, also what

@@ -127,7 +127,7 @@ func TestContract_ClientAndSimulatorFollowTheDescription(t *testing.T) {
 
 			mixed := client.CreateUsers(t.Context(), good, u("a", "new", "refused"))
 			outcome("a mixed batch", mixed, alloy.Accepted)
-			if _, a := mixed.Named["a"]; !a || len(mixed.Named) != 2 || mixed.Unmatched != 0 {
+			if _, a := mixed.Named["a"]; !a || len(mixed.Named) != 2 || mixed.Unmatched != 0 || mixed.Nameless != 0 {
 				t.Errorf("a mixed batch: %+v", mixed)
 			}
 			listed := 0

@@ -11,7 +11,7 @@ import (
 //
 //   - embeddeduser_alloy_requests_total {operation, outcome}: requests that are over
 //   - embeddeduser_alloy_request_duration_seconds {operation}: how long they took
-//   - embeddeduser_alloy_unmatched_invalid_users_total: invalid users in answers that the request did not hold
+//   - embeddeduser_alloy_unmatched_invalid_users_total: invalid users in answers that fit none of the request's
 //
 // The labels are closed sets: no user, key or batch ever becomes one.
 func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Duration), error) {
@@ -23,7 +23,7 @@ func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Du
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13), // 10 ms to 41 s, above the default timeout
 	}, []string{"operation"})
 	unmatched := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "embeddeduser_alloy_unmatched_invalid_users_total", Help: "Users that the Alloy API named as invalid although the request did not hold them.",
+		Name: "embeddeduser_alloy_unmatched_invalid_users_total", Help: "Invalid users in answers of the Alloy API that fit none of the request's, by username or, without one, by full name.",
 	})
 	for _, collector := range []prometheus.Collector{requests, durations, unmatched} {
 		if err := registry.Register(collector); err != nil {
@@ -32,7 +32,7 @@ func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Du
 	}
 	return func(operation Operation, answer Answer, elapsed time.Duration) {
 		requests.WithLabelValues(string(operation), string(answer.Outcome)).Inc()
-		unmatched.Add(float64(answer.Unmatched))
+		unmatched.Add(float64(answer.Unmatched + answer.Nameless))
 		durations.WithLabelValues(string(operation)).Observe(elapsed.Seconds())
 	}, nil
 }

@@ -16,11 +16,11 @@ const (
 	pingInterval      = 15 * time.Second
 )
 
-// newHTTPClient is the only place that makes an HTTP client. The client honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE, as
-// every Go program does; it never follows a redirect, because the key would travel with it; and it has no time limit of
-// its own: each request has one.
-func newHTTPClient() *http.Client {
-	transport := &http.Transport{
+// newTransport is the only place that makes what sends requests. It honours HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE, as every
+// Go program does; it has no time limit of its own, since each request has one. No http.Client stands before it, and so nothing
+// reads the Location of a redirect, neither to follow it, with which the key would travel, nor to fail when it is malformed.
+func newTransport() *http.Transport {
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAliveInterval}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
@@ -31,9 +31,5 @@ func newHTTPClient() *http.Client {
 		ForceAttemptHTTP2:      true,
 		// Without pings a connection that a middlebox dropped is used until the kernel gives it up, about 15 minutes later.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingInterval, PingTimeout: dialTimeout},
-	}
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

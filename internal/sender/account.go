@@ -152,7 +152,6 @@ func (a *account) fail(o *owner, f failure) {
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
-	f.rejected = a.gate.rejectsKey() && f.answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over = nil, true
 	o.notice.class = ""

@@ -93,7 +93,7 @@ func parse(ref v1alpha1.APIKeySecretReference, secret *corev1.Secret, err error)
 	if err != nil {
 		return alloy.Key{}, &Problem{
 			Reason:  v1alpha1.ReasonInvalidCredentials,
-			Message: fmt.Sprintf("The value of %q in Secret %q %s; put the API key there as Alloy shows it under Settings, API Keys", ref.Key, ref.Name, err),
+			Message: fmt.Sprintf("The value of %q in Secret %q %s", ref.Key, ref.Name, err),
 		}, nil
 	}
 	return key, nil, nil
