@@ -8,100 +8,98 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// sieve goes through the slices of a batch, one by one, and finds out which of them a plan may have to change. Most are as
-// they should be: these are set aside, and need not be kept in memory whole. It is pure.
-type sieve struct {
+// filter takes the slices of a batch, one by one, and finds those that a plan may change. Most need no change: the plan skips
+// them, so they need not stay in memory.
+type filter struct {
 	batch  *v1alpha1.EmbeddedUserBatch
 	list   *users.List
-	claims []int32 // for each valid row: 1 + the number of the first slice that has it
-	seen   []sifted
+	owners []int32 // for each valid row, the index in seen of the first slice that has it, plus 1
+	seen   []filtered
 }
 
-// sifted is what is known of a slice that went through.
-type sifted struct {
+// filtered describes a slice that the filter has seen.
+type filtered struct {
 	name  string
-	aside bool // it needs no change
-	rows  int  // for which it has room
-	bytes int
+	skip  bool // it needs no change
+	rows  int  // room that is left
+	bytes int  // room that is left
 }
 
-func newSieve(batch *v1alpha1.EmbeddedUserBatch, list *users.List) *sieve {
-	return &sieve{batch: batch, list: list, claims: make([]int32, len(list.Valid))}
+func newFilter(batch *v1alpha1.EmbeddedUserBatch, list *users.List) *filter {
+	return &filter{batch: batch, list: list, owners: make([]int32, len(list.Valid))}
 }
 
-// pass looks at one more slice, and tells whether it is set aside. One that was set aside before is not any more when this
-// one has a user of it too.
-func (s *sieve) pass(slice *v1alpha1.EmbeddedUserSlice) bool {
-	aside := slice.DeletionTimestamp.IsZero() && len(slice.Spec.Users) > 0 && slice.Labels[v1alpha1.LabelBatch] == s.batch.Name &&
-		equality.Semantic.DeepEqual(slice.Spec.APIKeySecretRef, s.batch.Spec.APIKeySecretRef)
-	seen := sifted{name: slice.Name, rows: v1alpha1.MaxSliceUsers, bytes: v1alpha1.MaxSliceBytes}
-	number := int32(len(s.seen) + 1) //nolint:gosec // a batch has far fewer slices
+// add adds a slice and reports whether the plan can skip it. An earlier slice that shares a user with it is no longer skipped.
+func (f *filter) add(slice *v1alpha1.EmbeddedUserSlice) bool {
+	skip := slice.DeletionTimestamp.IsZero() && len(slice.Spec.Users) > 0 && slice.Labels[v1alpha1.LabelBatch] == f.batch.Name &&
+		equality.Semantic.DeepEqual(slice.Spec.APIKeySecretRef, f.batch.Spec.APIKeySecretRef)
+	seen := filtered{name: slice.Name, rows: v1alpha1.MaxSliceUsers, bytes: v1alpha1.MaxSliceBytes}
+	number := int32(len(f.seen) + 1) //nolint:gosec // a batch has far fewer slices
 	results := ledger.Index(slice.Status.Results)
 	for _, user := range slice.Spec.Users {
 		seen.rows--
 		seen.bytes -= users.Size(users.User(user))
 		result, known := results[user.Username]
 		delete(results, user.Username)
-		place, wanted := s.list.Find(user.Username)
+		place, wanted := f.list.Find(user.Username)
 		if !wanted {
-			aside = false
+			skip = false
 			continue
 		}
-		row := v1alpha1.User(s.list.Valid[place].User)
+		row := v1alpha1.User(f.list.Valid[place].User)
 		stays := user == row || known && result.Result != v1alpha1.ResultInvalid && ledger.Settled(row, result)
-		aside = s.claim(place, number) && stays && aside
+		skip = f.assign(place, number) && stays && skip
 	}
 	for username := range results { // of users that left the slice
 		seen.rows--
-		if place, wanted := s.list.Find(username); wanted {
-			s.claim(place, number)
-			aside = false
+		if place, wanted := f.list.Find(username); wanted {
+			f.assign(place, number)
+			skip = false
 		}
 	}
-	seen.aside = aside && seen.rows >= 0 && seen.bytes >= 0
-	s.seen = append(s.seen, seen)
-	return seen.aside
+	seen.skip = skip && seen.rows >= 0 && seen.bytes >= 0
+	f.seen = append(f.seen, seen)
+	return seen.skip
 }
 
-// claim notes that a slice has the user in a place of the list. It returns false if an earlier one has it too.
-func (s *sieve) claim(place int, number int32) bool {
-	switch claimed := s.claims[place]; claimed {
+// assign assigns the row at place to a slice. It returns false if the row already has a slice.
+func (f *filter) assign(place int, number int32) bool {
+	switch owner := f.owners[place]; owner {
 	case 0:
-		s.claims[place] = number
+		f.owners[place] = number
 		return true
 	case number:
 		return false
 	default:
-		s.seen[claimed-1].aside = false
+		f.seen[owner-1].skip = false
 		return false
 	}
 }
 
-// maxRoomy is the most slices in which room for new users is used; the rest of the users gets new slices.
+// maxRoomy is the maximum number of slices that are filled up with new users; the other users get new slices.
 const maxRoomy = 16
 
-// rest returns the rows that are in no slice set aside: those that have to be planned. Slices that have room for some of them
-// are set aside no more.
-func (s *sieve) rest() []users.Row {
+// rest returns the rows to plan: those that are in no skipped slice. Slices with room for some of them are no longer skipped.
+func (f *filter) rest() []users.Row {
 	unplaced, smallest := 0, v1alpha1.MaxSliceBytes
-	for place, claimed := range s.claims {
-		if claimed == 0 {
+	for place, owner := range f.owners {
+		if owner == 0 {
 			unplaced++
-			smallest = min(smallest, users.Size(s.list.Valid[place].User))
+			smallest = min(smallest, users.Size(f.list.Valid[place].User))
 		}
 	}
 	roomy := 0
-	for i := range s.seen {
-		if seen := &s.seen[i]; seen.aside && unplaced > 0 && roomy < maxRoomy && seen.rows > 0 && seen.bytes >= smallest {
-			seen.aside = false
+	for i := range f.seen {
+		if seen := &f.seen[i]; seen.skip && unplaced > 0 && roomy < maxRoomy && seen.rows > 0 && seen.bytes >= smallest {
+			seen.skip = false
 			unplaced -= seen.rows
 			roomy++
 		}
 	}
 	var rest []users.Row
-	for place, claimed := range s.claims {
-		if claimed == 0 || !s.seen[claimed-1].aside {
-			rest = append(rest, s.list.Valid[place])
+	for place, owner := range f.owners {
+		if owner == 0 || !f.seen[owner-1].skip {
+			rest = append(rest, f.list.Valid[place])
 		}
 	}
 	return rest

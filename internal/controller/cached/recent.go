@@ -10,80 +10,80 @@ import (
 )
 
 const (
-	// arrivalTime is how long the lists of an object are kept that has just arrived and has work on it: until then it is nearly
-	// always reconciled, and need not be read again.
-	arrivalTime = 5 * time.Second
-	// arrivalUsers bounds them all together; a user takes about 100 bytes.
-	arrivalUsers = 100_000
+	// recentTTL is how long the lists of an object with pending work stay in memory after a watch event. Within that time the
+	// object is nearly always reconciled, which saves reading it again.
+	recentTTL = 5 * time.Second
+	// maxRecentUsers bounds the total number of users; each takes about 100 bytes.
+	maxRecentUsers = 100_000
 )
 
-// arrivals are shared by all caches of the process.
-var arrivals = arrivalBoard{lists: map[types.UID]lists{}}
+// recent is shared by all caches of the process.
+var recent = recentLists{lists: map[types.UID]lists{}}
 
-// arrivalBoard keeps the lists that were cut off objects, for a moment.
-type arrivalBoard struct {
+// recentLists caches the lists that Transform removed from objects.
+type recentLists struct {
 	mu       sync.Mutex
 	lists    map[types.UID]lists
-	order    []arrival // the oldest first; for each of lists one, and perhaps some that are gone
+	order    []recentEntry // oldest first; entries of replaced lists remain until they expire
 	users    int
-	sweeping bool
+	expiring bool // a timer for expire is set
 }
 
-type arrival struct {
+type recentEntry struct {
 	uid types.UID
 	at  time.Time
 }
 
-// lists of one version of an object.
+// lists are the lists of one version of an object.
 type lists struct {
 	version string
 	at      time.Time
 	users   []v1alpha1.User
 	results []v1alpha1.UserResult
-	counts  v1alpha1.UserCounts // as they are stored
+	counts  v1alpha1.UserCounts // as stored in the API server
 }
 
-// put keeps the lists of an object, in place of those of an earlier version.
-func (b *arrivalBoard) put(uid types.UID, l lists) {
+// put caches the lists of an object, replacing those of an earlier version.
+func (b *recentLists) put(uid types.UID, l lists) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.at = time.Now()
 	b.users += len(l.users) - len(b.lists[uid].users)
 	b.lists[uid] = l
-	b.order = append(b.order, arrival{uid, l.at})
-	for b.users > arrivalUsers {
-		b.dropOldest()
+	b.order = append(b.order, recentEntry{uid, l.at})
+	for b.users > maxRecentUsers {
+		b.evictOldest()
 	}
-	if !b.sweeping {
-		b.sweeping = true
-		time.AfterFunc(arrivalTime, b.sweep)
+	if !b.expiring {
+		b.expiring = true
+		time.AfterFunc(recentTTL, b.expire)
 	}
 }
 
-// take returns the lists of a version of an object. They must not be changed.
-func (b *arrivalBoard) take(uid types.UID, version string) (lists, bool) {
+// get returns the lists of a version of an object. The caller must not modify them.
+func (b *recentLists) get(uid types.UID, version string) (lists, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l, ok := b.lists[uid]
 	return l, ok && l.version == version
 }
 
-// sweep drops what is too old, and comes again while there is anything.
-func (b *arrivalBoard) sweep() {
+// expire evicts expired entries and reschedules itself while any are left.
+func (b *recentLists) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.order) > 0 {
-		if age := time.Since(b.order[0].at); age < arrivalTime {
-			time.AfterFunc(arrivalTime-age, b.sweep)
+		if age := time.Since(b.order[0].at); age < recentTTL {
+			time.AfterFunc(recentTTL-age, b.expire)
 			return
 		}
-		b.dropOldest()
+		b.evictOldest()
 	}
-	b.order, b.sweeping = nil, false
+	b.order, b.expiring = nil, false
 }
 
-// dropOldest drops the oldest entry, and the lists if they are still those.
-func (b *arrivalBoard) dropOldest() {
+// evictOldest removes the oldest entry, and its lists unless newer ones replaced them.
+func (b *recentLists) evictOldest() {
 	oldest := b.order[0]
 	b.order = b.order[1:]
 	if l := b.lists[oldest.uid]; l.at.Equal(oldest.at) {
