@@ -8,7 +8,7 @@ COPY cmd cmd
 COPY internal internal
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /manager ./cmd/operator
 
-# Nothing but CA certificates, time zones and a user without rights.
+# The base image has only CA certificates, time zones and an unprivileged user.
 FROM gcr.io/distroless/static:nonroot
 COPY --from=build /manager /manager
 USER 65532:65532

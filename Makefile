@@ -1,10 +1,10 @@
-# Image that the manifests name and docker-build makes.
+# The image to build and deploy.
 IMG ?= embedded-user-operator:latest
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 TOOL := go tool -modfile=go.tools.mod
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# Expanded when used: the first time it may take minutes.
+# Expanded only when used, because the first time takes minutes.
 CONTROL_PLANE = $(shell hack/control-plane.sh)
 KUBECTL ?= kubectl
 
@@ -16,7 +16,7 @@ help: ## Show this help.
 ##@ Try it
 
 .PHONY: demo
-demo: build ## Run the main job on an embedded control plane. USERS=n, KEEP=1, ALLOY_API_KEY=... for the real API.
+demo: build ## Run the operator on a local control plane. USERS=n, KEEP=1, ALLOY_API_KEY=... for the real API.
 	@KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" bin/demo
 
 .PHONY: run
@@ -36,14 +36,14 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 	@go tool cover -func=cover.out | tail -n 1
 
 .PHONY: test-chaos
-test-chaos: ## Break everything by chance and look whether the records agree. SEEDS=n, SEED=the first.
+test-chaos: ## Inject random failures and check that the records agree. SEEDS=n, SEED=the first.
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
 		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
 PROFILES ?= bin/profiles
 FUZZTIME ?= 10s
 .PHONY: fuzz
-fuzz: ## Fuzz the decoders, the key reader, the planner and the lists, each for FUZZTIME.
+fuzz: ## Fuzz the decoders, the key parser, the planner and the lists, each for FUZZTIME.
 	go test -run '^$$' -fuzz '^FuzzClassifyBatch$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzDecodeList$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzParseKey$$' -fuzztime $(FUZZTIME) ./internal/alloy
@@ -51,7 +51,7 @@ fuzz: ## Fuzz the decoders, the key reader, the planner and the lists, each for 
 	go test -run '^$$' -fuzz '^FuzzRows$$' -fuzztime $(FUZZTIME) ./internal/users/decode
 
 .PHONY: bench
-bench: ## Run the benchmarks, about 15 minutes, and write docs/benchmarks.md. CASES=a,f,... for some, to the terminal only.
+bench: ## Run the benchmarks (15 minutes) and write docs/benchmarks.md. CASES=a,f,... runs some and only prints the results.
 	go test -run '^$$' -bench . -benchmem ./internal/controller/batch ./internal/users/decode
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" go run ./test/bench -profile $(PROFILES) $(if $(CASES),-cases $(CASES),-output docs/benchmarks.md)
 
@@ -73,7 +73,7 @@ docs: ## Generate the API reference.
 	$(TOOL) crd-ref-docs --config hack/crd-ref-docs.yaml --source-path api/v1alpha1 --renderer markdown --output-path docs/api.md
 
 .PHONY: verify
-verify: generate manifests docs lint ## Fail when generated files are stale, a linter complains or go.mod is untidy.
+verify: generate manifests docs lint ## Fail if generated files are stale, a linter complains or go.mod is untidy.
 	go mod tidy -diff
 	cd hack/controlplane && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
@@ -89,13 +89,13 @@ install: ## Install the CRDs.
 	$(KUBECTL) apply --server-side -k config/crd
 
 .PHONY: uninstall
-uninstall: ## Remove the CRDs, and with them every batch. Users in Alloy stay.
+uninstall: ## Remove the CRDs and all batches. Users in Alloy stay.
 	$(KUBECTL) delete --ignore-not-found -k config/crd
 
 .PHONY: deploy
-deploy: ## Install CRDs and operator.
+deploy: ## Install the CRDs and the operator.
 	$(KUBECTL) kustomize config/default | sed 's|image: embedded-user-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove operator and CRDs, and with them every batch. Users in Alloy stay.
+undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
 	$(KUBECTL) delete --ignore-not-found -k config/default

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Prints the folder that holds kube-apiserver, etcd and kubectl: $KUBEBUILDER_ASSETS if that is set; else what setup-envtest
-# downloads; else, where nothing can be downloaded, what Go builds from modules (hack/controlplane), once.
+# Prints the folder of kube-apiserver, etcd and kubectl: $KUBEBUILDER_ASSETS if set; else the download of setup-envtest; else, if
+# the download fails, a folder of programs built once from Go modules (hack/controlplane).
 #
-# With an argument it prints the path of that one program, built from modules: setup-envtest has no kube-controller-manager.
+# With an argument, prints the path of that program, built from Go modules: setup-envtest has no kube-controller-manager.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '%s\n' "control plane: $*" >&2; }
@@ -13,7 +13,7 @@ minor=${minor%%.*}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/embedded-user-operator
 built=$cache/control-plane-$version
 
-# build PROGRAM: builds it unless it is there.
+# build PROGRAM builds a program unless it exists.
 build() {
   local program=$1 package=k8s.io/kubernetes/cmd/$1 building
   [ -x "$built/$program" ] && return
@@ -25,7 +25,7 @@ build() {
     -X k8s.io/component-base/version.gitVersion=$version
     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$minor" "$package")
   chmod 755 "$building"
-  mv "$building" "$built/$program" # at once, so that an interrupted build leaves nothing that looks whole
+  mv "$building" "$built/$program" # atomic, so that an interrupted build leaves no broken program
 }
 
 if [ $# -gt 0 ]; then
@@ -37,7 +37,7 @@ elif [ ! -x "$built/etcd" ] &&
   downloaded=$(go tool -modfile=go.tools.mod setup-envtest use "1.$minor.x" --bin-dir "$cache/envtest" -p path 2>/dev/null); then
   printf '%s\n' "$downloaded"
 else
-  [ -x "$built/etcd" ] || say "setup-envtest cannot download one; it has to be built, which takes 7 minutes on 2 cores"
+  [ -x "$built/etcd" ] || say "setup-envtest cannot download it; building it takes 7 minutes on 2 cores"
   build kube-apiserver
   build kubectl
   build etcd

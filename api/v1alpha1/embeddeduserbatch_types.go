@@ -2,59 +2,58 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Bounds of an EmbeddedUserBatch.
+// Limits of an EmbeddedUserBatch.
 const (
-	// MaxInlineUsers is the most users that spec.users takes. Measured: 10,000 users of 80 bytes are stored as 817 KB, well
-	// below etcd's default limit of 1.5 MiB for one object.
+	// MaxInlineUsers is the maximum length of spec.users. 10,000 users of 80 bytes are stored as 817 KB (measured), well below
+	// etcd's default limit of 1.5 MiB for one object.
 	MaxInlineUsers = 10_000
 
-	// MaxUsersFrom is the most sources that spec.usersFrom takes.
+	// MaxUsersFrom is the maximum length of spec.usersFrom.
 	MaxUsersFrom = 64
 
-	// MaxInvalidUsers is the most invalid users that status.invalidUsers names; the rest is counted in
-	// status.invalidUsersOmitted.
+	// MaxInvalidUsers is the maximum length of status.invalidUsers; status.invalidUsersOmitted counts the rest.
 	MaxInvalidUsers = 100
 )
 
-// InvalidUserPolicy says what invalid users mean for the whole batch.
+// InvalidUserPolicy decides whether invalid users keep a batch from becoming Ready.
 // +kubebuilder:validation:Enum=Fail;Ignore
 type InvalidUserPolicy string
 
 const (
-	// InvalidUserPolicyFail makes a batch with an invalid user not ready.
+	// InvalidUserPolicyFail keeps a batch with an invalid user from becoming Ready.
 	InvalidUserPolicyFail InvalidUserPolicy = "Fail"
 
-	// InvalidUserPolicyIgnore makes a batch ready once its valid users exist.
+	// InvalidUserPolicyIgnore makes a batch Ready once its valid users exist.
 	InvalidUserPolicyIgnore InvalidUserPolicy = "Ignore"
 )
 
-// EmbeddedUserBatchSpec is the list of users that must exist in an Alloy Embedded account.
+// EmbeddedUserBatchSpec lists the users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpec struct {
-	// apiKeySecretRef names the Secret, in the batch's own namespace, that holds the account's API key.
-	// The key decides the account and, within it, development or production.
+	// apiKeySecretRef names the Secret in the batch's namespace that holds the API key.
+	// The key selects the account and, within it, development or production.
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
 
-	// users that must exist, at most 10000 and about 1.4 MiB together; usersFrom takes more.
-	// Use `kubectl apply --server-side` for more than about 3000.
-	// A user that is removed from the list is left alone in Alloy.
-	// The same username twice with the same fullName counts once.
-	// With another fullName the first one is used and the other row is invalid.
+	// users lists the users that must exist: at most 10000, and about 1.4 MiB in total. Use usersFrom for longer lists.
+	// Use `kubectl apply --server-side` for more than about 3000 users.
+	// Removing a user from the list does not delete it in Alloy.
+	// Rows with the same username and fullName count once.
+	// If a later row repeats a username with a different fullName, that row is invalid and the first one is used.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10000
 	Users []User `json:"users,omitempty"`
 
 	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
-	// They are read in this order, after users, and a change of theirs is noticed within seconds.
-	// While one of them cannot be read, nothing is changed.
+	// They are read in this order, after users. The operator notices changes to them within seconds.
+	// While a list cannot be read, the batch keeps the users it already has.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	UsersFrom []UsersSource `json:"usersFrom,omitempty"`
 
-	// invalidUserPolicy says what a user that cannot be created means for the batch.
-	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
+	// invalidUserPolicy decides what happens to the batch when a user cannot be created.
+	// With Fail, the default, the batch is Stalled and not Ready. With Ignore, it is Ready once every other user exists.
 	// The other users are created either way.
 	// +optional
 	// +kubebuilder:default=Fail
@@ -65,18 +64,18 @@ type EmbeddedUserBatchSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.configMapKeyRef) != has(self.secretKeyRef)",message="set exactly one of configMapKeyRef and secretKeyRef"
 // +structType=atomic
 type UsersSource struct {
-	// configMapKeyRef names the key of a ConfigMap, in its data or binaryData.
+	// configMapKeyRef selects a key in the data or binaryData of a ConfigMap.
 	// +optional
 	ConfigMapKeyRef *UsersKeyReference `json:"configMapKeyRef,omitempty"`
 
-	// secretKeyRef names the key of a Secret.
+	// secretKeyRef selects a key of a Secret.
 	// +optional
 	SecretKeyRef *UsersKeyReference `json:"secretKeyRef,omitempty"`
 
-	// format of the list: CSV, JSON, NDJSON or YAML. By default the one that the key's extension stands for:
-	// .csv, .json, .ndjson or .jsonl, .yaml or .yml, each perhaps followed by .gz. A list may be compressed with gzip.
-	// CSV has a header with the columns username and fullName, in any order; JSON and YAML are a list of objects with these
-	// fields; NDJSON has one such JSON object per line.
+	// format of the list: CSV, JSON, NDJSON or YAML. It defaults to the extension of the key: .csv, .json, .ndjson or .jsonl,
+	// .yaml or .yml, optionally followed by .gz. A list may be compressed with gzip.
+	// CSV has a header with the columns username and fullName, in any order. JSON and YAML hold a list of objects with these
+	// fields. NDJSON has one such JSON object per line.
 	// +optional
 	Format UsersFormat `json:"format,omitempty"`
 }
@@ -97,16 +96,16 @@ type UsersKeyReference struct {
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key"`
 
-	// optional has a list that does not exist count as an empty one. Without it the batch waits until the list exists.
+	// optional treats a missing object or key as an empty list. Without it the batch waits until the list exists.
 	// +optional
 	Optional bool `json:"optional,omitempty"`
 }
 
-// UsersFormat is how a list of users is written.
+// UsersFormat is the format of a list of users.
 // +kubebuilder:validation:Enum=CSV;JSON;NDJSON;YAML
 type UsersFormat string
 
-// SourceKey names a list of users that spec.usersFrom refers to.
+// SourceKey identifies one of the lists in spec.usersFrom.
 // +structType=atomic
 type SourceKey struct {
 	// kind is ConfigMap or Secret.
@@ -125,49 +124,48 @@ type SourceKey struct {
 	Key string `json:"key,omitempty"`
 }
 
-// SliceCounts says how many EmbeddedUserSlices a batch has.
+// SliceCounts counts the EmbeddedUserSlices of a batch.
 // +structType=atomic
 type SliceCounts struct {
 	// total number of slices; each holds at most 1000 users.
 	// +optional
 	Total int32 `json:"total"`
 
-	// ready counts the slices in which no user is pending.
+	// ready counts the slices without pending users.
 	// +optional
 	Ready int32 `json:"ready"`
 }
 
-// InvalidUser is a user, or a row of the list, that cannot be created as it stands.
+// InvalidUser is a row of the list whose user cannot be created.
 type InvalidUser struct {
-	// username as it stands in the row.
+	// username as written in the row.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username,omitempty"`
 
-	// source is the list in which the row stands; absent for spec.users.
+	// source is the list that contains the row; absent for spec.users.
 	// +optional
 	Source *SourceKey `json:"source,omitempty"`
 
-	// row is the index of the user in spec.users or in the source, counted from 0. The header of a CSV and empty lines do not
-	// count.
+	// row is the zero-based index of the user in spec.users or in the source. CSV headers and empty lines are not counted.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Row int32 `json:"row"`
 
-	// reason in one word.
+	// reason is DuplicateUsername, InvalidRow or RejectedByAPI.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason InvalidReason `json:"reason,omitempty"`
 
-	// message says what is wrong and how to mend it.
+	// message says what is wrong and how to fix it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Message string `json:"message,omitempty"`
 }
 
-// EmbeddedUserBatchStatus says how far the batch is and what became of its users.
+// EmbeddedUserBatchStatus is the progress of a batch and the outcome of its users.
 type EmbeddedUserBatchStatus struct {
-	// observedGeneration is the metadata.generation that this status speaks of; -1 until the batch has been looked at.
+	// observedGeneration is the metadata.generation that this status describes; -1 until the first reconcile.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -175,28 +173,28 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	Counts UserCounts `json:"counts"`
 
-	// slices counts the EmbeddedUserSlices that hold the batch's users and the result for each.
+	// slices counts the EmbeddedUserSlices, which hold the batch's users and their results.
 	// +optional
 	Slices SliceCounts `json:"slices"`
 
-	// invalidUsers lists the users that cannot be created as they stand, in the order of the list, at most 100.
+	// invalidUsers lists the users that cannot be created, in the order of the list, at most 100.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	InvalidUsers []InvalidUser `json:"invalidUsers,omitempty"`
 
-	// invalidUsersOmitted counts the invalid users for which invalidUsers has no room.
+	// invalidUsersOmitted counts the invalid users that do not fit into invalidUsers.
 	// +optional
 	InvalidUsersOmitted int32 `json:"invalidUsersOmitted,omitempty"`
 
-	// digest stands for the list, its sources and the slices that this status speaks of.
-	// While it is the same nothing has to be planned, and the operator need not read the users.
+	// digest of the list, its sources and its slices when this status was written.
+	// While it matches, the operator does not read the users again.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Digest string `json:"digest,omitempty"`
 
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid, CredentialsValid, and SourcesRead if there are usersFrom.
-	// Beside these, while they apply, Reconciling or Stalled.
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
+	// Reconciling or Stalled while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -204,8 +202,8 @@ type EmbeddedUserBatchStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. Users are created, never changed or
-// deleted.
+// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it never
+// changes or deletes them.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=eub,categories={alloy,all}
@@ -222,15 +220,15 @@ type EmbeddedUserBatchStatus struct {
 type EmbeddedUserBatch struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// metadata of the object; its name has at most 63 characters.
+	// metadata of the object; the name must be at most 63 characters.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec says which users must exist.
+	// spec lists the users that must exist.
 	// +required
 	Spec EmbeddedUserBatchSpec `json:"spec,omitzero"`
 
-	// status says how far the batch is and what became of its users.
+	// status is the progress of the batch and the outcome of its users.
 	// +optional
 	// +kubebuilder:default={observedGeneration:-1}
 	Status EmbeddedUserBatchStatus `json:"status,omitzero"`

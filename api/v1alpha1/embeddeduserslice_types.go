@@ -2,17 +2,17 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Bounds of an EmbeddedUserSlice.
+// Limits of an EmbeddedUserSlice.
 const (
-	// MaxSliceUsers is the most users that a slice holds, and the most that POST /users/batch takes
+	// MaxSliceUsers is the maximum number of users in a slice, which is what POST /users/batch accepts
 	// (https://docs.runalloy.com/reference/embedded/batch-create-users).
 	MaxSliceUsers = 1000
 
-	// MaxSliceBytes is the most bytes of JSON that the users of a slice take together. With the results, which repeat the
-	// usernames, a slice stays below 400 KB.
+	// MaxSliceBytes is the maximum size of the users of a slice as JSON. It keeps a slice below 400 KB, although the results
+	// repeat the usernames.
 	MaxSliceBytes = 128 << 10
 
-	// MaxResultMessages is the most results of a slice that carry a message, as many as a batch can show.
+	// MaxResultMessages is the maximum number of results of a slice that have a message. A batch cannot show more.
 	MaxResultMessages = MaxInvalidUsers
 )
 
@@ -22,33 +22,32 @@ type EmbeddedUserSliceSpec struct {
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
 
-	// users of the batch that this slice accounts for, at most 1000.
+	// users of the batch that this slice holds, at most 1000.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
 	Users []User `json:"users,omitempty"`
 }
 
-// Result says what became of a user.
+// Result is the outcome of creating a user.
 // +kubebuilder:validation:Enum=Created;Existing;Invalid
 type Result string
 
 const (
-	// ResultCreated means that an answer of the API proved that it created the user on a request of this operator.
+	// ResultCreated means that an answer of the API proves that this operator created the user.
 	ResultCreated Result = "Created"
 
-	// ResultExisting means that the user exists, and nothing proves that this operator created it.
+	// ResultExisting means that the user exists without proof that this operator created it.
 	ResultExisting Result = "Existing"
 
-	// ResultInvalid means that the API does not take the user as it stands.
+	// ResultInvalid means that the API does not accept the user.
 	ResultInvalid Result = "Invalid"
 )
 
-// ReasonUnconfirmedAttempt is on an Existing result whose user may have been created by a request of this operator whose
-// answer was lost.
+// ReasonUnconfirmedAttempt marks an Existing user that this operator may have created with a request whose answer was lost.
 const ReasonUnconfirmedAttempt = "UnconfirmedAttempt"
 
-// UserResult is what became of one user.
+// UserResult is the outcome of one user.
 type UserResult struct {
 	// username of the user.
 	// +required
@@ -61,36 +60,36 @@ type UserResult struct {
 	Result Result `json:"result,omitempty"`
 
 	// reason of the result.
-	// UnconfirmedAttempt: an Existing user that a request of the operator, whose answer was lost, may have created.
-	// RejectedByAPI: an Invalid user that the API did not take.
+	// UnconfirmedAttempt: the operator may have created this Existing user with a request whose answer was lost.
+	// RejectedByAPI: the API did not accept this Invalid user.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message is what the API said of an Invalid user. At most 100 results of a slice have one.
+	// message is what the API said about an Invalid user. At most 100 results of a slice have one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
 	Message string `json:"message,omitempty"`
 
-	// hash of the user as it was sent, only for Invalid: a user that was changed since is tried again.
+	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Hash string `json:"hash,omitempty"`
 }
 
-// KeyResult says what the API made of an API key.
+// KeyResult is the API's verdict on an API key.
 // +kubebuilder:validation:Enum=Accepted;Rejected
 type KeyResult string
 
 const (
-	// KeyAccepted means that the API served a request with the key.
+	// KeyAccepted means that the API accepted a request with the key.
 	KeyAccepted KeyResult = "Accepted"
 
 	// KeyRejected means that the API answered 401 or 403.
 	KeyRejected KeyResult = "Rejected"
 )
 
-// KeyCheck is what the API last said of an API key.
+// KeyCheck is the API's last verdict on an API key.
 type KeyCheck struct {
 	// fingerprint identifies the key without revealing it.
 	// +required
@@ -102,31 +101,31 @@ type KeyCheck struct {
 	// +required
 	Result KeyResult `json:"result,omitempty"`
 
-	// time when the API said so.
+	// time of the API's answer.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
 }
 
-// Attempt is one try to create the pending users of a slice that did not settle them.
+// Attempt is a failed attempt to create the pending users of a slice.
 type Attempt struct {
-	// time when the attempt ended.
+	// time at which the attempt ended.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
 
-	// outcome of the attempt: the reason of the Ready condition that it led to.
+	// outcome of the attempt, as the reason of the Ready condition gives it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// EmbeddedUserSliceStatus is the ledger of a slice.
+// EmbeddedUserSliceStatus records the outcome of the users of a slice.
 type EmbeddedUserSliceStatus struct {
-	// observedGeneration is the metadata.generation that this status speaks of; -1 until something was recorded.
+	// observedGeneration is the metadata.generation that this status describes; -1 until something was recorded.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// results, one for each user about whom something is known, in the order of spec.users.
+	// results of the users that are not pending, in the order of spec.users.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
@@ -136,20 +135,20 @@ type EmbeddedUserSliceStatus struct {
 	// +optional
 	Counts UserCounts `json:"counts"`
 
-	// lastAttempt is the last try that failed; absent when none did since the last success.
+	// lastAttempt is the last failed attempt; absent once an attempt succeeds.
 	// +optional
 	LastAttempt *Attempt `json:"lastAttempt,omitempty"`
 
-	// nextAttemptTime is when the pending users are tried again, after an attempt that failed.
+	// nextAttemptTime is when the operator retries the pending users after a failed attempt.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
-	// keyCheck is what the API last said of the API key that it was sent for this slice.
-	// A key that it rejected is not tried again until 15 minutes later.
+	// keyCheck is the API's last verdict on the API key that was sent for this slice.
+	// The operator retries a rejected key after 15 minutes.
 	// +optional
 	KeyCheck *KeyCheck `json:"keyCheck,omitempty"`
 
-	// conditions of the slice: Ready, and while they apply Reconciling or Stalled.
+	// conditions of the slice: Ready, and Reconciling or Stalled while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -157,8 +156,8 @@ type EmbeddedUserSliceStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// EmbeddedUserSlice accounts for at most 1000 users of an EmbeddedUserBatch. It is created, changed and deleted by the
-// operator only.
+// EmbeddedUserSlice holds at most 1000 users of an EmbeddedUserBatch and their results. Only the operator writes it; do not
+// edit it.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=eus,categories=alloy
@@ -178,11 +177,11 @@ type EmbeddedUserSlice struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the part of the batch's users that this slice accounts for.
+	// spec holds some of the batch's users.
 	// +required
 	Spec EmbeddedUserSliceSpec `json:"spec,omitzero"`
 
-	// status is what became of these users.
+	// status records the outcome of these users.
 	// +optional
 	// +kubebuilder:default={observedGeneration:-1}
 	Status EmbeddedUserSliceStatus `json:"status,omitzero"`

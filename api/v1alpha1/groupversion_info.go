@@ -1,5 +1,5 @@
-// Package v1alpha1 is the first version of the API group embedded.runalloy.com: the users that must exist in an Alloy
-// Embedded account, and the ledger of what became of each.
+// Package v1alpha1 is the first version of the API group embedded.runalloy.com: lists of users that must exist in an Alloy
+// Embedded account, and the ledger of their outcomes.
 //
 // +kubebuilder:object:generate=true
 // +kubebuilder:ac:generate=true
@@ -13,13 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Kinds of this group, as they stand in a manifest.
+// Kinds of this group.
 const (
 	EmbeddedUserBatchKind = "EmbeddedUserBatch"
 	EmbeddedUserSliceKind = "EmbeddedUserSlice"
 )
 
-// LabelBatch is on every EmbeddedUserSlice; its value is the name of the EmbeddedUserBatch that owns the slice.
+// LabelBatch labels every EmbeddedUserSlice with the name of the EmbeddedUserBatch that owns it.
 const LabelBatch = "embedded.runalloy.com/batch"
 
 var (

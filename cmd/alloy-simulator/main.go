@@ -1,4 +1,4 @@
-// Command alloy-simulator stands in for the Users API of Alloy Embedded, for tests and demonstrations.
+// Command alloy-simulator simulates the Users API of Alloy Embedded, for tests and demonstrations.
 package main
 
 import (
@@ -18,22 +18,22 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-const usage = `alloy-simulator stands in for the Users API of Alloy Embedded: it keeps users in memory and fails on demand.
+const usage = `alloy-simulator simulates the Users API of Alloy Embedded: it keeps users in memory and fails on demand.
 
-It serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, as
-https://docs.runalloy.com/reference/embedded/batch-create-users describes them, and GET /simulator/stats, which counts the
-requests and the users without asking for a key.
+It serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, as described in
+https://docs.runalloy.com/reference/embedded/batch-create-users, and GET /simulator/stats, which needs no key and returns the
+number of requests and users.
 
-A fault reads [OPERATION:]EFFECT[:TIMES]. OPERATION is create, list, get, update or delete; without it every operation fails.
-TIMES is how many requests fail; without it all do. EFFECT is one of
+A fault has the form [OPERATION:]EFFECT[:TIMES]. OPERATION is create, list, get, update or delete; by default every operation
+fails. TIMES is the number of requests that fail; by default all do. EFFECT is one of
   200…599    answer with this status; the request is not applied
-  cut        end the connection without an answer; the request is not applied
-  apply-cut  apply the request, then end the connection without an answer
-  slow       apply the request, and answer after an hour
-  garbage    apply the request, and answer with half a JSON document
-  endless    answer with a body that never ends
+  cut        close the connection without an answer; the request is not applied
+  apply-cut  apply the request, then close the connection without an answer
+  slow       apply the request and answer after an hour
+  garbage    apply the request and answer with half a JSON document
+  endless    answer with a body that never ends; the request is not applied
 
-Example: a server that takes 100 ms for each request, knows one user, and fails twice before it works
+Example: a server that takes 100 ms for each request, has one user, and fails twice before it works
   alloy-simulator --key secret --latency 100ms --seed demo@runalloy.com --fault create:503:2
 
 Flags:
@@ -50,21 +50,21 @@ func run(args []string) error {
 	flags := pflag.NewFlagSet("alloy-simulator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage, flags.FlagUsages()) }
-	listen := flags.String("listen", "127.0.0.1:8090", "address to listen on; port 0 takes a free one, which is printed")
-	keys := flags.StringSlice("key", []string{"simulator-key"}, "API key that is accepted; each has an account of its own (repeatable)")
+	listen := flags.String("listen", "127.0.0.1:8090", "address to listen on; port 0 selects a free port, which is printed")
+	keys := flags.StringSlice("key", []string{"simulator-key"}, "accepted API key; each has its own account (repeatable)")
 	seed := flags.StringSlice("seed", nil, "username that exists from the start in the account of the first key (repeatable)")
-	latency := flags.Duration("latency", 0, "time that passes before a request is applied")
-	reject := flags.String("reject", "", "regular expression of usernames that are not acceptable")
-	faults := flags.StringArray("fault", nil, "fault to inject, see above (repeatable; the first that fits a request is used)")
-	invalidUsers := flags.String("invalid-users", string(simulator.InvalidUsersEmpty), "invalidUsers in an answer without any: empty, null or absent")
-	skipExisting := flags.Bool("skip-existing", false, "leave users that exist out of invalidUsers")
-	mixedAllExist := flags.Bool("mixed-all-exist", false, `answer "All users already exist" when none could be created, although some are not acceptable`)
-	checkThenCreate := flags.Bool("check-then-create", false, "look for existing users before the latency and create after it, so that two requests at once can create a user twice")
-	readLag := flags.Duration("read-lag", 0, "time that passes before a created user is seen by the reading calls")
+	latency := flags.Duration("latency", 0, "time before a request is applied")
+	reject := flags.String("reject", "", "regular expression for unacceptable usernames")
+	faults := flags.StringArray("fault", nil, "fault to inject, see above (repeatable; the first that matches a request is used)")
+	invalidUsers := flags.String("invalid-users", string(simulator.InvalidUsersEmpty), "form of invalidUsers when there are none: empty, null or absent")
+	skipExisting := flags.Bool("skip-existing", false, "omit existing users from invalidUsers")
+	mixedAllExist := flags.Bool("mixed-all-exist", false, `answer "All users already exist" if no user could be created, even if some are unacceptable`)
+	checkThenCreate := flags.Bool("check-then-create", false, "check for existing users before the latency and create users after it, so that concurrent requests can create a user twice")
+	readLag := flags.Duration("read-lag", 0, "time until GET requests return a created user")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("reading the flags: %w", err)
+		return fmt.Errorf("parsing flags: %w", err)
 	}
 
 	options := simulator.Options{
@@ -74,7 +74,7 @@ func run(args []string) error {
 	if *reject != "" {
 		pattern, err := regexp.Compile(*reject)
 		if err != nil {
-			return fmt.Errorf("reading --reject: %w", err)
+			return fmt.Errorf("parsing --reject: %w", err)
 		}
 		options.Reject = pattern.MatchString
 	}
@@ -83,7 +83,7 @@ func run(args []string) error {
 	for _, text := range *faults {
 		fault, err := simulator.ParseFault(text)
 		if err != nil {
-			return fmt.Errorf("reading --fault: %w", err)
+			return fmt.Errorf("parsing --fault: %w", err)
 		}
 		sim.Inject(fault)
 	}
@@ -99,7 +99,7 @@ func serve(address string, handler http.Handler) error {
 	}
 	fmt.Printf("Listening on http://%s\n", listener.Addr())
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() { _ = server.Close() }) // open requests are of no value
+	context.AfterFunc(ctx, func() { _ = server.Close() }) // no need to wait for open requests
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}

@@ -1,4 +1,4 @@
-// Command operator keeps the users that EmbeddedUserBatches list in existence in Alloy Embedded.
+// Command operator creates the users that EmbeddedUserBatches list in Alloy Embedded.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// version is set by the linker.
+// version is set with -ldflags.
 var version = ""
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// options are what the command line says.
+// options holds the command-line options.
 type options struct {
 	alloy      alloy.Options
 	sender     sender.Options
@@ -57,22 +57,22 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := pflag.NewFlagSet("operator", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL, "base URL of the Alloy API; the only address that API keys are sent to (through HTTPS_PROXY, if that is set)")
-	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an --alloy-url with http, which shows API keys to the network")
+	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL, "base URL of the Alloy API, the only address that API keys are sent to (through HTTPS_PROXY, if set)")
+	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an http --alloy-url, which exposes API keys to the network")
 	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
-	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "time that a request to the Alloy API may take; the pod's grace period must be at least 15s longer")
+	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "timeout of a request to the Alloy API; the pod's grace period must be at least 15s longer")
 	o.sender = sender.DefaultOptions
-	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "requests to the Alloy API that may run at once under one key, at least 1")
-	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests, "requests to the Alloy API that may run at once under all keys together, at least 1")
-	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "time that users wait for others under the same key to share their request while none of that key is running; 0 sends the users of each EmbeddedUserSlice by themselves")
-	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "requests to the Alloy API that may begin in a second under one key, 0 for any number; the vendor publishes no limit")
-	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "requests that may begin at once before --alloy-requests-per-second counts, at least 1")
-	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to work in, separated by commas; all by default. Several operators can share a cluster if no namespace belongs to two of them")
-	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "let only one of several replicas work at a time")
-	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the one that the operator runs in")
-	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 serves none")
-	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles of the process under /debug/pprof; none by default")
-	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 serves none")
+	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "maximum number of concurrent requests to the Alloy API per key, at least 1")
+	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests, "maximum number of concurrent requests to the Alloy API for all keys together, at least 1")
+	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "how long users wait for other users under the same key to share a request, while no request with that key is running; 0 sends the users of each EmbeddedUserSlice separately")
+	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
+	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
+	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to watch, separated by commas; all by default. Several operators can share a cluster if none watches a namespace of another")
+	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
+	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
+	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 disables them")
+	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles under /debug/pprof; none by default")
+	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 disables them")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
 	o.log.BindFlags(goFlags)
@@ -82,7 +82,7 @@ func parse(args []string) (options, error) {
 		fmt.Fprintf(os.Stderr, "operator creates the users that EmbeddedUserBatches list in Alloy Embedded.\n\nFlags:\n%s", flags.FlagUsages())
 	}
 	if err := flags.Parse(args); err != nil {
-		return options{}, fmt.Errorf("reading the flags: %w", err)
+		return options{}, fmt.Errorf("parsing flags: %w", err)
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -92,9 +92,9 @@ func parse(args []string) (options, error) {
 	case o.sender.Requests < 1:
 		return options{}, fmt.Errorf("--alloy-max-in-flight-total must be at least 1, not %d", o.sender.Requests)
 	case o.sender.Linger < 0:
-		return options{}, fmt.Errorf("--alloy-linger must not be negative, as %s is; 0 switches it off", o.sender.Linger)
+		return options{}, fmt.Errorf("--alloy-linger must be at least 0, not %s; 0 disables it", o.sender.Linger)
 	case o.sender.RequestsPerSecond < 0:
-		return options{}, fmt.Errorf("--alloy-requests-per-second must not be negative, as %g is; 0 lifts the limit", o.sender.RequestsPerSecond)
+		return options{}, fmt.Errorf("--alloy-requests-per-second must be at least 0, not %g; 0 disables the limit", o.sender.RequestsPerSecond)
 	case o.sender.Burst < 1:
 		return options{}, fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
 	}
@@ -139,7 +139,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// buildVersion is what the linker or the Go toolchain knows of the build.
+// buildVersion returns the version set with -ldflags or by the Go toolchain.
 func buildVersion() string {
 	if version != "" {
 		return version

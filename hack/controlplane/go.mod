@@ -2,7 +2,7 @@ module github.com/embedded-user-operator/embedded-user-operator/hack/controlplan
 
 go 1.26.0
 
-// The programs of a control plane; hack/control-plane.sh builds them where setup-envtest cannot download them.
+// The programs of a control plane. hack/control-plane.sh builds them if setup-envtest cannot download them.
 tool (
 	go.etcd.io/etcd/server/v3
 	k8s.io/kubernetes/cmd/kube-apiserver

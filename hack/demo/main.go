@@ -1,5 +1,5 @@
-// Command demo runs the operator's main job where no cluster is at hand: it starts etcd, kube-apiserver, the Alloy simulator
-// and the operator, applies a Secret and an EmbeddedUserBatch with kubectl, and shows what happens. `make demo` runs it.
+// Command demo demonstrates the operator without a cluster: it starts etcd, kube-apiserver, the Alloy simulator and the operator,
+// applies a Secret and an EmbeddedUserBatch with kubectl, and shows the results. `make demo` runs it.
 package main
 
 import (
@@ -25,11 +25,10 @@ import (
 
 const (
 	defaultUsers = 2500
-	// realUsers is how many users the demo creates in a real account unless it is told otherwise.
+	// realUsers is the default number of users in a real account.
 	realUsers = 3
-	// latency of the simulated API: long enough that the progress can be seen.
-	latency = 300 * time.Millisecond
-	// patience with the operator.
+	// latency of the simulated API, long enough for the progress to be visible.
+	latency  = 300 * time.Millisecond
 	patience = 2 * time.Minute
 )
 
@@ -40,13 +39,12 @@ func main() {
 	}
 }
 
-// demo is what runs.
 type demo struct {
-	folder     string // for everything that is written; removed at the end
+	folder     string // temporary, for all files
 	kubeconfig string
 	key        string
 	users      int
-	simulator  string // its address; empty with the real API
+	simulator  string // address; empty with the real API
 }
 
 func run() (err error) {
@@ -62,9 +60,9 @@ func run() (err error) {
 		}
 	}
 	if d.folder, err = os.MkdirTemp("", "embedded-user-operator-demo-"); err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("creating a folder: %w", err)
 	}
-	defer os.RemoveAll(d.folder) //nolint:errcheck // nothing can be done about it
+	defer os.RemoveAll(d.folder) //nolint:errcheck // best effort
 
 	say("Starting etcd and kube-apiserver, with the operator's CRDs")
 	plane := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
@@ -86,13 +84,13 @@ func run() (err error) {
 		defer stop()
 		operatorArgs = append(operatorArgs, "--alloy-url", d.simulator, "--allow-insecure-alloy-url")
 	} else {
-		say("ALLOY_API_KEY is set: %d users will be created in the real account, and stay there", d.users)
+		say("ALLOY_API_KEY is set: the demo creates %d users in the real account, and they stay there", d.users)
 	}
 	log, err := os.Create(filepath.Join(d.folder, "operator.log"))
 	if err != nil {
-		return fmt.Errorf("making the operator's log: %w", err)
+		return fmt.Errorf("creating the operator's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // it is removed
+	defer log.Close() //nolint:errcheck // the file is temporary
 	say("Starting the operator (its log: %s)", log.Name())
 	stopOperator, err := start(ctx, log, "operator", operatorArgs...)
 	if err != nil {
@@ -102,10 +100,10 @@ func run() (err error) {
 	return d.show(ctx)
 }
 
-// startSimulator starts the Alloy simulator, with three users that exist already, and finds out its address.
+// startSimulator starts the Alloy simulator with three existing users and reads its address.
 func (d *demo) startSimulator(ctx context.Context) (stop func(), err error) {
 	d.key = "key-of-the-demo"
-	say("Starting the Alloy simulator, which takes %s for a request and knows three of the users already", latency)
+	say("Starting the Alloy simulator, which takes %s for a request and already has three of the users", latency)
 	read, write := io.Pipe()
 	stop, err = start(ctx, write, "alloy-simulator", "--listen", "127.0.0.1:0", "--key", d.key, "--latency", latency.String(),
 		"--seed", strings.Join([]string{username(0), username(d.users / 2), username(max(d.users-2, 0))}, ","))
@@ -117,18 +115,18 @@ func (d *demo) startSimulator(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return stop, fmt.Errorf("reading the simulator's address: %w", err)
 	}
-	go io.Copy(io.Discard, read) //nolint:errcheck // ends with the program
+	go io.Copy(io.Discard, read) //nolint:errcheck // ends with the process
 	_, d.simulator, _ = strings.Cut(strings.TrimSpace(string(line[:n])), "Listening on ")
 	return stop, nil
 }
 
-// show applies the manifests and prints what becomes of them.
+// show applies the manifests and prints the results.
 func (d *demo) show(ctx context.Context) error {
 	secret, batch := filepath.Join(d.folder, "secret.yaml"), filepath.Join(d.folder, "batch.yaml")
 	if err := errors.Join(os.WriteFile(secret, d.secret(), 0o600), os.WriteFile(batch, d.batch(), 0o600)); err != nil {
 		return fmt.Errorf("writing the manifests: %w", err)
 	}
-	say("Applying a Secret and an EmbeddedUserBatch of %d users; the last row has the username of the first and another fullName", d.users)
+	say("Applying a Secret and an EmbeddedUserBatch of %d users; the last row repeats the first username with a different fullName", d.users)
 	for _, file := range []string{secret, batch} {
 		if err := d.kubectl(ctx, os.Stdout, "apply", "--server-side", "-f", file); err != nil {
 			return err
@@ -141,7 +139,7 @@ func (d *demo) show(ctx context.Context) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		_ = d.kubectl(watching, os.Stdout, "get", "eub", "demo", "--watch") // it ends by being stopped
+		_ = d.kubectl(watching, os.Stdout, "get", "eub", "demo", "--watch") // fails when it is stopped
 	}()
 	err := d.kubectl(ctx, io.Discard, "wait", "--for=condition=Ready", "eub/demo", "--timeout="+patience.String())
 	elapsed := time.Since(begin)
@@ -158,21 +156,21 @@ func (d *demo) show(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the batch did not become ready: %w", err)
 	}
-	say("All %d rows were accounted for %.1f s after kubectl apply", d.users, elapsed.Seconds())
+	say("All %d rows have a result %.1f s after kubectl apply", d.users, elapsed.Seconds())
 	if err := d.showStats(ctx); err != nil {
 		return err
 	}
 	if os.Getenv("KEEP") == "" {
-		say("Look further: make demo KEEP=1 leaves everything running, make demo USERS=10000 is as large as an inline list can be")
+		say("Next: make demo KEEP=1 leaves everything running, make demo USERS=10000 uses the longest inline list")
 		return nil
 	}
-	say("Everything stays up until Ctrl-C. In another terminal:\n\n  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
+	say("Everything keeps running until Ctrl-C. In another terminal:\n\n  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
 		d.kubeconfig, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
 	<-ctx.Done()
 	return nil
 }
 
-// showStats prints what the simulator was asked.
+// showStats prints the simulator's statistics.
 func (d *demo) showStats(ctx context.Context) error {
 	if d.simulator == "" {
 		return nil
@@ -185,7 +183,7 @@ func (d *demo) showStats(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking the simulator: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // only read
 	stats, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("reading the simulator's answer: %w", err)
@@ -194,12 +192,12 @@ func (d *demo) showStats(ctx context.Context) error {
 	return nil
 }
 
-// secret is the manifest of the Secret.
+// secret returns the manifest of the Secret.
 func (d *demo) secret() []byte {
 	return fmt.Appendf(nil, "apiVersion: v1\nkind: Secret\nmetadata:\n  name: alloy\nstringData:\n  apiKey: %q\n", d.key)
 }
 
-// batch is the manifest that the demo applies.
+// batch returns the manifest of the EmbeddedUserBatch.
 func (d *demo) batch() []byte {
 	var manifest bytes.Buffer
 	manifest.WriteString("apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata:\n  name: demo\nspec:\n" +
@@ -226,7 +224,7 @@ func (d *demo) kubectl(ctx context.Context, output io.Writer, args ...string) er
 	return nil
 }
 
-// start starts one of the programs that lie beside this one, and returns what ends it.
+// start starts a program from the folder of this one, and returns a function that stops it.
 func start(ctx context.Context, output io.Writer, name string, args ...string) (stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -234,19 +232,19 @@ func start(ctx context.Context, output io.Writer, name string, args ...string) (
 	}
 	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), name), args...) //nolint:gosec // the demo's own programs
 	command.Stdout, command.Stderr = output, output
-	// Ctrl-C reaches a whole process group; the programs are ended in order instead.
+	// Ctrl-C signals the whole process group, but the programs must stop in order.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	return func() {
-		_ = command.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = command.Process.Signal(syscall.SIGTERM) // it may have exited
 		_ = command.Wait()
 	}, nil
 }
 
-// shorten leaves out the middle of the list of users, which nobody wants to read.
+// shorten cuts long lists of users.
 func shorten(text string) string {
 	const shown = 4
 	var lines []string

@@ -15,7 +15,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// awkward is a username that must survive JSON, HTTP and a URL's path.
+// awkward is a username that must survive JSON, HTTP and a URL path.
 const awkward = "ä/ö?ü#%2F&=+ ;:@é日本\"\\<>'"
 
 func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
@@ -82,7 +82,7 @@ func TestBatch_NothingIsSentWhenThereIsNothingToDo(t *testing.T) {
 	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Labels = map[string]string{"team": "a"} })
 	w.halt()
 	w.start()
-	// A batch that comes last shows that the operator has seen all that came before.
+	// Once a later batch is Ready, the operator has seen all earlier changes.
 	w.create(w.batch("last"))
 	w.await("last", v1alpha1.ReasonSucceeded)
 	if after := w.sim.Requests(); len(after) != before {
@@ -176,11 +176,11 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 		users string
 		want  []string
 	}{
-		"a row without a username is named by its index": {"[{username: a}, {fullName: B}]", []string{"spec.users[1].username", "Required"}},
-		"a row with an empty username is named too":      {"[{username: a}, {username: b}, {username: ''}]", []string{"spec.users[2].username"}},
-		"white space at an end":                          {"[{username: ' a'}]", []string{"spec.users[0].username"}},
-		"a control character inside":                     {`[{username: "a\tb"}]`, []string{"spec.users[0].username"}},
-		"more than 256 characters":                       {fmt.Sprintf("[{username: %0257d}]", 0), []string{"spec.users[0].username"}},
+		"a row without a username":     {"[{username: a}, {fullName: B}]", []string{"spec.users[1].username", "Required"}},
+		"a row with an empty username": {"[{username: a}, {username: b}, {username: ''}]", []string{"spec.users[2].username"}},
+		"white space at an end":        {"[{username: ' a'}]", []string{"spec.users[0].username"}},
+		"a control character inside":   {`[{username: "a\tb"}]`, []string{"spec.users[0].username"}},
+		"more than 256 characters":     {fmt.Sprintf("[{username: %0257d}]", 0), []string{"spec.users[0].username"}},
 	} {
 		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users: " + tc.users + "\n"
 		out, err := w.kubectl(manifest, "apply", "--server-side", "-f", "-")
@@ -195,7 +195,7 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 	w.Expect(w.Create(t.Context(), long)).To(gomega.MatchError(gomega.ContainSubstring("at most 63 characters")))
 }
 
-// TestBatch_DamagedSlicesDoNotStopIt takes away what ties slices to their batch.
+// TestBatch_DamagedSlicesDoNotStopIt removes what ties a slice to its batch.
 func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 	for name, damage := range map[string]func(*v1alpha1.EmbeddedUserSlice){
 		"a slice without its label": func(s *v1alpha1.EmbeddedUserSlice) { s.Labels = nil },
@@ -220,14 +220,14 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 			}
 			if slice.OwnerReferences != nil {
 				if status.Counts.Created != 1501 || status.Slices.Total != 2 || w.slices()[0].Labels[v1alpha1.LabelBatch] != "damaged" {
-					t.Errorf("the slice was not mended: %+v", status)
+					t.Errorf("the slice was not repaired: %+v", status)
 				}
 			}
 		})
 	}
 }
 
-// TestBatch_AnUnownedSliceIsLeftAlone makes slices as somebody without a batch would.
+// TestBatch_AnUnownedSliceIsLeftAlone creates slices that no batch controls.
 func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
@@ -253,7 +253,7 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestBatch_AListThatLeavesNoRoomForItsStatus is as large as etcd just takes.
+// TestBatch_AListThatLeavesNoRoomForItsStatus creates the largest batch that etcd accepts.
 func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
@@ -261,7 +261,7 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	for i := range users {
 		users[i].FullName = strings.Repeat("x", 126)
 	}
-	const limit = 3 << 19 // etcd's, for a request
+	const limit = 3 << 19 // etcd's limit for a request
 	for encoded := limit + 1; encoded > limit; {
 		users = users[:len(users)-10]
 		text, err := json.Marshal(w.batch("huge", users...))
@@ -271,15 +271,15 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 		encoded = len(text)
 	}
 	batch := w.batch("huge", users...)
-	for w.Create(t.Context(), batch) != nil { // it shrinks by 170 bytes a time until it is taken
+	for w.Create(t.Context(), batch) != nil { // remove one user of 170 bytes at a time until etcd accepts the batch
 		if users = users[:len(users)-1]; len(users) < 5_000 {
-			t.Fatal("no list was taken")
+			t.Fatal("no list was accepted")
 		}
 		batch = w.batch("huge", users...)
 	}
 	w.Eventually(func() int { return len(w.sim.Users(w.key)) }, patience).Should(gomega.Equal(len(batch.Spec.Users)))
 	w.Eventually(func() string { out, _ := w.kubectl("", "get", "events"); return out }, patience, time.Second).
-		Should(gomega.And(gomega.ContainSubstring("StatusTooLarge"), gomega.ContainSubstring("spread it over two batches")), "no event")
+		Should(gomega.And(gomega.ContainSubstring("StatusTooLarge"), gomega.ContainSubstring("split the list into two batches")), "no event")
 	w.edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
 	w.await("huge", v1alpha1.ReasonSucceeded)
 }

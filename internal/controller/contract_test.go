@@ -10,7 +10,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
-// checkContract checks what must hold of every status at any time: what kstatus, Argo CD and people rely on.
+// checkContract checks the invariants of every status, on which kstatus, Argo CD and people rely.
 func (w *world) checkContract() {
 	w.Helper()
 	var batches v1alpha1.EmbeddedUserBatchList
@@ -38,7 +38,7 @@ func (w *world) checkContract() {
 		}
 		for _, condition := range status.Conditions {
 			if condition.ObservedGeneration != status.ObservedGeneration {
-				w.Errorf("%s: %s speaks of generation %d, the status of %d", batch.Name, condition.Type, condition.ObservedGeneration, status.ObservedGeneration)
+				w.Errorf("%s: %s describes generation %d, the status %d", batch.Name, condition.Type, condition.ObservedGeneration, status.ObservedGeneration)
 			}
 		}
 	}
@@ -49,7 +49,7 @@ func (w *world) checkContract() {
 	}
 }
 
-// checkVerdict checks that Ready, Reconciling and Stalled are one of the combinations that have a meaning.
+// checkVerdict checks that Ready, Reconciling and Stalled form a valid combination.
 func (w *world) checkVerdict(name string, conditions []metav1.Condition) {
 	w.Helper()
 	ready, reconciling, stalled := find(conditions, v1alpha1.ConditionReady), find(conditions, v1alpha1.ConditionReconciling), find(conditions, v1alpha1.ConditionStalled)
@@ -69,7 +69,7 @@ func (w *world) checkVerdict(name string, conditions []metav1.Condition) {
 		},
 	}
 	if !slices.Contains(allowed[got], ready.Reason) {
-		w.Errorf("%s: conditions %+v with reason %q mean nothing", name, got, ready.Reason)
+		w.Errorf("%s: conditions %+v with reason %q are not a valid combination", name, got, ready.Reason)
 	}
 	for _, other := range []metav1.Condition{reconciling, stalled} {
 		if other.Type != "" && (other.Status != metav1.ConditionTrue || other.Reason != ready.Reason || other.Message != ready.Message) {

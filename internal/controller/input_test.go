@@ -12,7 +12,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// TestInput_RefusedWhenItIsApplied is the first table of docs/bad-input.md.
+// TestInput_RefusedWhenItIsApplied tests the first table of docs/bad-input.md.
 func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	type object = map[string]any
@@ -40,7 +40,7 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		"an apiKeySecretRef without a name": {object{"apiKeySecretRef": object{"key": "x"}}, []string{"spec.apiKeySecretRef.name", "Required"}},
 		"a key that no Secret can have":     {object{"apiKeySecretRef": object{"name": "x", "key": "a/b"}}, []string{"spec.apiKeySecretRef.key"}},
 		"a policy that does not exist":      {object{"apiKeySecretRef": object{"name": "x"}, "invalidUserPolicy": "Maybe"}, []string{"spec.invalidUserPolicy", "Fail", "Ignore"}},
-		"users that are no list":            {object{"apiKeySecretRef": object{"name": "x"}, "users": object{}}, []string{"spec.users"}},
+		"users that are not a list":         {object{"apiKeySecretRef": object{"name": "x"}, "users": object{}}, []string{"spec.users"}},
 	} {
 		manifest, err := json.Marshal(object{
 			"apiVersion": v1alpha1.SchemeGroupVersion.String(), "kind": v1alpha1.EmbeddedUserBatchKind, "metadata": object{"name": "refused"}, "spec": tc.spec,
@@ -53,15 +53,15 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
-	// kubectl reads it as a line break of YAML.
+	// Not through kubectl, because YAML takes U+0085 for a line break.
 	err := w.Create(t.Context(), w.batch("refused", v1alpha1.User{Username: "x\u0085y"}))
 	if err == nil || !contains(err.Error(), "spec.users[0].username") {
 		t.Errorf("a C1 control character in a username: %v", err)
 	}
 }
 
-// TestInput_TakenAsItIs is the second.
-func TestInput_TakenAsItIs(t *testing.T) {
+// TestInput_AcceptedUnchanged tests the second table.
+func TestInput_AcceptedUnchanged(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.sim.Seed(w.key, "somebody else")
 	otherID := w.sim.Users(w.key)[0].ID
@@ -74,7 +74,7 @@ func TestInput_TakenAsItIs(t *testing.T) {
 		{Username: strings.Repeat("<", 256), FullName: strings.Repeat("&", 256)}, {Username: "no full name"}, {Username: "control", FullName: "a\tb\u0001"},
 	}
 	existing := []string{".", "/", "#a", "bob", "😀", "%2F", otherID}
-	w.sim.Seed(w.key, existing...) // these have to be found by the reading calls
+	w.sim.Seed(w.key, existing...) // verification must find these
 	w.secret(w.key)
 	w.create(w.batch("odd", users...))
 	status := w.await("odd", v1alpha1.ReasonSucceeded).Status
@@ -102,7 +102,7 @@ func isOneOf(text string, list []string) bool {
 	return false
 }
 
-// TestInput_EscapesDoNotOutgrowAnObject makes users whose characters JSON escapes to six times their size.
+// TestInput_EscapesDoNotOutgrowAnObject uses characters that JSON escapes to six bytes each.
 func TestInput_EscapesDoNotOutgrowAnObject(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)

@@ -16,13 +16,13 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// hold has the first request wait after it was applied. It returns what tells that it was, and what lets it go on.
+// hold blocks the first request after it was applied. applied is closed at that point; release unblocks the request.
 func (w *world) hold() (applied <-chan struct{}, release func()) {
 	reached, released := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(reached); <-released }) })
 	release = sync.OnceFunc(func() { close(released) })
-	w.Cleanup(release) // also when the test fails before
+	w.Cleanup(release) // in case the test fails before it releases the request
 	return reached, release
 }
 
@@ -81,7 +81,7 @@ func TestRunning_EditsWhileARequestRuns(t *testing.T) {
 	}
 }
 
-func TestRunning_ABatchThatIsMadeAgainStartsAnew(t *testing.T) {
+func TestRunning_ARecreatedBatchStartsAnew(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	applied, release := w.hold()
 	w.secret(w.key)
@@ -97,7 +97,7 @@ func TestRunning_ABatchThatIsMadeAgainStartsAnew(t *testing.T) {
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	for _, slice := range w.slices() { // there is no garbage collector here
+	for _, slice := range w.slices() { // those of the deleted batch remain, because envtest has no garbage collector
 		owned := slice.OwnerReferences[0].UID == w.load("again").UID
 		for _, result := range slice.Status.Results {
 			if strings.HasPrefix(result.Username, "old") == owned {
@@ -107,7 +107,7 @@ func TestRunning_ABatchThatIsMadeAgainStartsAnew(t *testing.T) {
 	}
 }
 
-// TestRunning_ABadKeyDoesNotSlowAGoodOne lets more batches wait for a slow key than there are workers.
+// TestRunning_ABadKeyDoesNotSlowAGoodOne creates more batches with a bad key than there are workers.
 func TestRunning_ABadKeyDoesNotSlowAGoodOne(t *testing.T) {
 	for name, fault := range map[string]simulator.Fault{
 		"a slow key":      {Delay: 5 * time.Second},

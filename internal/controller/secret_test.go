@@ -12,7 +12,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-func TestSecret_MendingItIsEnough(t *testing.T) {
+func TestSecret_FixingItIsEnough(t *testing.T) {
 	data := func(key, value string) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "alloy"}, Data: map[string][]byte{key: []byte(value)}}
 	}
@@ -53,12 +53,12 @@ func TestSecret_MendingItIsEnough(t *testing.T) {
 				t.Errorf("%d requests were sent", asked)
 			}
 
-			// A line break at the end is how people store a key, and is accepted.
-			mended := data("apiKey", w.key+"\n")
-			mended.Namespace = w.namespace
+			// People often store a key with a trailing line break.
+			fixed := data("apiKey", w.key+"\n")
+			fixed.Namespace = w.namespace
 			if tc.secret == nil {
-				w.create(mended)
-			} else if err := w.Update(t.Context(), mended); err != nil {
+				w.create(fixed)
+			} else if err := w.Update(t.Context(), fixed); err != nil {
 				t.Fatal(err)
 			}
 			status = w.await("keys", v1alpha1.ReasonSucceeded).Status
@@ -69,7 +69,7 @@ func TestSecret_MendingItIsEnough(t *testing.T) {
 	}
 }
 
-func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
+func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret("wrong")
 	w.create(w.batch("first", numbered("first", 3000)...))
@@ -77,7 +77,7 @@ func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
 	w.await("first", v1alpha1.ReasonUnauthorized)
 	w.await("second", v1alpha1.ReasonUnauthorized)
 	asked := len(w.sim.Requests())
-	if asked > 2 { // the second batch may have asked before the first was answered
+	if asked > 2 { // the second batch may have sent its request before the first was answered
 		t.Errorf("%d requests were sent for four slices", asked)
 	}
 
@@ -104,7 +104,7 @@ func TestSecret_ARejectedKeyIsNotAskedAgain(t *testing.T) {
 	}
 }
 
-func TestSecret_WithNothingPendingABadKeyOnlyShows(t *testing.T) {
+func TestSecret_WithNothingPendingABadKeyDoesNotAffectReady(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
 	w.create(w.batch("done", numbered("done", 3)...))

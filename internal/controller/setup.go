@@ -1,4 +1,4 @@
-// Package controller puts the controllers and the sender together.
+// Package controller wires the controllers and the sender together.
 package controller
 
 import (
@@ -32,28 +32,27 @@ import (
 )
 
 const (
-	// batchWorkers are more than sliceWorkers, so that after a start users gather faster than results are recorded: what gathers is
-	// sent together.
+	// batchWorkers is greater than sliceWorkers so that, after a start, users are queued faster than results are recorded. Users
+	// that are queued together share requests.
 	batchWorkers = 8
 	sliceWorkers = 4
 
-	// reconcileTimeout bounds one reconcile. Planning a million users takes most, about a minute, and may wait for another batch
-	// of as many.
+	// reconcileTimeout bounds one reconcile. The slowest is planning a million users, which takes about a minute.
 	reconcileTimeout = 10 * time.Minute
 
-	// minErrorBackOff and maxErrorBackOff bound the wait after a reconcile that failed, which is nearly always because the API
-	// server was away. The default maximum of 16 minutes would outlast the outage by far.
+	// minErrorBackOff and maxErrorBackOff bound the back-off after a failed reconcile. Nearly all failures are outages of the API
+	// server, which the default maximum of 16 minutes would outlast by far.
 	minErrorBackOff = 50 * time.Millisecond
 	maxErrorBackOff = 15 * time.Second
 
-	// shutdownMargin is what the process gets beyond the time of a request to record its result.
+	// shutdownMargin is the time the process has, after the last request ends, to record its result.
 	shutdownMargin = 10 * time.Second
 
-	// eventSource is the name under which events are reported.
+	// eventSource is the reporting controller of events.
 	eventSource = "embedded-user-operator"
 )
 
-// NewScheme knows the kinds that the operator works with.
+// NewScheme returns a scheme with the kinds that the operator uses.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -61,7 +60,7 @@ func NewScheme() *runtime.Scheme {
 	return scheme
 }
 
-// Configure sets the manager's options that the controllers rely on. Without namespaces they work in all.
+// Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them.
 func Configure(options *manager.Options, requestTimeout time.Duration, namespaces ...string) {
 	grace := requestTimeout + shutdownMargin
 	options.Scheme = NewScheme()
@@ -73,15 +72,15 @@ func Configure(options *manager.Options, requestTimeout time.Duration, namespace
 			options.Cache.DefaultNamespaces[namespace] = cache.Config{}
 		}
 	}
-	// The process ends as soon as the manager has stopped, so the next one need not wait for the lease to run out.
+	// This is safe because the process exits as soon as the manager stops.
 	options.LeaderElectionReleaseOnCancel = true
 	options.Cache.DefaultTransform = cached.Transform
-	// A Secret in the cache would be every Secret of the cluster in memory. They are watched as metadata, and read live.
+	// Caching Secrets and ConfigMaps would hold all of the cluster's in memory. They are watched as metadata and read live.
 	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}
 	options.Client.FieldValidation = "Strict"
 }
 
-// leaseName is the name of the lease for which the replicas compete that work in the same namespaces.
+// leaseName returns the name of the lease, which replicas for the same namespaces share.
 func leaseName(namespaces []string) string {
 	const name = "embedded-user-operator.embedded.runalloy.com"
 	if len(namespaces) == 0 {
@@ -95,10 +94,10 @@ func leaseName(namespaces []string) string {
 // Options of the controllers.
 type Options struct {
 	API sender.API
-	// RequestTimeout is the time that the API takes at most for a request.
+	// RequestTimeout bounds a request to the API.
 	RequestTimeout time.Duration
 	Sender         sender.Options
-	// SkipNameValidation allows several managers in one process, for tests.
+	// SkipNameValidation lets tests run several managers in one process.
 	SkipNameValidation bool
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
 )
 
-// TestSharing_ManySmallBatchesTakeFewRequests has the batches exist before the operator starts.
+// TestSharing_ManySmallBatchesTakeFewRequests starts the operator after the batches exist.
 func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 	const batches = 300
 	w := newWorld(t, simulator.Options{Latency: 50 * time.Millisecond})

@@ -28,7 +28,7 @@ func secretSource(name, key string) v1alpha1.UsersSource {
 	return v1alpha1.UsersSource{SecretKeyRef: &v1alpha1.UsersKeyReference{Name: name, Key: key}}
 }
 
-// configMap makes a ConfigMap of lists, which is not created yet.
+// configMap returns a ConfigMap of lists without creating it.
 func (w *world) configMap(name string, lists map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: lists}
 }
@@ -99,7 +99,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	}
 }
 
-func TestSources_WhileOneCannotBeReadNothingIsChanged(t *testing.T) {
+func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 	for name, tc := range map[string]struct {
 		breakIt func(*world, *corev1.ConfigMap)
 		reason  string
@@ -141,7 +141,7 @@ func TestSources_WhileOneCannotBeReadNothingIsChanged(t *testing.T) {
 			if !contains(find(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) || status.Counts.Created != 1501 || status.Counts.Total != 1501 {
 				t.Errorf("status: %+v", status)
 			}
-			w.edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // is not planned either
+			w.edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // must not be planned either
 			w.await("b", tc.reason)
 			for i, slice := range w.slices() {
 				if diff := cmp.Diff(before[i], slice); diff != "" {
@@ -201,7 +201,7 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 		t.Errorf("one more user touched %d slices, and %d requests were sent", touched, requests)
 	}
 	w.halt()
-	w.start() // an idle batch of any length is passed over
+	w.start() // an idle batch is skipped, however long
 	w.create(w.batch("another", v1alpha1.User{Username: "another"}))
 	w.await("another", v1alpha1.ReasonSucceeded)
 	if _, requests := w.sent(); requests != 27 {
@@ -209,7 +209,7 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 	}
 }
 
-// TestSources_KustomizeNames applies a list as kustomize's configMapGenerator makes it: with a hash in its name.
+// TestSources_KustomizeNames applies a list from kustomize's configMapGenerator, which adds a hash to the name.
 func TestSources_KustomizeNames(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
@@ -271,7 +271,7 @@ func (w *world) change(list *corev1.ConfigMap, lists map[string]string) {
 	}
 }
 
-// lines are n usernames.
+// lines returns n usernames, one per line.
 func lines(prefix string, n int) string {
 	var text strings.Builder
 	for i := range n {
@@ -280,7 +280,7 @@ func lines(prefix string, n int) string {
 	return text.String()
 }
 
-func TestSources_ACorrectedRowIsNotNamedInvalidAnyMore(t *testing.T) {
+func TestSources_ACorrectedRowIsNoLongerInvalid(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return strings.HasPrefix(username, "refused") }})
 	w.options.SecondRead = 50 * time.Millisecond
 	w.secret(w.key)
@@ -291,8 +291,8 @@ func TestSources_ACorrectedRowIsNotNamedInvalidAnyMore(t *testing.T) {
 	w.create(b)
 	w.await("b", v1alpha1.ReasonInvalidUsers)
 	for _, edited := range []string{
-		"username,fullName\nrefused-1,corrected\nfine,F\nrefused-2,B\n", // to another row that is refused
-		"username,fullName\nmended-1,A\nfine,F\nrefused-2,B\n",
+		"username,fullName\nrefused-1,corrected\nfine,F\nrefused-2,B\n", // still refused
+		"username,fullName\nfixed-1,A\nfine,F\nrefused-2,B\n",
 		"username,fullName\nfine,F\nfirst,X\nrefused-2,B\n",
 	} {
 		w.change(list, map[string]string{"users.csv": edited})
@@ -316,7 +316,7 @@ func TestSources_ACorrectedRowIsNotNamedInvalidAnyMore(t *testing.T) {
 	}
 }
 
-func TestSources_WithoutAListNobodyIsCalledInvalid(t *testing.T) {
+func TestSources_AMissingListMakesNoUserInvalid(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.secret(w.key)
 	list := w.configMap("list", map[string]string{"users.csv": "username\n\"\"\n" + lines("user", 1500)})

@@ -31,7 +31,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// patience is how long a test waits for what must come; far longer than it takes on a busy machine.
+// patience bounds every wait in a test, with a wide margin for a busy machine.
 const patience = time.Minute
 
 var (
@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "Starting the control plane (make test sets KUBEBUILDER_ASSETS):", err)
 		return 1
 	}
-	defer environment.Stop() //nolint:errcheck // the tests have been judged
+	defer environment.Stop() //nolint:errcheck // the tests are over
 	file, err := os.CreateTemp("", "kubeconfig")
 	if err != nil {
 		panic(err)
@@ -63,7 +63,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// world is a namespace with an Alloy API and an operator of its own.
+// world is a namespace with its own simulated Alloy API and operator.
 type world struct {
 	*testing.T
 	client.Client
@@ -80,14 +80,14 @@ type world struct {
 
 var worlds atomic.Int64
 
-// newWorld makes a world whose operator runs. The waiting times are short.
+// newWorld returns a world with a running operator and short delays.
 func newWorld(t *testing.T, options simulator.Options) *world {
 	t.Helper()
 	t.Parallel()
 	return makeWorld(t, options)
 }
 
-// another makes a second world in the same test.
+// another returns a second world in the same test.
 func (w *world) another() *world {
 	w.Helper()
 	return makeWorld(w.T, simulator.Options{})
@@ -154,7 +154,7 @@ func (w *world) start() {
 	}()
 }
 
-// halt ends the operator as SIGTERM does.
+// halt stops the operator as SIGTERM does.
 func (w *world) halt() {
 	w.stop()
 	<-w.stopped
@@ -173,7 +173,7 @@ func (w *world) secret(value string) {
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "alloy"}, Data: map[string][]byte{"apiKey": []byte(value)}})
 }
 
-// secretBecomes stores another value as the API key.
+// secretBecomes replaces the API key.
 func (w *world) secretBecomes(value string) {
 	w.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "alloy"}, Data: map[string][]byte{"apiKey": []byte(value)}}
@@ -182,7 +182,7 @@ func (w *world) secretBecomes(value string) {
 	}
 }
 
-// batch makes a batch of users, which is not created yet.
+// batch returns a batch of users without creating it.
 func (w *world) batch(name string, users ...v1alpha1.User) *v1alpha1.EmbeddedUserBatch {
 	return &v1alpha1.EmbeddedUserBatch{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
@@ -190,10 +190,10 @@ func (w *world) batch(name string, users ...v1alpha1.User) *v1alpha1.EmbeddedUse
 	}
 }
 
-// edit changes a batch as somebody else would.
+// edit changes a batch as another client would.
 func (w *world) edit(name string, change func(*v1alpha1.EmbeddedUserBatch)) {
 	w.Helper()
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator may just write the status
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator may write the status at the same time
 		batch := w.load(name)
 		change(batch)
 		return w.Update(w.Context(), batch)
@@ -222,7 +222,7 @@ func (w *world) slices() []v1alpha1.EmbeddedUserSlice {
 	return list.Items
 }
 
-// results returns what the slices say of each user.
+// results returns the results in all slices by username.
 func (w *world) results() map[string]v1alpha1.UserResult {
 	w.Helper()
 	results := map[string]v1alpha1.UserResult{}
@@ -234,7 +234,7 @@ func (w *world) results() map[string]v1alpha1.UserResult {
 	return results
 }
 
-// await waits until the batch's Ready condition has a reason, and the status speaks of the batch as it is.
+// await waits until the batch's Ready condition has the given reason for the current generation.
 func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
 	var batch *v1alpha1.EmbeddedUserBatch
@@ -248,7 +248,7 @@ func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 	return batch
 }
 
-// kubectl runs kubectl in the world's namespace, and returns what it prints.
+// kubectl runs kubectl in the world's namespace and returns its output.
 func (w *world) kubectl(stdin string, args ...string) (string, error) {
 	w.Helper()
 	command := exec.CommandContext(w.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...)...)
@@ -259,7 +259,7 @@ func (w *world) kubectl(stdin string, args ...string) (string, error) {
 	return output.String(), err
 }
 
-// sent returns the usernames that were sent to be created, in order, and how many requests that took.
+// sent returns the usernames in all create requests, in order, and the number of these requests.
 func (w *world) sent() (usernames []string, requests int) {
 	for _, r := range w.sim.Requests() {
 		if r.Operation == simulator.Create {
@@ -279,7 +279,7 @@ func find(conditions []metav1.Condition, conditionType string) metav1.Condition 
 	return metav1.Condition{}
 }
 
-// numbered makes n different users.
+// numbered returns n distinct users.
 func numbered(prefix string, n int) []v1alpha1.User {
 	users := make([]v1alpha1.User, n)
 	for i := range users {

@@ -244,7 +244,7 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 	for _, not := range []string{last, ""} {
 		for _, i := range a.isolations {
 			at = min(at, i.readyAt())
-			if i.readyAt() <= now && i.has(not) {
+			if i.readyAt() <= now && slices.ContainsFunc(i.all(), func(e *entry) bool { return e.user.Username != not }) {
 				return func() *request { return a.newRequest(now, rowsOf(i.pick(not)), i) }, a.gate.passAt(not == last)
 			}
 		}

@@ -89,7 +89,7 @@ func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
 		switch {
-		case i.busy || i.isPaused() && len(i.all()) > 0 || !i.isPaused() && !i.isOver():
+		case i.busy || len(i.all()) > 0 && (i.isPaused() || len(i.all()) > len(i.held)):
 		case len(i.all()) > 0:
 			a.refuseAll(now, i, !i.proven)
 		default:

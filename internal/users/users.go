@@ -1,5 +1,5 @@
-// Package users holds what a list of users means, apart from where it is written down and whom it is sent to: which rows
-// count, which are invalid by themselves, and when a row has changed.
+// Package users defines lists of users, independent of their source and of the API: which rows are valid and when a row has
+// changed.
 package users
 
 import (
@@ -14,36 +14,36 @@ type User struct {
 	FullName string
 }
 
-// Row is a row of a list, and where it stands: with its 0-based index in the source of this number. What the numbers of the
-// sources mean is known to whoever puts the list together.
+// Row is a row of a list, with the number of its source and its zero-based index there. The caller assigns the numbers of the
+// sources.
 type Row struct {
 	User
 	Source, Index int32
 }
 
-// Flaw is a row that is invalid by itself. Without a problem of its own it is a duplicate: an earlier row has its username
-// with another full name.
+// Flaw is an invalid row. If Problem is empty, the row is a duplicate: an earlier row has the same username and a different full
+// name.
 type Flaw struct {
 	Row
 	Problem string
 }
 
-// MaxFlaws is how many flawed rows a list keeps; the rest is only counted.
+// MaxFlaws is the maximum number of flawed rows that a list keeps; it only counts the rest.
 const MaxFlaws = 100
 
-// List is a list of users whose rows are judged as they are added. The zero value is an empty list.
+// List is a list of users that checks rows as they are added. The zero value is an empty list.
 type List struct {
-	// Valid are the rows that count, with distinct usernames, in the order in which they were added.
+	// Valid holds the valid rows, with distinct usernames, in the order in which they were added.
 	Valid []Row
-	// Flawed are the first MaxFlaws of those that do not, and FlawedCount is how many there are.
+	// Flawed holds the first MaxFlaws invalid rows. FlawedCount counts all of them.
 	Flawed      []Flaw
 	FlawedCount int
 
-	places map[string]int32 // of the usernames in Valid
+	places map[string]int32 // username to index in Valid
 }
 
-// Add judges a row; problem is what is wrong with it, if anything is known. A row that repeats an earlier one exactly is
-// dropped; one that gives an earlier username another full name is a duplicate, because only one of the two can be meant.
+// Add adds a row; a non-empty problem makes it invalid. Add drops a row that repeats an earlier one exactly. A row that repeats
+// a username with a different full name is an invalid duplicate.
 func (l *List) Add(row Row, problem string) {
 	if l.places == nil {
 		l.places = map[string]int32{}
@@ -60,26 +60,25 @@ func (l *List) Add(row Row, problem string) {
 	}
 }
 
-// Find returns the place of a username in Valid.
+// Find returns the index of a username in Valid.
 func (l *List) Find(username string) (place int, ok bool) {
 	found, ok := l.places[username]
 	return int(found), ok
 }
 
-// Hash identifies a user as it was sent: 8 bytes, in hex. An invalid user whose hash changed is worth another try.
+// Hash returns 8 bytes in hex that identify a user as it was sent. An invalid user is retried when its hash changes.
 func Hash(user User) string {
-	// The separator cannot stand in a username: control characters are refused there.
+	// The separator is unambiguous, because a username has no control characters.
 	sum := sha256.Sum256([]byte(user.Username + "\x00" + user.FullName))
 	return hex.EncodeToString(sum[:8])
 }
 
-// Size is the most bytes that a user takes in JSON, in a stored object as well as in a request.
+// Size returns the maximum size of a user as JSON, in a stored object or in a request.
 func Size(user User) int {
 	return len(`{"username":,"fullName":},`) + jsonSize(user.Username) + jsonSize(user.FullName)
 }
 
-// jsonSize is exact for text that encoding/json escapes for HTML, which is the longest form that any JSON encoder in
-// between writes.
+// jsonSize returns the size of s as encoding/json writes it with HTML escapes, the longest form that any encoder involved uses.
 func jsonSize(s string) int {
 	plain := true
 	for i := range len(s) {
@@ -92,7 +91,7 @@ func jsonSize(s string) int {
 		return len(s) + 2
 	}
 	encoded, err := json.Marshal(s)
-	if err != nil { // no string fails
+	if err != nil { // impossible for a string
 		return 6*len(s) + 2
 	}
 	return len(encoded)

@@ -89,7 +89,7 @@ func TestSize_IsNeverBelowTheEncodedSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := users.Size(u); got < len(encoded) {
-			t.Fatalf("Size(%q) = %d, below the %d bytes that it takes", u, got, len(encoded))
+			t.Fatalf("Size(%q) = %d, want at least %d", u, got, len(encoded))
 		}
 	})
 }

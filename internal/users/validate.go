@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxLength is the most characters that a username or a full name may have.
+// maxLength is the maximum length of a username or a full name, in characters.
 const maxLength = 256
 
-// Problem returns what is wrong with a user and how to mend it, or nothing for one that the schema of a batch would take.
-// It is one sentence without a period, at most 100 bytes long, and does not repeat the user.
+// Problem describes what is wrong with a user and how to fix it. It returns "" for a user that the schema of a batch accepts.
+// The description is one sentence without a period, at most 100 bytes long, and does not quote the user.
 func Problem(user User) string {
 	if problem := usernameProblem(user.Username); problem != "" {
 		return problem
@@ -24,8 +24,8 @@ func Problem(user User) string {
 	}
 }
 
-// usernameProblem says the same as the pattern ^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$ of the schema, without a
-// regular expression for each of a million rows.
+// usernameProblem implements the schema's pattern ^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$ without the cost of a regular
+// expression for each of a million rows.
 func usernameProblem(username string) string {
 	switch {
 	case username == "":
@@ -44,14 +44,14 @@ func usernameProblem(username string) string {
 	}
 	first, _ := utf8.DecodeRuneInString(username)
 	last, _ := utf8.DecodeLastRuneInString(username)
-	// What \s holds beside the space is a control character.
+	// Apart from the space, all characters in \s are control characters.
 	if unicode.Is(unicode.Z, first) || unicode.Is(unicode.Z, last) {
 		return "username begins or ends with white space; remove it"
 	}
 	return ""
 }
 
-// plain tells of most good usernames that they are good: printable ASCII without a space at either end.
+// plain reports whether a username is printable ASCII without a space at either end, as most valid ones are.
 func plain(username string) bool {
 	if len(username) > maxLength || username[0] == ' ' || username[len(username)-1] == ' ' {
 		return false

@@ -15,7 +15,7 @@ func TestProblem(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		user users.User
-		want string // how the problem begins; empty for a good user
+		want string // prefix of the problem; empty for a valid user
 	}{
 		"an email address":                           {user: users.User{Username: "ann@example.com", FullName: "Ann Lee"}},
 		"one character":                              {user: users.User{Username: "a"}},
@@ -28,15 +28,15 @@ func TestProblem(t *testing.T) {
 		"257 characters of two bytes":                {user: users.User{Username: strings.Repeat("é", 257)}, want: "username has more"},
 		"a username that is not UTF-8":               {user: users.User{Username: "a\xff"}, want: "username is not valid UTF-8"},
 		"half a surrogate pair":                      {user: users.User{Username: "a\xed\xa0\x80"}, want: "username is not valid UTF-8"},
-		"a space in front":                           {user: users.User{Username: " a"}, want: "username begins or ends"},
-		"a no-break space behind":                    {user: users.User{Username: "a\u00a0"}, want: "username begins or ends"},
-		"nothing but a space":                        {user: users.User{Username: " "}, want: "username begins or ends"},
+		"a leading space":                            {user: users.User{Username: " a"}, want: "username begins or ends"},
+		"a trailing no-break space":                  {user: users.User{Username: "a\u00a0"}, want: "username begins or ends"},
+		"only a space":                               {user: users.User{Username: " "}, want: "username begins or ends"},
 		"a tab":                                      {user: users.User{Username: "a\tb"}, want: "username contains a control"},
 		"a C1 control character":                     {user: users.User{Username: "a\u0085b"}, want: "username contains a control"},
 		"a delete character":                         {user: users.User{Username: "a\x7f"}, want: "username contains a control"},
 		"a full name that is not UTF-8":              {user: users.User{Username: "a", FullName: "\xff"}, want: "fullName is not valid UTF-8"},
 		"a full name of 257 characters":              {user: users.User{Username: "a", FullName: strings.Repeat("é", 257)}, want: "fullName has more"},
-		"two problems, of which the first one shows": {user: users.User{FullName: "\xff"}, want: "username is empty"},
+		"only the first of two problems is reported": {user: users.User{FullName: "\xff"}, want: "username is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +67,7 @@ func TestProblem_AgreesWithTheSchema(t *testing.T) {
 		want := utf8.ValidString(user.Username) && utf8.RuneCountInString(user.Username) <= 256 && pattern.MatchString(user.Username) &&
 			utf8.ValidString(user.FullName) && utf8.RuneCountInString(user.FullName) <= 256
 		if got := users.Problem(user); (got == "") != want {
-			t.Errorf("Problem(%q) = %q, and the schema takes it: %t", user, got, want)
+			t.Errorf("Problem(%q) = %q, but the schema accepts it: %t", user, got, want)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestProblem_AgreesWithTheSchema(t *testing.T) {
 func TestProblem_KnowsEveryCharacterThatTheSchemaRefuses(t *testing.T) {
 	t.Parallel()
 	pattern := regexp.MustCompile(`^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$`)
-	for r := range rune(0x10000) { // no white space and no control character stands above
+	for r := range rune(0x10000) { // higher code points are neither white space nor control characters
 		if r >= 0xd800 && r < 0xe000 {
 			continue
 		}

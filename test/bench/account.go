@@ -14,18 +14,17 @@ const (
 	warmUpName = "warm-up"
 )
 
-// account is an account in the simulator with a key of its own, the namespace whose Secret holds the key, and the users that
-// must be there in the end.
+// account is an account in the simulator with its own key, the namespace of the Secret with the key, and the users that must
+// exist at the end.
 type account struct {
-	name      string // of the case, which is also the list that its users are from
+	name      string // of the case and of its list of users
 	namespace string
 	key       string
 	users     int
-	seeded    bool // they have always been there
-	warmUp    bool // there is one more, of the warm-up
+	seeded    bool // the users exist from the start
+	warmUp    bool // the warm-up added one user
 }
 
-// newAccount makes an account.
 func (b *bench) newAccount(ctx context.Context, name string, users int) (*account, error) {
 	a := &account{name: name, namespace: "bench-" + name, key: "key-of-" + name, users: users}
 	b.sim.AddKey(a.key)
@@ -43,7 +42,7 @@ func (b *bench) newAccount(ctx context.Context, name string, users int) (*accoun
 	return a, nil
 }
 
-// warm has the operator use the account's key once, as it has in a cluster where it has been working.
+// warm makes the operator use the account's key once, so that the case does not start with an unverified key.
 func (b *bench) warm(ctx context.Context, a *account) error {
 	a.warmUp = true
 	body, err := batch(warmUpName, inline(chunk(a.name+warmUpName, 0, 1)))
@@ -57,7 +56,7 @@ func (b *bench) warm(ctx context.Context, a *account) error {
 	return err
 }
 
-// putFile writes one of the files of an account's batch.
+// putFile writes one of the ConfigMaps of an account's batch.
 func (b *bench) putFile(ctx context.Context, a *account, i, from, to int) error {
 	file, err := csvFile(a.name, from, to)
 	if err != nil {
@@ -78,7 +77,7 @@ func (b *bench) putFile(ctx context.Context, a *account, i, from, to int) error 
 	return nil
 }
 
-// verifyAccounts compares what the simulator holds with what was wanted.
+// verifyAccounts checks that the simulator has exactly the wanted users.
 func (b *bench) verifyAccounts() error {
 	for _, a := range b.accounts {
 		wanted := make(map[string]string, a.users+1)

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// awaitBatch waits until a batch says that all of its users exist, and returns what it says.
+// awaitBatch waits until all users of a batch exist according to its status, and returns the status.
 func (w *world) awaitBatch(ctx context.Context, namespace, name string, users int) (row, error) {
 	var last row
-	told := time.Now()
+	reported := time.Now()
 	err := w.watch(ctx, namespace, name, func(r row) bool {
 		last = r
-		if time.Since(told) > tellInterval {
-			told = time.Now()
+		if time.Since(reported) > reportInterval {
+			reported = time.Now()
 			say("  %s", r)
 		}
 		return r.done(users)
@@ -24,16 +24,16 @@ func (w *world) awaitBatch(ctx context.Context, namespace, name string, users in
 	return last, nil
 }
 
-// awaitAll waits until n batches of one user each say that it exists.
+// awaitAll waits until n batches of one user each are done.
 func (w *world) awaitAll(ctx context.Context, a *account, n int) error {
 	done := make(map[string]bool, n)
-	told := time.Now()
+	reported := time.Now()
 	err := w.watch(ctx, a.namespace, "", func(r row) bool {
 		if r.done(1) {
 			done[r.name] = true
 		}
-		if time.Since(told) > tellInterval {
-			told = time.Now()
+		if time.Since(reported) > reportInterval {
+			reported = time.Now()
 			say("  %d of %d batches are done, after %d POST", len(done), n, w.tally.of(a.key).posts)
 		}
 		return len(done) == n

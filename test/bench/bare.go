@@ -15,10 +15,10 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// sliceWriters is how many goroutines write slices in the bare loop, as many as the operator has.
+// sliceWriters is the number of goroutines that write slices in the bare loop, the same as in the operator.
 const sliceWriters = 4
 
-// bareLoop posts the users of a list, seeded or not, to an account of its own, without any Kubernetes.
+// bareLoop posts the users of a list, seeded or not, to a separate account, without Kubernetes.
 func (b *bench) bareLoop(ctx context.Context, list string, n int, seeded bool) (time.Duration, error) {
 	name := "key-of-the-bare-loop-of-" + list
 	key, err := alloy.ParseKey([]byte(name))
@@ -26,7 +26,7 @@ func (b *bench) bareLoop(ctx context.Context, list string, n int, seeded bool) (
 		return 0, fmt.Errorf("making the key of the bare loop: %w", err)
 	}
 	b.sim.AddKey(name)
-	defer b.sim.AddKey(name) // empty again: it need not be kept
+	defer b.sim.AddKey(name) // replaces the account by an empty one, to free its memory
 	wanted := alloy.Accepted
 	if seeded {
 		b.seed(name, list, n)
@@ -51,16 +51,16 @@ func (b *bench) seed(key, list string, n int) {
 	}
 }
 
-// requestsFor is how many requests n users take.
+// requestsFor returns the number of requests for n users.
 func requestsFor(n int) int { return (n + alloy.MaxBatch - 1) / alloy.MaxBatch }
 
-// slicesAlone writes as many slices with results as n users take, where nobody else works.
+// slicesAlone writes the slices and results of n users on an idle control plane.
 func (b *bench) slicesAlone(ctx context.Context, list string, n int) (time.Duration, error) {
 	namespace := "bench-slices-of-" + list
 	if err := b.newNamespace(ctx, namespace); err != nil {
 		return 0, err
 	}
-	// The first write of a kind takes the API server and the client two seconds more.
+	// The first write of a kind takes two seconds longer.
 	if err := b.writeSlice(ctx, namespace, warmUpName, chunk(list, 0, 1)); err != nil {
 		return 0, err
 	}
@@ -76,7 +76,7 @@ func (b *bench) slicesAlone(ctx context.Context, list string, n int) (time.Durat
 	return elapsed, b.clear(ctx)
 }
 
-// writeSlice creates a slice and then records that its users were created.
+// writeSlice creates a slice and records its users as created.
 func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []users.User) error {
 	slice := &v1alpha1.EmbeddedUserSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: batchName}},
@@ -99,7 +99,7 @@ func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []u
 	return nil
 }
 
-// inParallel calls do with 0 to n-1 from several goroutines. After an error none is called any more.
+// inParallel calls do with 0 to n-1 from several goroutines. It stops after an error.
 func inParallel(n, goroutines int, do func(i int) error) error {
 	var (
 		group  sync.WaitGroup

@@ -17,20 +17,20 @@ const (
 	batchResource = "embeddeduserbatches"
 	sliceResource = "embeddeduserslices"
 
-	// tableType has the API server answer with the columns that kubectl prints: little even for a batch of 10,000 users.
+	// tableType requests only the columns that kubectl prints, which are short even for a batch of 10,000 users.
 	tableType = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
-	// patience is how long a case may take.
+	// patience bounds a case.
 	patience = 25 * time.Minute
-	// tellInterval is how often it is told how far a case is.
-	tellInterval = 5 * time.Second
+	// reportInterval is the interval between two progress reports.
+	reportInterval = 5 * time.Second
 )
 
 func collection(namespace, resource string) []string {
 	return []string{"/apis", v1alpha1.SchemeGroupVersion.Group, v1alpha1.SchemeGroupVersion.Version, "namespaces", namespace, resource}
 }
 
-// create creates a batch. A field that the API does not know is an error.
+// create creates a batch. It fails if the batch has an unknown field.
 func (w *world) create(ctx context.Context, namespace string, body []byte) error {
 	err := w.rest.Post().AbsPath(collection(namespace, batchResource)...).Param("fieldValidation", "Strict").
 		SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Error()
@@ -40,7 +40,7 @@ func (w *world) create(ctx context.Context, namespace string, body []byte) error
 	return nil
 }
 
-// row is what `kubectl get eub` prints of a batch.
+// row is the row of a batch in `kubectl get eub`.
 type row struct {
 	name, ready, message                string
 	created, existing, invalid, pending int
@@ -55,7 +55,7 @@ func (r row) String() string {
 		r.ready, r.created, r.existing, r.invalid, r.pending, r.message)
 }
 
-// rows reads a Table. columns are those of an earlier one: in a watch only the first has them.
+// rows converts a Table. columns keeps the column definitions between calls, because only the first Table of a watch has them.
 func rows(table metav1.Table, columns *[]metav1.TableColumnDefinition) []row {
 	if len(table.ColumnDefinitions) > 0 {
 		*columns = table.ColumnDefinitions
@@ -69,10 +69,10 @@ func rows(table metav1.Table, columns *[]metav1.TableColumnDefinition) []row {
 	return rows
 }
 
-// set sets what stands in a column.
+// set sets the field for a column.
 func (r *row) set(column string, cell any) {
-	text, _ := cell.(string)    // or else empty
-	number, _ := cell.(float64) // or else 0
+	text, _ := cell.(string)
+	number, _ := cell.(float64)
 	switch column {
 	case "Name":
 		r.name = text
@@ -91,7 +91,7 @@ func (r *row) set(column string, cell any) {
 	}
 }
 
-// list reads the rows of all batches of a namespace from the API server's cache.
+// list returns the rows of all batches of a namespace from the API server's cache.
 func (w *world) list(ctx context.Context, namespace string) ([]row, error) {
 	answer, err := w.rest.Get().AbsPath(collection(namespace, batchResource)...).SetHeader("Accept", tableType).
 		Param("includeObject", "None").Param("resourceVersion", "0").DoRaw(ctx)
@@ -105,8 +105,8 @@ func (w *world) list(ctx context.Context, namespace string) ([]row, error) {
 	return rows(table, new([]metav1.TableColumnDefinition)), nil
 }
 
-// watch calls seen with each row of a namespace, and again whenever it changes, until seen returns true. name may be empty,
-// for all batches. Watching costs the API server much less than asking it again and again.
+// watch calls seen with each row of a namespace, and again whenever a row changes, until seen returns true. An empty name watches
+// all batches. A watch costs the API server much less than polling.
 func (w *world) watch(ctx context.Context, namespace, name string, seen func(row) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -135,7 +135,7 @@ func (w *world) watchOnce(ctx context.Context, namespace, name string, seen func
 	if err != nil {
 		return false, fmt.Errorf("watching batches: %w", err)
 	}
-	defer stream.Close() //nolint:errcheck // it was read
+	defer stream.Close() //nolint:errcheck // only read
 	var columns []metav1.TableColumnDefinition
 	for decoder := json.NewDecoder(stream); ; {
 		var event struct {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// fsync says how long etcd waited for the disk: every write waits for it once, so that on a slow or busy disk the cases as
-// well as the loops that write slices measure the disk more than anything else.
+// fsync describes how long etcd waited for the disk. Every write waits for one fsync, so on a slow or busy disk both the cases and
+// the loops that write slices mainly measure the disk.
 func (w *world) fsync(ctx context.Context) (string, error) {
 	var metrics bytes.Buffer
 	if err := fetch(ctx, w.plane.ControlPlane.Etcd.URL.String()+"/metrics", &metrics); err != nil {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// machine says what the results were measured on, and how.
+// machine describes the machine and the parameters of the benchmark.
 func (b *bench) machine(ctx context.Context) ([]string, error) {
 	answer, err := b.rest.Get().AbsPath("/version").DoRaw(ctx)
 	var kubernetes version.Info
@@ -43,15 +43,14 @@ func (b *bench) machine(ctx context.Context) ([]string, error) {
 	}, nil
 }
 
-// hardware describes the machine.
 func hardware() string {
-	kib, _ := strconv.Atoi(procLine("/proc/meminfo", `MemTotal:\s*(\d+)`)) // or else 0
+	kib, _ := strconv.Atoi(procLine("/proc/meminfo", `MemTotal:\s*(\d+)`)) // 0 if unknown
 	model := procLine("/proc/cpuinfo", `model name\s*: (.*)`)
 	return fmt.Sprintf("- %d cores %s, %.0f GiB memory, Linux %s, %s", runtime.NumCPU(), model, float64(kib)/mib,
 		procLine("/proc/sys/kernel/osrelease", `(.*)`), runtime.Version())
 }
 
-// procLine finds something in a file; where it is not to be found it is unknown.
+// procLine returns the first submatch of a pattern in a file, or "unknown".
 func procLine(path, pattern string) string {
 	data, err := os.ReadFile(path) //nolint:gosec // a file of the kernel
 	match := regexp.MustCompile(pattern).FindStringSubmatch(string(data))

@@ -1,6 +1,6 @@
-// Command bench measures the operator, as a process of its own, against a real kube-apiserver and etcd and a simulated Alloy
-// API, and compares it with plain loops that do the least that has to be done. It ends with an error when a promise is
-// broken. `go run ./test/bench` in the root of the repository runs it, with KUBEBUILDER_ASSETS from hack/control-plane.sh.
+// Command bench measures the operator, in a separate process, against a real kube-apiserver and etcd and a simulated Alloy API,
+// and compares it with bare loops that do only the necessary work. It fails if a performance target is missed. Run it with
+// `go run ./test/bench` in the root of the repository and KUBEBUILDER_ASSETS from hack/control-plane.sh.
 package main
 
 import (
@@ -19,17 +19,17 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// caseNames are the cases, in the order in which they run.
+// caseNames lists the cases in the order in which they run.
 var caseNames = []string{"a", "f", "b1", "d", "b2", "c1", "c2", "e"}
 
-// options are what the command line says.
+// options holds the command-line options.
 type options struct {
 	cases       []string
 	concurrency int
 	latency     time.Duration
 	scale       float64
-	profile     string // folder; empty for none
-	output      string // file; empty for none
+	profile     string // folder for profiles, if any
+	output      string // file for the results, if any
 }
 
 func main() {
@@ -49,40 +49,40 @@ func main() {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d needs b1, and e needs c1 or c2")
-	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey, "requests in flight, of the operator and of the bare loops")
-	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "time that the simulated API takes for a request")
+	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d requires b1, and e requires c1 or c2")
+	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey, "maximum number of concurrent requests of the operator and of the bare loops")
+	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "latency of the simulated API")
 	flags.Float64Var(&o.scale, "scale", 1, "factor for the number of users and batches, for development")
-	flags.StringVar(&o.profile, "profile", "", "folder that takes CPU and allocs profiles of the operator in b2 and c2")
-	flags.StringVar(&o.output, "output", "", "file that takes the results, between "+resultsBegin+" and "+resultsEnd)
+	flags.StringVar(&o.profile, "profile", "", "folder for CPU and allocs profiles of the operator in b2 and c2")
+	flags.StringVar(&o.output, "output", "", "file to which the results are written, between "+resultsBegin+" and "+resultsEnd)
 	if err := flags.Parse(args); err != nil {
-		return options{}, err //nolint:wrapcheck // flag has said it already
+		return options{}, err //nolint:wrapcheck // flag has printed it already
 	}
 	o.cases = strings.Split(*cases, ",")
 	for _, name := range o.cases {
 		if !slices.Contains(caseNames, name) {
-			return options{}, fmt.Errorf("-cases: there is no case %q, only %s", name, strings.Join(caseNames, ", "))
+			return options{}, fmt.Errorf("-cases: unknown case %q; the cases are %s", name, strings.Join(caseNames, ", "))
 		}
 	}
 	switch {
 	case flags.NArg() > 0:
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.wants("d") && !o.wants("b1"):
-		return options{}, errors.New("-cases: d adds a user to the batch of b1, which is missing")
+		return options{}, errors.New("-cases: d requires b1")
 	case o.wants("e") && !o.wants("c1", "c2"):
-		return options{}, errors.New("-cases: e looks at the batches of c1 or c2, which are missing")
+		return options{}, errors.New("-cases: e requires c1 or c2")
 	case o.concurrency < 1 || o.latency <= 0 || o.scale <= 0:
 		return options{}, errors.New("-concurrency, -latency and -scale must be above 0")
 	}
 	return o, nil
 }
 
-// wants tells whether one of the cases is to run.
+// wants reports whether any of the cases was requested.
 func (o options) wants(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(o.cases, name) })
 }
 
-// scaled is a number of users or batches after -scale.
+// scaled applies -scale to a number of users or batches.
 func (o options) scaled(n int) int { return max(1, int(math.Round(float64(n)*o.scale))) }
 
 // bench is one run of the program.
@@ -110,7 +110,7 @@ func run(o options) (err error) {
 	}
 	b := &bench{options: o, world: w}
 	defer func() {
-		fail(nil) // what is still watched would hold the API server up
+		fail(nil) // open watches would delay the shutdown of the API server
 		err = errors.Join(err, b.close())
 	}()
 	if err := b.runCases(ctx); err != nil {
@@ -123,8 +123,8 @@ func run(o options) (err error) {
 	return b.report(ctx)
 }
 
-// runCases runs the cases. Those that share an operator follow each other; in between, what they left in the API server is
-// deleted, so that the next ones find an empty cluster.
+// runCases runs the cases. Cases in one stage share an operator; after each stage the objects are deleted, so that the next one
+// starts with an empty cluster.
 func (b *bench) runCases(ctx context.Context) error {
 	for _, stage := range []struct {
 		cases []string

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// creators is how many goroutines create batches before the operator starts.
+	// creators is the number of goroutines that create batches before the operator starts.
 	creators = 8
-	// watched is how long a restarted operator is watched in e.
-	watched = 15 * time.Second
+	// observed is how long e observes the restarted operator.
+	observed = 15 * time.Second
 )
 
-// runMany runs c1 or c2, which find n batches of one user each when the operator starts; then e, if these are the last.
+// runMany runs c1 or c2, in which n batches of one user each exist when the operator starts. After the last of them it runs e.
 func (b *bench) runMany(ctx context.Context, name string, n int) error {
 	r := &result{name: name, users: b.scaled(n)}
 	r.batches = r.users
@@ -61,7 +61,7 @@ func (b *bench) runMany(ctx context.Context, name string, n int) error {
 	return b.runRestart(ctx, a)
 }
 
-// prepareMany creates the batches, and measures the bare loop.
+// prepareMany creates the batches and measures the bare loop.
 func (b *bench) prepareMany(ctx context.Context, r *result) (*account, error) {
 	a, err := b.newAccount(ctx, r.name, r.users)
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *bench) prepareMany(ctx context.Context, r *result) (*account, error) {
 	return a, err
 }
 
-// sum adds up what all batches of an account say.
+// sum adds up the counts of all batches of an account.
 func (b *bench) sum(ctx context.Context, a *account) (row, error) {
 	var sum row
 	rows, err := b.list(ctx, a.namespace)
@@ -98,7 +98,7 @@ func (b *bench) sum(ctx context.Context, a *account) (row, error) {
 	return sum, nil
 }
 
-// runRestart runs e: the operator starts again and finds nothing to do.
+// runRestart runs e: the operator restarts and finds nothing to do.
 func (b *bench) runRestart(ctx context.Context, a *account) error {
 	r := &result{name: "e", users: a.users, batches: a.users}
 	if err := b.stopOperator(); err != nil {
@@ -113,11 +113,11 @@ func (b *bench) runRestart(ctx context.Context, a *account) error {
 	if err := b.startOperator(ctx); err != nil {
 		return err
 	}
-	if err := b.operator.settle(ctx); err != nil { // its caches are full then, and each batch was looked at
+	if err := b.operator.settle(ctx); err != nil { // until the caches are synced and each batch is reconciled
 		return err
 	}
-	if !pause(ctx, watched) {
-		return context.Cause(ctx) //nolint:wrapcheck // the cause says it
+	if !pause(ctx, observed) {
+		return context.Cause(ctx) //nolint:wrapcheck // the cause is descriptive
 	}
 	if err := b.measure(ctx, a, before, 0, r); err != nil {
 		return err

@@ -18,25 +18,25 @@ import (
 )
 
 const (
-	// clockTicks of /proc/PID/stat are in a second; Linux has had no other number for decades.
+	// clockTicks is USER_HZ, the unit of /proc/PID/stat: 100 on every common Linux.
 	clockTicks = 100
 	mib        = 1 << 20
-	// trailing is how long what follows the last result is still counted.
+	// trailing is how long after the last result the counters are read, to include what follows it.
 	trailing = time.Second
-	// settled is how much CPU time in a second makes the operator idle, serverSettled the API server.
+	// settled and serverSettled are the CPU time per second below which the operator and the API server count as idle.
 	settled         = 30 * time.Millisecond
 	serverSettled   = 150 * time.Millisecond
 	settledPatience = time.Minute
 )
 
-// mark is a state of the counters.
+// mark is a snapshot of the counters.
 type mark struct {
 	cpu      time.Duration
 	requests requests
 	writes   int
 }
 
-// mark reads the counters, and forgets the peak of the operator's memory. Without an operator these are 0.
+// mark reads the counters and resets the operator's peak memory. Without an operator its counters are 0.
 func (w *world) mark(ctx context.Context, a *account) (mark, error) {
 	if err := w.settle(ctx); err != nil {
 		return mark{}, err
@@ -55,10 +55,10 @@ func (w *world) mark(ctx context.Context, a *account) (mark, error) {
 	return m, nil
 }
 
-// measure notes in a result what has happened since the mark. own is how many of the writes were the benchmark's.
+// measure stores the changes since a mark in a result. own is the number of writes by the benchmark itself.
 func (w *world) measure(ctx context.Context, a *account, since mark, own int, r *result) error {
 	if !pause(ctx, trailing) {
-		return context.Cause(ctx) //nolint:wrapcheck // the cause says it
+		return context.Cause(ctx) //nolint:wrapcheck // the cause is descriptive
 	}
 	now := w.tally.of(a.key).minus(since.requests)
 	r.posts, r.others = now.posts, now.others
@@ -69,18 +69,18 @@ func (w *world) measure(ctx context.Context, a *account, since mark, own int, r 
 	return errors.Join(cpuErr, peakErr, writesErr)
 }
 
-// proc is a file about the operator.
+// proc returns the path of a file in the operator's /proc folder.
 func (o *operator) proc(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(o.pid()), name)
 }
 
-// cpu is the CPU time that the operator has used.
+// cpu returns the CPU time that the operator has used.
 func (o *operator) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(o.proc("stat"))
 	if err != nil {
 		return 0, fmt.Errorf("reading the CPU time: %w", err)
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // field 3 and following: the second is in brackets
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // fields[0] is field 3 of proc(5)
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("reading the CPU time: unexpected %q", stat)
 	}
@@ -92,7 +92,7 @@ func (o *operator) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / clockTicks, nil
 }
 
-// memory is a line of /proc/PID/status, in bytes.
+// memory returns the value of a line of /proc/PID/status in bytes.
 func (o *operator) memory(line string) (int, error) {
 	status, err := os.ReadFile(o.proc("status"))
 	if err != nil {
@@ -107,12 +107,12 @@ func (o *operator) memory(line string) (int, error) {
 	return kib << 10, nil
 }
 
-// settle waits until the operator has nothing to do.
+// settle waits until the operator is idle.
 func (o *operator) settle(ctx context.Context) error {
 	return settle(ctx, "the operator", settled, o.cpu)
 }
 
-// settle waits until the API server has little to do; after its start that takes some seconds.
+// settle waits until the API server is idle, which takes some seconds after its start.
 func (w *world) settle(ctx context.Context) error {
 	return settle(ctx, "the API server", serverSettled, func() (time.Duration, error) {
 		metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
@@ -129,7 +129,7 @@ func (w *world) settle(ctx context.Context) error {
 	})
 }
 
-// settle waits until a process uses less than so much CPU time within a second.
+// settle waits until a process uses less than enough CPU time in a second.
 func settle(ctx context.Context, process string, enough time.Duration, cpu func() (time.Duration, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, settledPatience)
 	defer cancel()
@@ -147,12 +147,12 @@ func settle(ctx context.Context, process string, enough time.Duration, cpu func(
 	return err
 }
 
-// idle is the lowest resident memory of the operator within a time; below enough nobody waits for less.
+// idle returns the lowest resident memory of the operator within a time. It returns early once the memory is below enough.
 func (o *operator) idle(ctx context.Context, within time.Duration, enough int) (int, error) {
 	lowest, err := o.memory("VmRSS")
 	for end := time.Now().Add(within); err == nil && lowest >= enough && time.Now().Before(end); {
 		if !pause(ctx, time.Second) {
-			return 0, context.Cause(ctx) //nolint:wrapcheck // the cause says it
+			return 0, context.Cause(ctx) //nolint:wrapcheck // the cause is descriptive
 		}
 		var now int
 		now, err = o.memory("VmRSS")
@@ -166,7 +166,7 @@ var (
 	writeVerbs = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
 )
 
-// apiWrites is how many writes of batches and slices, with their status, the API server has served.
+// apiWrites returns the number of writes of batches, slices and their statuses that the API server has served.
 func (w *world) apiWrites(ctx context.Context) (int, error) {
 	metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {

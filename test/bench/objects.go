@@ -11,10 +11,10 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
-// largestPage is how many objects are read at once to find the largest.
+// largestPage is the page size when reading all objects of a kind.
 const largestPage = "20"
 
-// largest is the size of the largest object of a kind, as JSON.
+// largest returns the size of the largest object of a kind as JSON.
 func (w *world) largest(ctx context.Context, namespace, resource string) (int, error) {
 	size, next := 0, ""
 	for {
@@ -39,7 +39,7 @@ func (w *world) largest(ctx context.Context, namespace, resource string) (int, e
 	}
 }
 
-// versions are the resourceVersions of a namespace's slices, by name.
+// versions returns the resourceVersions of a namespace's slices by name.
 func (w *world) versions(ctx context.Context, namespace string) (map[string]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind("EmbeddedUserSliceList"))
@@ -53,7 +53,7 @@ func (w *world) versions(ctx context.Context, namespace string) (map[string]stri
 	return versions, nil
 }
 
-// changed counts what is new or another.
+// changed counts new and changed objects.
 func changed(before, after map[string]string) int {
 	n := 0
 	for name, version := range after {

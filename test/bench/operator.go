@@ -23,25 +23,25 @@ import (
 const (
 	kubeconfigName = "kubeconfig"
 	logName        = "operator.log"
-	// logTail is how much of the operator's log is printed after a failure.
+	// logTail is the number of bytes of the operator's log that are printed after a failure.
 	logTail = 6 << 10
 
-	// startPatience and stopPatience are how long the operator may take to be ready, and to end. It finishes its requests first.
+	// startPatience and stopPatience bound the start and the shutdown of the operator, which finishes running requests.
 	startPatience = time.Minute
 	stopPatience  = time.Minute
 )
 
-// program is how the operator is started.
+// program is the operator's binary and the parameters to start it.
 type program struct {
 	path, log, url string
 	concurrency    int
-	pprof          bool   // it has the flag
-	memoryLimit    string // GOMEMLIMIT, if the manifest sets one
+	pprof          bool   // it has the flag --pprof-bind-address
+	memoryLimit    string // GOMEMLIMIT from the manifest, if set
 }
 
 func newProgram(ctx context.Context, folder, url string, concurrency int) (program, error) {
 	p := program{path: filepath.Join(folder, "operator"), log: filepath.Join(folder, logName), url: url, concurrency: concurrency}
-	help, err := exec.CommandContext(ctx, p.path, "--help").CombinedOutput() //nolint:gosec // what was just built
+	help, err := exec.CommandContext(ctx, p.path, "--help").CombinedOutput() //nolint:gosec // our own binary
 	if err != nil {
 		return p, fmt.Errorf("asking the operator for its flags: %w", err)
 	}
@@ -50,7 +50,7 @@ func newProgram(ctx context.Context, folder, url string, concurrency int) (progr
 	return p, nil
 }
 
-// manifestMemoryLimit is the GOMEMLIMIT of the operator's manifest; empty if there is none.
+// manifestMemoryLimit returns the GOMEMLIMIT of the operator's manifest, or "".
 func manifestMemoryLimit(path string) string {
 	data, err := os.ReadFile(path) //nolint:gosec // a file of the repository
 	var deployment appsv1.Deployment
@@ -75,14 +75,14 @@ func manifestMemoryLimit(path string) string {
 type operator struct {
 	command       *exec.Cmd
 	started       time.Time
-	health, pprof string // addresses; pprof is empty if it serves none
+	health, pprof string // addresses; pprof may be empty
 	stopping      atomic.Bool
 	ended         chan struct{}
 }
 
 func (o *operator) pid() int { return o.command.Process.Pid }
 
-// startOperator starts the operator and waits until it says that it is ready.
+// startOperator starts the operator and waits until it is ready.
 func (w *world) startOperator(ctx context.Context) error {
 	health, err := freeAddress(ctx)
 	if err != nil {
@@ -103,9 +103,9 @@ func (w *world) startOperator(ctx context.Context) error {
 		return fmt.Errorf("opening the operator's log: %w", err)
 	}
 	defer log.Close()                                 //nolint:errcheck // the operator has its own descriptor
-	o.command = exec.Command(w.program.path, args...) //nolint:gosec,noctx // what was just built; it is ended in order, by stopOperator
+	o.command = exec.Command(w.program.path, args...) //nolint:gosec,noctx // our own binary, which stopOperator stops
 	o.command.Stdout, o.command.Stderr = log, log
-	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches a whole process group
+	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C signals the whole process group
 	if w.program.memoryLimit != "" {
 		o.command.Env = append(os.Environ(), "GOMEMLIMIT="+w.program.memoryLimit)
 	}
@@ -116,9 +116,9 @@ func (w *world) startOperator(ctx context.Context) error {
 	w.operator = o
 	go func() {
 		defer close(o.ended)
-		_ = o.command.Wait() // the state says it as well
+		_ = o.command.Wait() // ProcessState has the result
 		if !o.stopping.Load() {
-			w.fail(fmt.Errorf("the operator ended by itself: %s", o.command.ProcessState))
+			w.fail(fmt.Errorf("the operator exited: %s", o.command.ProcessState))
 		}
 	}()
 	return w.awaitHealthy(ctx)
@@ -139,7 +139,7 @@ func (w *world) awaitHealthy(ctx context.Context) error {
 	}
 }
 
-// stopOperator ends the operator as a kubelet would.
+// stopOperator stops the operator as the kubelet does.
 func (w *world) stopOperator() error {
 	if w.operator == nil {
 		return nil
@@ -147,14 +147,14 @@ func (w *world) stopOperator() error {
 	o := w.operator
 	w.operator = nil
 	o.stopping.Store(true)
-	_ = o.command.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = o.command.Process.Signal(syscall.SIGTERM) // it may have exited
 	select {
 	case <-o.ended:
 		return nil
 	case <-time.After(stopPatience):
 		_ = o.command.Process.Kill()
 		<-o.ended
-		return errors.New("the operator did not end after SIGTERM and was killed")
+		return errors.New("the operator did not exit after SIGTERM and was killed")
 	}
 }
 
@@ -162,12 +162,12 @@ func (w *world) stopOperator() error {
 func (w *world) printLog() {
 	log, err := os.ReadFile(w.program.log)
 	if err != nil {
-		return // it has never run
+		return // the operator never ran
 	}
 	fmt.Fprintf(os.Stderr, "The operator's log ends with:\n%s\n", log[max(0, len(log)-logTail):])
 }
 
-// fetch writes what an address answers.
+// fetch writes the body of a GET request.
 func fetch(ctx context.Context, url string, into io.Writer) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -175,9 +175,9 @@ func fetch(ctx context.Context, url string, into io.Writer) error {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking: %w", err) // it names the address
+		return fmt.Errorf("asking: %w", err) // err has the URL
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // only read
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("asking: %s answers %s", url, response.Status)
 	}
@@ -187,7 +187,7 @@ func fetch(ctx context.Context, url string, into io.Writer) error {
 	return nil
 }
 
-// pause waits; it returns false when the context ended.
+// pause waits for d. It returns false if the context ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -202,6 +202,6 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding a free port: %w", err)
 	}
-	defer listener.Close() //nolint:errcheck // nobody has connected
+	defer listener.Close() //nolint:errcheck // never used
 	return listener.Addr().String(), nil
 }

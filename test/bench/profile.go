@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// profileSeconds are the first of a case, in which most of the work is.
+	// profileSeconds is the length of the CPU profile, which covers the start of a case, where most of the work is.
 	profileSeconds = "30"
 	profileLines   = 15
 )
 
-// startProfile begins a CPU profile of the operator, if it is asked for and the operator serves one. The function that it
-// returns waits for the profile, adds one of the allocations, and prints what stands at the top of both.
+// startProfile starts a CPU profile of the operator, if -profile is set and the operator serves profiles. finish waits for it,
+// takes an allocs profile, and prints the top of both.
 func (b *bench) startProfile(ctx context.Context, name string) (finish func() error) {
 	if b.profile == "" || b.operator.pprof == "" {
 		if b.profile != "" {
@@ -54,7 +54,7 @@ func saveProfile(ctx context.Context, url, path string) error {
 }
 
 func printTop(ctx context.Context, path string) error {
-	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", path).Output() //nolint:gosec // what was just written
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", path).Output() //nolint:gosec // our own file
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}

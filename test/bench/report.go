@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// The lines of a file between which the results stand.
+// The lines before and after the results in a file.
 const (
 	resultsBegin = "<!-- results: begin -->"
 	resultsEnd   = "<!-- results: end -->"
 )
 
-// none stands in a column that a case does not have.
+// none is the text of a column that a case does not have.
 const none = "–"
 
-// report prints the results, writes them to the file that takes them, and returns an error for each promise that is broken.
+// report prints the results, writes them to the output file, if any, and returns an error for each missed target.
 func (b *bench) report(ctx context.Context) error {
 	machine, err := b.machine(ctx)
 	if err != nil {
@@ -37,14 +37,14 @@ func (b *bench) report(ctx context.Context) error {
 			return fmt.Errorf("writing the results: %w", err)
 		}
 	}
-	var broke []error
-	for _, promise := range broken(b.results) {
-		broke = append(broke, errors.New(promise))
+	var errs []error
+	for _, miss := range missed(b.results) {
+		errs = append(errs, errors.New(miss))
 	}
-	return errors.Join(broke...)
+	return errors.Join(errs...)
 }
 
-// table has a row for each case.
+// table returns a table with a row for each case.
 func table(results []*result) string {
 	var text strings.Builder
 	text.WriteString("| case | users | wall s | × bound | × bare loop | POST | other | peak RSS MiB | CPU s " +
@@ -65,7 +65,7 @@ func table(results []*result) string {
 	return text.String()
 }
 
-// details are the lines that only some cases have.
+// details returns the lines for figures that only some cases have.
 func details(results []*result) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, "- "+fmt.Sprintf(format, args...)) }
@@ -106,7 +106,7 @@ func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// thousands writes a number with a comma before each group of three digits.
+// thousands formats a number with commas as thousands separators.
 func thousands(n int) string {
 	if n < 1000 {
 		return strconv.Itoa(n)
@@ -114,9 +114,9 @@ func thousands(n int) string {
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
-// splitResults returns what stands in a file before and after the results, each with its marker.
+// splitResults returns the text of a file before and after the results, including the markers.
 func splitResults(path string) ([2]string, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
+	data, err := os.ReadFile(path) //nolint:gosec // the file is named on the command line
 	if err != nil {
 		return [2]string{}, fmt.Errorf("reading the file for the results: %w", err)
 	}

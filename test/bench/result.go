@@ -5,38 +5,38 @@ import (
 	"time"
 )
 
-// maxSlice is the size that no slice may reach.
+// maxSlice is the maximum size of a slice in bytes.
 const maxSlice = 400_000
 
-// result is what was measured in a case. What a case does not have is 0.
+// result holds the measurements of a case; 0 means not measured.
 type result struct {
 	name           string
 	users, batches int
 	seeded         bool // the users exist already
 
-	wall  time.Duration // from when the API server has the batch, or from the first request, to the last batch Ready
-	bound time.Duration // the requests at this latency and concurrency; at least one of them
+	wall  time.Duration // from storing the batch, or from the first request, until the last batch is Ready
+	bound time.Duration // what latency and concurrency alone allow
 	bare  time.Duration // of the loop that posts the same users
 
 	posts, others, writes int
 	peak                  int // bytes
 	cpu                   time.Duration
 
-	fromStart                  time.Duration // from the operator's start to the last batch Ready
-	stored                     time.Duration // of the call that stores the batch, before wall
-	slicesAlone                time.Duration // of the loop that writes as many slices
+	fromStart                  time.Duration // from the operator's start until the last batch is Ready
+	stored                     time.Duration // of storing the batch, before wall
+	slicesAlone                time.Duration // of the loop that writes the same slices
 	idle                       int           // bytes
 	slicesWritten              int
 	largestSlice, largestBatch int // bytes
 }
 
-// broken returns the promises that the results break.
-func broken(results []*result) []string {
-	var broken []string
+// missed returns the performance targets that the results miss.
+func missed(results []*result) []string {
+	var missed []string
 	for _, r := range results {
 		check := func(holds bool, format string, args ...any) {
 			if !holds {
-				broken = append(broken, "case "+r.name+": "+fmt.Sprintf(format, args...))
+				missed = append(missed, "case "+r.name+": "+fmt.Sprintf(format, args...))
 			}
 		}
 		check(r.largestSlice <= maxSlice, "a slice of %d bytes, more than %d", r.largestSlice, maxSlice)
@@ -66,5 +66,5 @@ func broken(results []*result) []string {
 			check(r.peak <= 256*mib, "a peak of %d MiB, more than 256", r.peak/mib)
 		}
 	}
-	return broken
+	return missed
 }

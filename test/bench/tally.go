@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// requests are how many requests came, and when the first did.
+// requests counts requests and has the time of the first.
 type requests struct {
 	posts, others int
 	first         time.Time
@@ -16,7 +16,7 @@ func (r requests) minus(before requests) requests {
 	return requests{posts: r.posts - before.posts, others: r.others - before.others, first: r.first}
 }
 
-// tally counts the requests that go to a handler. The simulator remembers each with its usernames, which takes long to copy.
+// tally counts the requests to a handler. The simulator's own records have all usernames and are slow to copy.
 type tally struct {
 	next http.Handler
 
@@ -48,14 +48,14 @@ func (t *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.next.ServeHTTP(w, r)
 }
 
-// of counts the requests with a key.
+// of returns the count for a key.
 func (t *tally) of(key string) requests {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.authorization["Bearer "+key]
 }
 
-// total counts the requests with any key.
+// total returns the count for all keys.
 func (t *tally) total() requests {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// rowsPerFile fills a ConfigMap to about half of what it takes.
+	// rowsPerFile fills a ConfigMap to about half of its limit.
 	rowsPerFile = 40_000
-	maxFile     = 900_000 // bytes; a ConfigMap takes 1 MiB
+	maxFile     = 900_000 // bytes; the limit of a ConfigMap is 1 MiB
 	maxFiles    = 64
 	fileKey     = "users.csv.gz"
 )
@@ -24,7 +24,7 @@ var (
 	lastNames  = []string{"Mojica", "Okafor", "Petersen", "Quispe", "Rossi", "Sørensen", "Tanaka", "Ulloa", "Vargas", "Yilmaz"}
 )
 
-// user makes the i-th user of a list: about 50 bytes, of which enough differ that they compress as real ones do.
+// user returns the i-th user of a list: about 50 bytes, varied enough to compress like real users.
 func user(list string, i int) users.User {
 	mixed := (uint64(i) + 1) * 0x9e3779b97f4a7c15 //nolint:gosec // an index is not negative
 	mixed ^= mixed >> 32
@@ -34,7 +34,7 @@ func user(list string, i int) users.User {
 	}
 }
 
-// chunk is a part of a list.
+// chunk returns a part of a list.
 func chunk(list string, from, to int) []users.User {
 	part := make([]users.User, 0, to-from)
 	for i := from; i < to; i++ {
@@ -43,10 +43,10 @@ func chunk(list string, from, to int) []users.User {
 	return part
 }
 
-// files is how many CSV files hold n users.
+// files returns the number of CSV files for n users.
 func files(n int) int { return max(1, (n+rowsPerFile-1)/rowsPerFile) }
 
-// csvFile is a part of a list as gzipped CSV.
+// csvFile returns a part of a list as gzipped CSV.
 func csvFile(list string, from, to int) ([]byte, error) {
 	var buffer bytes.Buffer
 	compressed := gzip.NewWriter(&buffer)
@@ -66,13 +66,13 @@ func csvFile(list string, from, to int) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// object is JSON in the making. Batches are made so, and not from the typed API, to send exactly what a person would write.
+// object is a JSON object. Batches are built from it and not from the typed API, to send exactly what a person would write.
 type object map[string]any
 
-// named is a reference to an object, or its metadata.
+// named returns a reference to an object, or its metadata.
 func named(name string) object { return object{"name": name} }
 
-// batch is an EmbeddedUserBatch that uses the Secret of its account.
+// batch returns an EmbeddedUserBatch that uses the Secret of its account.
 func batch(name string, spec object) ([]byte, error) {
 	spec["apiKeySecretRef"] = named(secretName)
 	body, err := json.Marshal(object{
@@ -85,7 +85,7 @@ func batch(name string, spec object) ([]byte, error) {
 	return body, nil
 }
 
-// inline is the spec of a batch that holds its users itself.
+// inline returns the spec of a batch with inline users.
 func inline(list []users.User) object {
 	rows := make([]object, len(list))
 	for i, u := range list {
@@ -94,7 +94,7 @@ func inline(list []users.User) object {
 	return object{"users": rows}
 }
 
-// fromFiles is the spec of a batch whose users stand in ConfigMaps.
+// fromFiles returns the spec of a batch with n ConfigMaps.
 func fromFiles(n int) object {
 	sources := make([]object, n)
 	for i := range sources {

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// idleWithin is how long the operator has to give memory back after b2; below idleEnough nobody waits for less.
+	// idleWithin is how long the operator has to release memory after b2; the wait ends early below idleEnough.
 	idleWithin = 150 * time.Second
 	idleEnough = 100 * mib
 )
 
-// runWarm runs the cases in which the operator has been working already: a, f, b1 and d.
+// runWarm runs the cases in which the operator is warm: a, f, b1 and d.
 func (b *bench) runWarm(ctx context.Context) error {
 	b1 := &result{name: "b1", users: b.scaled(100_000), batches: 1}
 	var err error
@@ -48,8 +48,7 @@ func (b *bench) runWarm(ctx context.Context) error {
 	return b.runAppend(ctx, a)
 }
 
-// rehearse has a batch created that is not measured: what an API server that was just started does for the first time takes
-// longer.
+// rehearse creates a batch without measuring it, because an API server is slower right after its start.
 func (b *bench) rehearse(ctx context.Context, users int) error {
 	const name = "rehearsal"
 	a, err := b.newAccount(ctx, name, users)
@@ -79,10 +78,10 @@ func (b *bench) runOne(ctx context.Context, r *result, spec object) (*account, e
 	if err := b.apply(ctx, a, r, spec); err != nil {
 		return nil, err
 	}
-	return a, b.weigh(ctx, a, r)
+	return a, b.measureSizes(ctx, a, r)
 }
 
-// runLarge runs b2, with an operator of its own.
+// runLarge runs b2 with a new operator.
 func (b *bench) runLarge(ctx context.Context) error {
 	r := &result{name: "b2", users: b.scaled(1_000_000), batches: 1}
 	var err error
@@ -108,10 +107,10 @@ func (b *bench) runLarge(ctx context.Context) error {
 	if err := finish(); err != nil {
 		return err
 	}
-	return b.weigh(ctx, a, r)
+	return b.measureSizes(ctx, a, r)
 }
 
-// prepare makes the account of a case with one batch, and all that there is before the batch, and measures the bare loop.
+// prepare creates the account and the ConfigMaps of a case with one batch, and measures the bare loop.
 func (b *bench) prepare(ctx context.Context, r *result, spec object) (*account, error) {
 	a, err := b.newAccount(ctx, r.name, r.users)
 	if err != nil {
@@ -134,7 +133,7 @@ func (b *bench) prepare(ctx context.Context, r *result, spec object) (*account, 
 	return a, err
 }
 
-// apply creates the batch of a case and measures until it is Ready.
+// apply creates the batch of a case and measures the time until it is Ready.
 func (b *bench) apply(ctx context.Context, a *account, r *result, spec object) error {
 	body, err := batch(batchName, spec)
 	if err != nil {
@@ -162,8 +161,8 @@ func (b *bench) apply(ctx context.Context, a *account, r *result, spec object) e
 	return b.finish(r, final)
 }
 
-// weigh looks for the largest objects of a case.
-func (b *bench) weigh(ctx context.Context, a *account, r *result) (err error) {
+// measureSizes measures the largest objects of a case.
+func (b *bench) measureSizes(ctx context.Context, a *account, r *result) (err error) {
 	if r.largestSlice, err = b.largest(ctx, a.namespace, sliceResource); err != nil {
 		return err
 	}
@@ -171,7 +170,7 @@ func (b *bench) weigh(ctx context.Context, a *account, r *result) (err error) {
 	return err
 }
 
-// runAppend runs d: the batch of b1 gets one more user, in the last of its files.
+// runAppend runs d: it appends one user to the last ConfigMap of b1.
 func (b *bench) runAppend(ctx context.Context, a *account) error {
 	r := &result{name: "d", users: 1, batches: 1}
 	slices, err := b.versions(ctx, a.namespace)
@@ -211,7 +210,7 @@ func (b *bench) runAppend(ctx context.Context, a *account) error {
 	return b.finish(r, row{created: 1})
 }
 
-// finish checks what the batches of a case say in sum, and keeps its result.
+// finish checks the summed counts of the batches of a case and stores its result.
 func (b *bench) finish(r *result, final row) error {
 	r.bound = max(b.latency, time.Duration(requestsFor(r.users))*b.latency/time.Duration(b.concurrency))
 	wanted := row{name: final.name, ready: final.ready, message: final.message, created: r.users}

@@ -27,34 +27,34 @@ import (
 )
 
 const (
-	// etcdQuota is room for every version of every slice of b2, twice.
+	// etcdQuota is twice the size of all versions of all slices of b2.
 	etcdQuota = "4294967296"
 	// alloyTimeout bounds the requests of the bare loops.
 	alloyTimeout = 30 * time.Second
-	// clearPatience is how long deleting what a case left may take.
+	// clearPatience bounds the deletion of a case's objects.
 	clearPatience = 5 * time.Minute
 )
 
-// world is all that runs: the control plane, the simulator and the operator.
+// world is the control plane, the simulator and the operator.
 type world struct {
 	folder     string // temporary, for the operator, its log and the kubeconfig
 	plane      *envtest.Environment
 	client     client.Client
-	rest       rest.Interface // for what typed objects would make slow
+	rest       rest.Interface // where typed objects would be slow
 	sim        *simulator.Simulator
 	tally      *tally
 	server     *httptest.Server
 	alloy      *alloy.Client // of the bare loops
-	namespaces []string      // that hold something
+	namespaces []string      // to clear
 
 	program  program
-	operator *operator // nil while none runs
+	operator *operator // nil if not running
 	fail     context.CancelCauseFunc
 }
 
-// newWorld builds the operator, and starts the control plane and the simulator. fail is called when the operator ends by itself.
+// newWorld builds the operator and starts the control plane and the simulator. It calls fail if the operator exits unexpectedly.
 func newWorld(ctx context.Context, o options, fail context.CancelCauseFunc) (_ *world, err error) {
-	debug.SetGCPercent(300) // collecting garbage here would take the cores from those that are measured
+	debug.SetGCPercent(300) // leave the CPU to the measured processes
 	ctrl.SetLogger(logr.Discard())
 	w := &world{fail: fail}
 	defer func() {
@@ -63,7 +63,7 @@ func newWorld(ctx context.Context, o options, fail context.CancelCauseFunc) (_ *
 		}
 	}()
 	if w.folder, err = os.MkdirTemp("", "embedded-user-operator-bench-"); err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+		return nil, fmt.Errorf("creating a folder: %w", err)
 	}
 	say("Building the operator")
 	build := exec.CommandContext(ctx, "go", "build", "-o", w.folder, "./cmd/operator") //nolint:gosec // our own folder
@@ -82,7 +82,7 @@ func newWorld(ctx context.Context, o options, fail context.CancelCauseFunc) (_ *
 		BaseURL: w.server.URL, AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: alloyTimeout, UserAgent: "bench",
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the client of the bare loops: %w", err)
+		return nil, fmt.Errorf("creating the client of the bare loops: %w", err)
 	}
 	if w.program, err = newProgram(ctx, w.folder, w.server.URL, o.concurrency); err != nil {
 		return nil, err
@@ -94,12 +94,12 @@ func (w *world) startPlane() error {
 	w.plane = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true,
 		ControlPlaneStopTimeout: time.Minute}
 	w.plane.ControlPlane.Etcd = &envtest.Etcd{}
-	// envtest has etcd skip fsync, which no cluster does.
+	// By default envtest disables fsync in etcd, unlike a cluster.
 	w.plane.ControlPlane.Etcd.Configure().Disable("unsafe-no-fsync").Set("quota-backend-bytes", etcdQuota)
 	server := w.plane.ControlPlane.GetAPIServer().Configure()
 	server.Set("delete-collection-workers", "8") // for clear, which is not measured
 	if _, err := w.plane.Start(); err != nil {
-		return fmt.Errorf("starting the control plane (KUBEBUILDER_ASSETS is to be what hack/control-plane.sh prints): %w", err)
+		return fmt.Errorf("starting the control plane (set KUBEBUILDER_ASSETS to the output of hack/control-plane.sh): %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(w.folder, kubeconfigName), w.plane.KubeConfig, 0o600); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
@@ -109,16 +109,16 @@ func (w *world) startPlane() error {
 	config.WarningHandler = rest.NoWarnings{}
 	var err error
 	if w.client, err = client.New(config, client.Options{Scheme: controller.NewScheme()}); err != nil {
-		return fmt.Errorf("making a client: %w", err)
+		return fmt.Errorf("creating a client: %w", err)
 	}
 	config.NegotiatedSerializer = clientgoscheme.Codecs.WithoutConversion()
 	if w.rest, err = rest.UnversionedRESTClientFor(config); err != nil {
-		return fmt.Errorf("making a client: %w", err)
+		return fmt.Errorf("creating a client: %w", err)
 	}
 	return nil
 }
 
-// close ends everything that runs.
+// close stops everything.
 func (w *world) close() error {
 	err := w.stopOperator()
 	if w.server != nil {
@@ -132,7 +132,6 @@ func (w *world) close() error {
 	return errors.Join(err, os.RemoveAll(w.folder))
 }
 
-// newNamespace makes a namespace.
 func (w *world) newNamespace(ctx context.Context, name string) error {
 	if err := w.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 		return fmt.Errorf("creating the namespace: %w", err)
@@ -141,9 +140,9 @@ func (w *world) newNamespace(ctx context.Context, name string) error {
 	return nil
 }
 
-// clear deletes what the namespaces hold. No garbage collector runs here that would delete the slices of a batch.
+// clear deletes the objects in the namespaces. It deletes slices too, because no garbage collector is running.
 func (w *world) clear(ctx context.Context) error {
-	say("Deleting what the cases left")
+	say("Deleting the objects of the cases")
 	ctx, cancel := context.WithTimeout(ctx, clearPatience)
 	defer cancel()
 	for _, namespace := range w.namespaces {
@@ -157,7 +156,7 @@ func (w *world) clear(ctx context.Context) error {
 	return nil
 }
 
-// deleteAll deletes all objects of a kind, also when that takes longer than the API server gives to one request.
+// deleteAll deletes all objects of a kind. It retries, because many objects may take longer than the API server's request timeout.
 func (w *world) deleteAll(ctx context.Context, namespace string, kind client.Object) error {
 	var err error
 	for range 5 {
@@ -165,5 +164,5 @@ func (w *world) deleteAll(ctx context.Context, namespace string, kind client.Obj
 			return nil
 		}
 	}
-	return fmt.Errorf("deleting what %s holds: %w", namespace, err)
+	return fmt.Errorf("deleting the objects in %s: %w", namespace, err)
 }

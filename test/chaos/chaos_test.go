@@ -16,7 +16,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// TestChaos runs -seeds seeds from -seed on. What a seed does is the same each time, when it does it nearly so.
+// TestChaos runs -seeds seeds, starting with -seed. A seed determines the steps of a run, and their timing only roughly.
 func TestChaos(t *testing.T) {
 	for seed := *first; seed < *first+int64(*seeds); seed++ {
 		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
@@ -34,13 +34,13 @@ func TestChaos(t *testing.T) {
 				<-time.After(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
 				w.breakSomething(seed)
 			}
-			w.calm()
+			w.settle()
 			w.check()
 		})
 	}
 }
 
-// breakSomething does one thing by chance.
+// breakSomething injects one random failure.
 func (w *world) breakSomething(seed int64) {
 	switch w.rnd.IntN(16) {
 	case 0, 1:
@@ -75,7 +75,7 @@ func (w *world) breakSomething(seed int64) {
 		}
 		w.apply()
 	case 11:
-		w.step("break the key and mend it")
+		w.step("break and fix the key")
 		w.setKey([]string{"wrong", "", "two\nlines"}[w.rnd.IntN(3)])
 		<-time.After(time.Duration(w.rnd.IntN(500)) * time.Millisecond)
 		w.setKey(goodKey)
@@ -90,7 +90,7 @@ func (w *world) breakSomething(seed int64) {
 	}
 }
 
-// anyFault is a row of the table of answers, or a connection that breaks.
+// anyFault returns a random answer from docs/answers.md, or a broken connection.
 func (w *world) anyFault() simulator.Fault {
 	statuses := []int{400, 401, 402, 403, 404, 408, 413, 422, 425, 429, 500, 502, 503, 302, 200}
 	fault := simulator.Fault{Times: 1 + w.rnd.IntN(3), Apply: w.rnd.IntN(3) == 0}
@@ -106,10 +106,10 @@ func (w *world) anyFault() simulator.Fault {
 		fault.Status = statuses[w.rnd.IntN(len(statuses))]
 		fault.Body = `{"message":"chaos"}`
 		if fault.Status/100 == 4 {
-			fault.Apply = false // a refusal that was applied would be a lie, and no operator can see through it
+			fault.Apply = false // the operator rightly believes a refusal, so it must not have been applied
 		}
 		if fault.Status == 400 || fault.Status == 413 || fault.Status == 422 {
-			// Of a user that is refused alone the operator believes it; here it would be a lie.
+			// The operator rightly records a user that is refused alone as invalid.
 			fault.Match = func(r simulator.Request) bool { return len(r.Usernames) > 1 }
 		}
 		if fault.Status == 429 {
@@ -122,7 +122,7 @@ func (w *world) anyFault() simulator.Fault {
 	return fault
 }
 
-// damage breaks a slice as somebody with kubectl could. It gives no result that is not true.
+// damage corrupts a slice as somebody with kubectl could. It never writes a false result.
 func (w *world) damage() {
 	w.mu.Lock()
 	w.damaging = true
@@ -167,9 +167,9 @@ func (w *world) damage() {
 	}
 }
 
-// recreate deletes the batch and makes it again under its name.
+// recreate deletes the batch and creates it again under the same name.
 func (w *world) recreate() {
-	w.step("delete the batch and make it again")
+	w.step("recreate the batch")
 	w.recreated = true
 	w.must(func(ctx context.Context) error {
 		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: batchName}}

@@ -12,10 +12,10 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// calm ends all faults and waits until the batch has come to rest.
-func (w *world) calm() {
+// settle clears all faults and waits until every user has a result.
+func (w *world) settle() {
 	w.Helper()
-	w.step("calm")
+	w.step("settle")
 	w.sim.ClearFaults()
 	w.setKey(goodKey)
 	w.apply()
@@ -28,17 +28,17 @@ func (w *world) calm() {
 		}
 		status = fmt.Sprintf("%+v", batch.Status)
 		done := batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready
-		if done && w.slicesAtRest() && w.othersAtRest() {
-			w.step("at rest")
+		if done && w.slicesSettled() && w.othersSettled() {
+			w.step("settled")
 			return
 		}
 	}
-	w.Fatalf("does not come to rest: %s", status)
+	w.Fatalf("did not settle: %s", status)
 }
 
-// slicesAtRest tells whether the slices hold each user once, with a result: a batch may look done while nobody has noticed yet
-// that a slice was damaged.
-func (w *world) slicesAtRest() bool {
+// slicesSettled reports whether the slices have each user once, with a result. The batch's status alone is not enough, because
+// the operator may not have noticed a damaged slice yet.
+func (w *world) slicesSettled() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	slices, err := w.slices(ctx)
@@ -56,8 +56,8 @@ func (w *world) slicesAtRest() bool {
 	return users == len(w.list) && results == len(w.list)
 }
 
-// othersAtRest tells whether nothing is pending in any batch.
-func (w *world) othersAtRest() bool {
+// othersSettled reports whether no user is pending in any batch.
+func (w *world) othersSettled() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var list v1alpha1.EmbeddedUserBatchList
@@ -72,7 +72,7 @@ func (w *world) othersAtRest() bool {
 	return true
 }
 
-// checkOthers checks that every user of a small batch exists, and that of all owners of a user one created it at most.
+// checkOthers checks that every user of the small batches exists, and that at most one slice records it as Created.
 func (w *world) checkOthers(held map[string]struct{}) {
 	w.Helper()
 	var list v1alpha1.EmbeddedUserSliceList
@@ -105,7 +105,7 @@ func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
 	return &batch, err
 }
 
-// check compares the three records.
+// check compares the users in the API, the results in the slices, and the counts in the batch.
 func (w *world) check() {
 	w.Helper()
 	var batch *v1alpha1.EmbeddedUserBatch
@@ -120,7 +120,7 @@ func (w *world) check() {
 	for _, user := range w.sim.Users(goodKey) {
 		held[user.Username] = struct{}{}
 		if _, wanted := w.everWanted[user.Username]; !wanted {
-			w.Errorf("the API holds %s, whom nobody ever wanted", user.Username)
+			w.Errorf("the API has %s, which was never wanted", user.Username)
 		}
 	}
 	proved := map[string]struct{}{}
@@ -187,9 +187,9 @@ func (w *world) check() {
 
 // checkQuiet checks that nothing more is sent.
 func (w *world) checkQuiet(before int) {
-	<-time.After(700 * time.Millisecond) // more than the longest wait between two looks
+	<-time.After(700 * time.Millisecond) // longer than any delay before a retry
 	if after := len(w.sim.Requests()); after != before {
-		w.Errorf("%d requests were sent after all was done", after-before)
+		w.Errorf("%d requests were sent after all users were settled", after-before)
 	}
 	creates := 0
 	for _, r := range w.sim.Requests() {

@@ -1,5 +1,5 @@
-// Package chaos runs the operator as a process against a real control plane and the simulator, breaks everything by chance,
-// and looks whether the three records agree in the end: what the API holds, what the slices say, what the batch counts.
+// Package chaos runs the operator as a process against a real control plane and the simulator, injects random failures, and checks
+// that three records agree at the end: the users in the API, the results in the slices, and the counts in the batch.
 package chaos
 
 import (
@@ -29,11 +29,11 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 6, "how many seeds to run")
+	seeds = flag.Int("seeds", 6, "number of seeds to run")
 	first = flag.Int64("seed", 1, "the first seed")
 )
 
-// Times of the operator under test: short, but in the order of the real ones.
+// The delays of the operator under test are short, but in the same order as the real ones.
 const alloyTimeout = 1500 * time.Millisecond
 
 var senderOptions = sender.Options{
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// operate is the operator: what cmd/operator does, with short times and for one namespace.
+// operate runs the operator like cmd/operator, with short delays and for one namespace.
 func operate() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -97,8 +97,8 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
 	environment = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
 	server := environment.ControlPlane.GetAPIServer()
-	server.Configure().Set("request-timeout", "5s") // when it stops it waits so long for open connections
-	server.CertDir = filepath.Join(folder, "pki")   // it keeps its certificates when it is started again
+	server.Configure().Set("request-timeout", "5s") // the shutdown waits this long for open connections
+	server.CertDir = filepath.Join(folder, "pki")   // keeps the certificates across restarts
 	if err := os.Mkdir(server.CertDir, 0o700); err != nil {
 		panic(err)
 	}
@@ -106,7 +106,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "Starting the control plane (make test-chaos sets KUBEBUILDER_ASSETS):", err)
 		return 1
 	}
-	defer environment.Stop() //nolint:errcheck // the tests have been judged
+	defer environment.Stop() //nolint:errcheck // the tests are over
 	kubeconfig = filepath.Join(folder, "kubeconfig")
 	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
 		panic(err)

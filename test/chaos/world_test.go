@@ -29,7 +29,7 @@ const (
 	batchName = "chaos"
 )
 
-// world is what one seed breaks.
+// world is the namespace, simulator and operator of one seed.
 type world struct {
 	*testing.T
 	client.Client
@@ -42,19 +42,19 @@ type world struct {
 	log   bytes.Buffer
 	steps []string
 
-	list       []v1alpha1.User     // as it is wanted now
-	fromFile   bool                // the list lies in a ConfigMap
-	shared     map[string]struct{} // users that small batches want too
-	everWanted map[string]struct{} // also what was seeded
+	list       []v1alpha1.User     // the users that must exist now
+	fromFile   bool                // the list is in a ConfigMap
+	shared     map[string]struct{} // users that are also in small batches
+	everWanted map[string]struct{} // including seeded users
 	next       int                 // number of the next new user
-	recreated  bool                // the batch was deleted and made again, or a slice was: requests may overlap
+	recreated  bool                // the batch or a slice was recreated, so requests may overlap
 
 	mu       sync.Mutex
 	operator *exec.Cmd
 	stopping bool
-	ended    chan struct{} // closed when the operator has ended for good
-	resent   []string      // sent although a stored result said Created or Existing
-	damaging bool          // somebody is damaging slices right now, so that stored results prove nothing
+	ended    chan struct{} // closed when the operator has stopped for good
+	resent   []string      // users sent although they had a stored result Created or Existing
+	damaging bool          // damage is running, so stored results are not reliable
 }
 
 func newWorld(t *testing.T, seed int64) *world {
@@ -93,13 +93,13 @@ func newWorld(t *testing.T, seed int64) *world {
 	})
 	w.setKey(goodKey)
 	w.add(200 + rnd.IntN(2000))
-	w.gather(rnd.IntN(40))
+	w.addSmallBatches(rnd.IntN(40))
 	w.apply()
 	return w
 }
 
-// gather makes small batches under the same key, which want users of the list and others of their own.
-func (w *world) gather(n int) {
+// addSmallBatches creates small batches under the same key, with users of the list and others.
+func (w *world) addSmallBatches(n int) {
 	w.Helper()
 	for i := range n {
 		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprintf("small-%d", i)}}
@@ -114,12 +114,12 @@ func (w *world) gather(n int) {
 	}
 }
 
-// step notes what is done, for when it fails.
+// step records a step, to be logged if the test fails.
 func (w *world) step(format string, args ...any) {
 	w.steps = append(w.steps, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// must tries until it succeeds: the API server may be away.
+// must retries until it succeeds, because the API server may be down.
 func (w *world) must(try func(context.Context) error) {
 	w.Helper()
 	var err error
@@ -149,7 +149,7 @@ func (w *world) setKey(value string) {
 	})
 }
 
-// add puts new users into the list, a few of which the API does not take.
+// add adds new users to the list, a few of which the API refuses.
 func (w *world) add(n int) {
 	for range n {
 		user := v1alpha1.User{Username: fmt.Sprintf("user-%04d", w.next), FullName: fmt.Sprintf("User %d", w.next)}
@@ -163,7 +163,7 @@ func (w *world) add(n int) {
 	}
 }
 
-// apply makes the batch's list what is wanted.
+// apply writes the list to the batch.
 func (w *world) apply() {
 	w.Helper()
 	if w.fromFile {
@@ -208,8 +208,7 @@ func (w *world) writeFile(ctx context.Context) error {
 	}
 }
 
-// startOperator runs the operator, and starts it again when it ends by itself, as a kubelet does: without an API server it
-// cannot start.
+// startOperator runs the operator and restarts it when it exits, as the kubelet does: it cannot start without an API server.
 func (w *world) startOperator() {
 	ended := make(chan struct{})
 	w.mu.Lock()
@@ -271,7 +270,7 @@ func (w *world) slices(ctx context.Context) ([]v1alpha1.EmbeddedUserSlice, error
 	return owned, nil
 }
 
-// checkArrival looks, when a request arrives, whether a stored result says that one of its users exists.
+// checkArrival records the users of a request that have a stored result.
 func (w *world) checkArrival(r simulator.Request) {
 	w.mu.Lock()
 	skip := w.damaging
@@ -280,7 +279,7 @@ func (w *world) checkArrival(r simulator.Request) {
 	defer cancel()
 	owned, err := w.slices(ctx)
 	if skip || err != nil {
-		return // the API server is away; nothing can be said
+		return // the stored results are unknown
 	}
 	stored := map[string]v1alpha1.Result{}
 	for _, slice := range owned {

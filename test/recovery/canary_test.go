@@ -19,12 +19,12 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// TestCanary_TheKeyStaysInTheSecret makes the operator succeed and fail with one key, has the API repeat the key in its
-// answers, and searches everything that the run has left.
+// TestCanary_TheKeyStaysInTheSecret makes the operator succeed and fail with a key, makes the API repeat the key in its answers,
+// and searches for the key in everything that the operator has written.
 func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	const canary = "canary+Key_5f3c/91%ae"
 	w := newWorld(t, "canary", simulator.Options{Keys: []string{canary}})
-	// Two more keys that are rejected: one wrong, one unusable.
+	// The second key is rejected by the API, the third by the operator.
 	for name, value := range map[string]string{"good": canary, "wrong": canary + "-wrong", "unusable": canary + "\n" + canary} {
 		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{"apiKey": []byte(value)}})
 	}
@@ -47,7 +47,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	refused := w.await("refused", v1alpha1.ReasonRequestRejected)
 	w.await("failing", v1alpha1.ReasonRetrying)
 	if message := refused.Status.Conditions[0].Message; !strings.Contains(message, "[redacted]") {
-		t.Errorf("the API's words were lost: %s", message)
+		t.Errorf("the API's message was lost: %s", message)
 	}
 	good := w.await("good", v1alpha1.ReasonSucceeded)
 	good.Spec.Users = append(good.Spec.Users, v1alpha1.User{Username: good.Spec.Users[0].Username, FullName: "Another"})
@@ -77,10 +77,10 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 		places["etcd "+key] = value
 	}
 	if secrets == 0 {
-		t.Error("the canary is not even where it belongs: the search is blind")
+		t.Error("the search does not find the canary in its Secret")
 	}
 	if len(places["log"]) == 0 || !bytes.Contains(places["metrics"], []byte("embeddeduser_alloy_requests_total")) {
-		t.Error("the log or the metrics are empty: the search is blind")
+		t.Error("the log or the metrics are empty")
 	}
 	for place, text := range places {
 		for _, form := range forms(canary) {
@@ -94,7 +94,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	}
 }
 
-// forms are the ways in which a key can stand in a text: as it is, URL-encoded, and in base64 in each alignment.
+// forms returns the forms of a key to search for: plain, URL-encoded, and base64 in each alignment.
 func forms(key string) [][]byte {
 	list := [][]byte{[]byte(key), []byte(url.QueryEscape(key)), []byte(url.PathEscape(key))}
 	for shift := range 3 {
@@ -110,7 +110,7 @@ func (w *world) scrape() []byte {
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		w.Fatal(err)
@@ -118,7 +118,7 @@ func (w *world) scrape() []byte {
 	return body
 }
 
-// etcd returns everything that is stored.
+// etcd returns all keys and values in etcd.
 func etcd(t *testing.T) map[string][]byte {
 	t.Helper()
 	query, err := json.Marshal(map[string][]byte{"key": {0}, "range_end": {0}})
@@ -129,7 +129,7 @@ func etcd(t *testing.T) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // only read
 	var decoded struct {
 		KVs []struct{ Key, Value []byte } `json:"kvs"`
 	}

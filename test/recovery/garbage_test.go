@@ -12,7 +12,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// TestDelete_RemovesSlicesAndNoUser runs the real garbage collector.
+// TestDelete_RemovesSlicesAndNoUser uses the real garbage collector.
 func TestDelete_RemovesSlicesAndNoUser(t *testing.T) {
 	w := newWorld(t, "garbage", simulator.Options{})
 	collector := exec.Command(os.Getenv("KUBE_CONTROLLER_MANAGER"), "--kubeconfig", kubeconfig(), "--controllers=garbage-collector-controller", "--leader-elect=false", "--secure-port=0")

@@ -98,7 +98,7 @@ func TestTerm_TheRunningRequestIsRecorded(t *testing.T) {
 			t.Errorf("result %+v", result)
 		}
 	}
-	// The lease was given back, and the successor finds nothing to send.
+	// The lease was released, and the successor has nothing to send.
 	w.sim.OnApplied(nil)
 	w.start(election...)
 	w.batch("after", 1)
@@ -124,7 +124,7 @@ func TestRestart_OfTheAPIServerSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Eventually(func() error { return w.List(t.Context(), &v1alpha1.EmbeddedUserBatchList{}) }, patience).Should(gomega.Succeed())
-	w.batch("after", 1) // shows that the operator has its connection back
+	w.batch("after", 1) // shows that the operator has reconnected
 	w.await("after", v1alpha1.ReasonSucceeded)
 	if requests := len(w.sim.Requests()) - before; requests != 1 {
 		t.Errorf("%d requests were sent for one new user", requests)

@@ -16,8 +16,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-// TestPause_OfTheLeaderLongerThanItsLease stops a leader while its requests run, lets another replica take over, and lets the
-// first go on.
+// TestPause_OfTheLeaderLongerThanItsLease pauses a leader during a request, lets another replica take over, and resumes the first.
 func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	w := newWorld(t, "lease", simulator.Options{})
 	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
@@ -27,18 +26,18 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	w.start(election...)
 	first := w.operator
 	w.batch("b", 2500)
-	<-applied // the only request that may run before the key is proven
+	<-applied // until the API accepts the key, only one request may run
 	w.signal(syscall.SIGSTOP)
 
-	w.operator = nil // the next one is started beside it
+	w.operator = nil // start the second replica next to the first
 	w.start(election...)
-	w.Eventually(func() int { return w.sim.Count(simulator.Create) }, patience).Should(gomega.BeNumerically(">=", 2)) // it leads
+	w.Eventually(func() int { return w.sim.Count(simulator.Create) }, patience).Should(gomega.BeNumerically(">=", 2)) // the second replica leads
 	if err := first.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	close(release)
 	if err := first.Wait(); err == nil {
-		t.Error("a leader that lost its lease ended as if nothing had happened")
+		t.Error("a leader that lost its lease exited without an error")
 	}
 	status := w.await("b", v1alpha1.ReasonSucceeded).Status
 	if status.Counts.Total != 2500 || status.Counts.Created+status.Counts.Existing != 2500 {
@@ -51,7 +50,7 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 		}
 	}
 	for username, times := range sent {
-		if times > 3 { // by the first, by the second, and once late by the first
+		if times > 3 { // by the first, by the second, and once more by the resumed first
 			t.Errorf("%s was sent %d times", username, times)
 		}
 	}
@@ -62,7 +61,7 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	}
 }
 
-// TestPause_OfEtcd makes the API server refuse every read and write while answers come in.
+// TestPause_OfEtcd pauses etcd, so that the results of a running request cannot be written.
 func TestPause_OfEtcd(t *testing.T) {
 	w := newWorld(t, "etcd", simulator.Options{})
 	pid := etcdPID(t)
@@ -76,7 +75,7 @@ func TestPause_OfEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(release)
-	<-time.After(time.Minute) // much longer than the API server waits for etcd, so that writes fail
+	<-time.After(time.Minute) // much longer than the API server waits for etcd
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +88,7 @@ func TestPause_OfEtcd(t *testing.T) {
 	}
 }
 
-// etcdPID finds the etcd of this test's control plane.
+// etcdPID returns the process ID of this test's etcd.
 func etcdPID(t *testing.T) int {
 	t.Helper()
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -1,5 +1,5 @@
-// Package recovery runs the operator as a process of its own against a real control plane, and breaks it: what matters is
-// what is left when a process is gone.
+// Package recovery tests that the operator recovers: it runs the operator as a process against a real control plane, and kills,
+// pauses and disconnects it.
 package recovery
 
 import (
@@ -31,9 +31,9 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what must come.
+	// patience bounds every wait in a test.
 	patience = time.Minute
-	// alloyTimeout is given to the operator: after a restart users in doubt wait so long.
+	// alloyTimeout is the operator's request timeout, which users in doubt wait for after a restart.
 	alloyTimeout = 2 * time.Second
 )
 
@@ -59,8 +59,8 @@ func run(m *testing.M) int {
 	}
 	environment = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
 	server := environment.ControlPlane.GetAPIServer()
-	server.Configure().Set("request-timeout", "5s") // when it stops it waits so long for open connections
-	server.CertDir = filepath.Join(folder, "pki")   // it keeps its certificates when it is started again
+	server.Configure().Set("request-timeout", "5s") // the shutdown waits this long for open connections
+	server.CertDir = filepath.Join(folder, "pki")   // keeps the certificates across restarts
 	if err := os.Mkdir(server.CertDir, 0o700); err != nil {
 		panic(err)
 	}
@@ -68,7 +68,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "Starting the control plane (make test sets KUBEBUILDER_ASSETS):", err)
 		return 1
 	}
-	defer environment.Stop() //nolint:errcheck // the tests have been judged
+	defer environment.Stop() //nolint:errcheck // the tests are over
 	if err := os.WriteFile(kubeconfig(), environment.KubeConfig, 0o600); err != nil {
 		panic(err)
 	}
@@ -81,11 +81,10 @@ func run(m *testing.M) int {
 
 func kubeconfig() string { return filepath.Join(folder, "kubeconfig") }
 
-// systemNamespace is where config/default puts the operator.
+// systemNamespace is the operator's namespace in config/default.
 const systemNamespace = "embedded-user-operator-system"
 
-// deploy applies the Kustomize bundle, and makes a kubeconfig for the operator that has the rights of its service account
-// and no others.
+// deploy applies config/default and writes a kubeconfig with the permissions of the operator's service account.
 func deploy() error {
 	if out, err := kubectl("apply", "--server-side", "--force-conflicts", "-k", filepath.Join("..", "..", "config", "default")); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -106,7 +105,7 @@ func kubectl(args ...string) ([]byte, error) {
 	return exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append([]string{"--kubeconfig", kubeconfig()}, args...)...).CombinedOutput()
 }
 
-// world is a namespace with an Alloy API of its own, and the operator as a process.
+// world is a namespace with its own simulated Alloy API, and the operator as a process.
 type world struct {
 	*testing.T
 	client.Client
@@ -122,7 +121,7 @@ type world struct {
 	log      lockedBuffer // of every operator that ran
 }
 
-// lockedBuffer takes what several processes print.
+// lockedBuffer is a buffer for the output of several processes.
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -155,11 +154,11 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 	w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "alloy"}, Data: map[string][]byte{"apiKey": []byte(w.key)}})
 	t.Cleanup(func() {
-		_ = w.stop(syscall.SIGKILL) // it ends as it was told
+		_ = w.stop(syscall.SIGKILL) // reports the signal as an error
 		if t.Failed() {
 			t.Log(string(w.log.Bytes()))
 		}
-		// The next test's operator shall not find this test's work.
+		// The operator of the next test must not see these batches.
 		if err := c.DeleteAllOf(context.Background(), &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(namespace)); err != nil {
 			t.Error(err)
 		}
@@ -182,7 +181,7 @@ func (w *world) start(args ...string) {
 	}
 }
 
-// stop sends the operator a signal and waits for its end. It returns how it ended.
+// stop sends the operator a signal, waits until it exits, and returns the error of Wait.
 func (w *world) stop(signal syscall.Signal) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +194,7 @@ func (w *world) stop(signal syscall.Signal) error {
 	return err
 }
 
-// kill ends the operator at once, without waiting.
+// kill kills the operator without waiting for it to exit.
 func (w *world) kill() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -253,7 +252,7 @@ func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 	return batch
 }
 
-// results returns what the slices of the namespace say of each user.
+// results returns the results in all slices of the namespace by username.
 func (w *world) results() map[string]v1alpha1.UserResult {
 	w.Helper()
 	var list v1alpha1.EmbeddedUserSliceList
@@ -275,6 +274,6 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // it served its purpose
+	defer listener.Close() //nolint:errcheck // never used
 	return listener.Addr().String()
 }

@@ -10,43 +10,43 @@ import (
 
 // Fault replaces the answers to some requests.
 type Fault struct {
-	// Operation whose requests fail; empty for every one.
+	// Operation selects the requests that fail; empty selects all.
 	Operation Operation
-	// Times is how many requests fail; 0 for all until the faults are cleared.
+	// Times is the number of requests that fail; 0 means all until ClearFaults.
 	Times int
-	// Match says which requests fail. Optional.
+	// Match reports whether a request fails. Optional.
 	Match func(Request) bool
 
-	// Apply has the request applied first, as if nothing were wrong.
+	// Apply applies the request before it fails.
 	Apply bool
-	// Delay passes before the answer, and then Wait, if it is set, has to return.
+	// Delay is the time before the answer. After it, the answer waits for Wait to return, if set.
 	Delay time.Duration
 	Wait  func()
-	// Cut ends the connection without an answer.
+	// Cut closes the connection without an answer.
 	Cut bool
 	// Endless sends a body that never ends.
 	Endless bool
-	// Status, Header and Body of the answer; a status of 200 with an empty body by default.
+	// Status, Header and Body of the answer; by default a status of 200 and an empty body.
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Inject adds a fault behind those that are there. The first that fits a request is used.
+// Inject appends a fault. The first fault that matches a request is used.
 func (s *Simulator) Inject(fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &fault)
 }
 
-// ClearFaults ends all faults.
+// ClearFaults removes all faults.
 func (s *Simulator) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// takeFault returns the fault that a request meets, or nil.
+// takeFault returns the fault for a request, or nil.
 func (s *Simulator) takeFault(r *Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *Simulator) takeFault(r *Request) *Fault {
 	return nil
 }
 
-// answer gives the fault's answer instead of the real one.
+// answer writes the fault's answer.
 func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-time.After(f.Delay):
@@ -84,7 +84,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusOK
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(f.Body)) // a client that is gone is not the simulator's concern
+	_, _ = w.Write([]byte(f.Body)) // the client may be gone
 	for f.Endless && r.Context().Err() == nil {
 		if _, err := w.Write(make([]byte, 64<<10)); err != nil {
 			return
@@ -92,7 +92,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ParseFault reads a fault as [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless or garbage.
+// ParseFault parses a fault of the form [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless or garbage.
 func ParseFault(text string) (Fault, error) {
 	var fault Fault
 	parts := strings.Split(text, ":")
@@ -104,12 +104,12 @@ func ParseFault(text string) (Fault, error) {
 	if len(parts) == 2 {
 		times, err := strconv.Atoi(parts[1])
 		if err != nil || times < 1 {
-			return Fault{}, fmt.Errorf("fault %q: %q is not a number of times above 0", text, parts[1])
+			return Fault{}, fmt.Errorf("fault %q: %q is not a positive number", text, parts[1])
 		}
 		fault.Times, parts = times, parts[:1]
 	}
 	if len(parts) != 1 {
-		return Fault{}, fmt.Errorf("fault %q must read [OPERATION:]EFFECT[:TIMES]", text)
+		return Fault{}, fmt.Errorf("fault %q must have the form [OPERATION:]EFFECT[:TIMES]", text)
 	}
 	switch parts[0] {
 	case "cut":

@@ -16,7 +16,7 @@ const (
 	maxBatch       = 1000
 )
 
-// answer is what a request gets: a status and a JSON body.
+// answer is the status and the JSON body of a response.
 type answer struct {
 	status int
 	body   any
@@ -26,13 +26,13 @@ func message(status int, text string) answer {
 	return answer{status, map[string]string{"message": text}}
 }
 
-// wireUser is a user as POST /users/batch takes and echoes it: either field may be missing.
+// wireUser is a user in a request to POST /users/batch and in its answer. Either field may be missing.
 type wireUser struct {
 	Username *string `json:"username,omitempty"`
 	FullName *string `json:"fullName,omitempty"`
 }
 
-// storedUser is a user as the reading calls show it.
+// storedUser is a user in the answer to a GET.
 type storedUser struct {
 	ID       string `json:"userId"`
 	Username string `json:"username"`
@@ -63,9 +63,9 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if target != "" {
 		request.Usernames = []string{target}
 	}
-	s.arrive(request)
+	s.begin(request)
 	status, answered := 0, false
-	defer func() { s.leave(request, status, answered) }() // also when a fault cuts the connection
+	defer func() { s.end(request, status, answered) }() // deferred, because a fault may panic to cut the connection
 
 	fault := s.takeFault(request)
 	if fault == nil || fault.Apply {
@@ -130,7 +130,7 @@ func (s *Simulator) existing(a *account, usernames []string) map[string]bool {
 	return existed
 }
 
-// createBatch creates what can be created. existed, if not nil, is what counts as existing.
+// createBatch creates the users that do not exist and are acceptable. existed, if not nil, overrides which users exist.
 func (s *Simulator) createBatch(a *account, request *Request, batch []wireUser, existed map[string]bool) answer {
 	if len(batch) > maxBatch {
 		return message(http.StatusBadRequest, fmt.Sprintf("at most %d users at a time", maxBatch))
@@ -169,7 +169,7 @@ func (s *Simulator) acceptable(username *string) bool {
 	return username != nil && *username != "" && (s.options.Reject == nil || !s.options.Reject(*username))
 }
 
-// accepted is the body of an answer to a request of which something was created.
+// accepted returns the body of the answer to a request that created users.
 func (s *Simulator) accepted(invalid []wireUser) map[string]any {
 	body := map[string]any{"message": "success", "invalidUsers": invalid}
 	if len(invalid) > 0 {
@@ -239,7 +239,7 @@ func (s *Simulator) one(r *http.Request, operation Operation, a *account, target
 	return answer{http.StatusOK, storedUser{user.ID, user.Username, user.FullName}}
 }
 
-// serveStats answers how many requests of each operation arrived, and how many users there are.
+// serveStats writes the number of requests for each operation and the number of users.
 func (s *Simulator) serveStats(w http.ResponseWriter) {
 	requests := map[Operation]int{}
 	for _, r := range s.Requests() {
@@ -254,8 +254,8 @@ func (s *Simulator) serveStats(w http.ResponseWriter) {
 	write(w, answer{http.StatusOK, map[string]any{"requests": requests, "users": users}})
 }
 
-// route finds the operation, and for a single user what stands in the path. It reads the path as it was sent: net/http
-// would clean an encoded dot or slash away.
+// route returns the operation and, for a single user, the userId or username in the path. It uses the escaped path, because
+// usernames may contain dots and slashes.
 func route(r *http.Request) (Operation, string) {
 	path := r.URL.EscapedPath()
 	segment, single := strings.CutPrefix(path, "/users/")
@@ -271,7 +271,7 @@ func route(r *http.Request) (Operation, string) {
 	return map[string]Operation{http.MethodGet: Get, http.MethodPut: Update, http.MethodDelete: Delete}[r.Method], target
 }
 
-// bearer returns the key of a request; the scheme may be written in any case.
+// bearer returns the key of a request. The scheme is case-insensitive.
 func bearer(r *http.Request) string {
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "bearer") {
@@ -284,7 +284,7 @@ func decodeBatch(body io.Reader) ([]wireUser, error) {
 	var decoded struct {
 		Users []wireUser `json:"users"`
 	}
-	// Read to its end: net/http notices that the client is gone only behind the body.
+	// Read the whole body, because net/http detects a closed connection only after that.
 	read, err := io.ReadAll(io.LimitReader(body, maxRequestBody))
 	if err != nil || json.Unmarshal(read, &decoded) != nil {
 		return nil, errors.New("the body must be a JSON object with an array of users")
@@ -295,5 +295,5 @@ func decodeBatch(body io.Reader) ([]wireUser, error) {
 func write(w http.ResponseWriter, a answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
-	_ = json.NewEncoder(w).Encode(a.body) // a client that is gone is not the simulator's concern
+	_ = json.NewEncoder(w).Encode(a.body) // the client may be gone
 }

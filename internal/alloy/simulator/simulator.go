@@ -1,6 +1,5 @@
-// Package simulator stands in for the Users API of Alloy Embedded: it speaks the same protocol over HTTP, keeps users in
-// memory, fails on demand, and remembers what it was asked. Where the vendor's pages leave something open, an option
-// chooses.
+// Package simulator simulates the Users API of Alloy Embedded: it serves the same protocol over HTTP, keeps users in memory,
+// fails on demand, and records requests. Options select the behavior that the vendor's documentation leaves open.
 package simulator
 
 import (
@@ -10,7 +9,7 @@ import (
 	"time"
 )
 
-// InvalidUsersForm is how an answer says that no user is invalid; the vendor's page does not.
+// InvalidUsersForm is the form of invalidUsers when no user is invalid, which the vendor does not document.
 type InvalidUsersForm string
 
 // The forms of invalidUsers in an answer without invalid users.
@@ -20,29 +19,29 @@ const (
 	InvalidUsersAbsent InvalidUsersForm = "absent"
 )
 
-// Options of a Simulator. The zero value takes no key.
+// Options of a Simulator. The zero value accepts no key.
 type Options struct {
-	// Keys that are accepted. Each has an account of its own.
+	// Keys are the accepted keys. Each has its own account.
 	Keys []string
-	// Latency passes before a request is applied.
+	// Latency is the time before a request is applied.
 	Latency time.Duration
-	// Reject says which usernames are not acceptable. Optional.
+	// Reject reports whether a username is unacceptable. Optional.
 	Reject func(username string) bool
 
 	// InvalidUsers is the form of an empty invalidUsers; InvalidUsersEmpty by default.
 	InvalidUsers InvalidUsersForm
-	// SkipExisting leaves users that exist out of invalidUsers.
+	// SkipExisting omits existing users from invalidUsers.
 	SkipExisting bool
-	// MixedAllExist answers "All users already exist" when no user could be created, although some are not acceptable.
+	// MixedAllExist answers "All users already exist" if no user could be created, even if some are unacceptable.
 	MixedAllExist bool
-	// CheckThenCreate looks for existing users before the latency and creates after it, so that two requests at once can
+	// CheckThenCreate checks for existing users before the latency and creates users after it, so that concurrent requests can
 	// create a user twice.
 	CheckThenCreate bool
-	// ReadLag passes before a created user is seen by the reading calls.
+	// ReadLag is the time until GET requests return a created user.
 	ReadLag time.Duration
 }
 
-// User is a user that the simulator holds.
+// User is a stored user.
 type User struct {
 	ID       string
 	Username string
@@ -51,10 +50,10 @@ type User struct {
 	visible time.Time
 }
 
-// Operation names a call of the API.
+// Operation is an operation of the API.
 type Operation string
 
-// The calls that the simulator serves.
+// The operations that the simulator serves.
 const (
 	Create Operation = "create"
 	List   Operation = "list"
@@ -63,18 +62,18 @@ const (
 	Delete Operation = "delete"
 )
 
-// Request is a request that reached the simulator.
+// Request is a recorded request.
 type Request struct {
 	Operation Operation
-	// Usernames that the request carries, in its order.
+	// Usernames in the request, in order.
 	Usernames []string
-	// Created are the usernames that a Create created.
+	// Created holds the usernames that a Create created.
 	Created []string
-	// Answered tells that the answer was the real one, and not that of a fault.
+	// Answered reports whether the answer was real, not that of a fault.
 	Answered bool
-	// Status of the answer; 0 while there is none, and when the connection was cut.
+	// Status of the answer; 0 while the request is running or if the connection was cut.
 	Status int
-	// Overlapped tells that a Create shared a username with another one that was running under the same key.
+	// Overlapped reports whether a Create shared a username with another Create that was running under the same key.
 	Overlapped bool
 
 	key     string
@@ -94,13 +93,13 @@ type Simulator struct {
 	lastID   int
 }
 
-// account holds the users that one key sees.
+// account holds the users of one key.
 type account struct {
 	users map[string]*User // by username
 	byID  map[string]*User
 }
 
-// New makes a simulator.
+// New returns a simulator.
 func New(options Options) *Simulator {
 	s := &Simulator{options: options, accounts: map[string]*account{}}
 	for _, key := range options.Keys {
@@ -109,14 +108,14 @@ func New(options Options) *Simulator {
 	return s
 }
 
-// AddKey makes the simulator accept one more key, with an empty account.
+// AddKey adds a key with an empty account.
 func (s *Simulator) AddKey(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accounts[key] = &account{users: map[string]*User{}, byID: map[string]*User{}}
 }
 
-// Seed puts users into the account of a key, as if they had always been there.
+// Seed adds existing users to the account of a key.
 func (s *Simulator) Seed(key string, usernames ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +131,7 @@ func (s *Simulator) Users(key string) []User {
 	return s.accounts[key].sorted()
 }
 
-// Requests returns every request that was accepted for processing or refused, in the order of arrival.
+// Requests returns all requests in the order of arrival.
 func (s *Simulator) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +142,7 @@ func (s *Simulator) Requests() []Request {
 	return requests
 }
 
-// Count returns how many requests of an operation arrived.
+// Count returns the number of requests for an operation.
 func (s *Simulator) Count(operation Operation) int {
 	n := 0
 	for _, r := range s.Requests() {
@@ -154,15 +153,15 @@ func (s *Simulator) Count(operation Operation) int {
 	return n
 }
 
-// OnArrived has hook called, outside any lock, whenever a Create has arrived and before it is applied.
+// OnArrived sets a hook that runs when a Create arrives, before it is applied. No lock is held.
 func (s *Simulator) OnArrived(hook func(Request)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrived = hook
 }
 
-// OnApplied has hook called, outside any lock, whenever a Create has been applied and before it is answered. A hook that
-// does not return delays the answer.
+// OnApplied sets a hook that runs after a Create is applied and before it is answered. No lock is held. The answer waits for the
+// hook.
 func (s *Simulator) OnApplied(hook func(Request)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +175,7 @@ func (s *Simulator) create(a *account, username, fullName string) {
 	a.byID[user.ID] = user
 }
 
-// find resolves what stands in a path: a userId or a username.
+// find returns the user with a userId or a username.
 func (a *account) find(idOrUsername string) *User {
 	user := a.byID[idOrUsername]
 	if user == nil {
@@ -207,8 +206,8 @@ func (a *account) sorted() []User {
 	return sorted
 }
 
-// arrive remembers a request.
-func (s *Simulator) arrive(r *Request) {
+// begin records a request.
+func (s *Simulator) begin(r *Request) {
 	s.mu.Lock()
 	if arrived := s.arrived; arrived != nil && r.Operation == Create {
 		s.mu.Unlock()
@@ -231,8 +230,8 @@ func (s *Simulator) arrive(r *Request) {
 	s.requests = append(s.requests, r)
 }
 
-// leave remembers how a request ended.
-func (s *Simulator) leave(r *Request, status int, answered bool) {
+// end records the outcome of a request.
+func (s *Simulator) end(r *Request, status int, answered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.running, r.Status, r.Answered = false, status, answered

@@ -1,8 +1,8 @@
-// Package batch is the controller of EmbeddedUserBatch: it spreads the users of a batch over EmbeddedUserSlices, and sums up
-// in the batch's status what the slices say. It never calls the Alloy API.
+// Package batch is the controller of EmbeddedUserBatch: it distributes the users of a batch over EmbeddedUserSlices and
+// aggregates their statuses into the batch's status. It never calls the Alloy API.
 //
-// A list of users is in memory only while it is planned. What a status says of it is kept, and marked with a digest of the
-// list and the slices that it was made from.
+// A list of users is in memory only while it is planned. The status keeps what it says about the list, together with a digest
+// of the list and the slices.
 package batch
 
 import (
@@ -34,25 +34,23 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
 )
 
-// fieldOwner owns the status of batches in server-side apply.
 const fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
 
 // Reconciler reconciles EmbeddedUserBatches.
 type Reconciler struct {
-	client.Client               // reads from the cache, which has no long lists
-	Live          client.Reader // reads from the API server
-	Metadata      client.Reader // reads the metadata of ConfigMaps and Secrets from the cache
+	client.Client               // its cache has no long lists
+	Live          client.Reader // of the API server
+	Metadata      client.Reader // of the cached metadata of ConfigMaps and Secrets
 	Credentials   *credentials.Store
 	Recorder      events.EventRecorder
-	// Fingerprint identifies an API key at the API that is used.
+	// Fingerprint returns the fingerprint of an API key.
 	Fingerprint func(alloy.Key) string
-	// Controller options, such as the number of workers.
-	Controller controller.Options
+	Controller  controller.Options
 
-	written cached.Writes // statuses
-	planned cached.Writes // slices
+	written cached.Writes // of statuses
+	planned cached.Writes // of slices
 	memory  memory
-	large   chan struct{} // holds a token while a long list is in memory
+	large   chan struct{} // semaphore: holds an element while a long list is in memory
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -64,13 +62,13 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller. It watches batches, their slices, and ConfigMaps and Secrets as metadata only.
+// SetupWithManager registers the controller. It watches batches and their slices, and the metadata of ConfigMaps and Secrets.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Live == nil || r.Metadata == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil {
 		return errors.New("one of Client, Live, Metadata, Credentials, Recorder and Fingerprint is not set")
 	}
 	r.large = make(chan struct{}, 1)
-	// Status updates are not filtered out: the one that this controller wrote may not be the one that it wants to be last.
+	// Status updates are not filtered out, because somebody else may overwrite the status.
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
 		WithOptions(r.Controller).
@@ -85,15 +83,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Reconcile plans the slices of a batch and sums them up. The cache decides only that there is nothing to plan: then the
-// digest in the batch's status is that of what the cache holds.
+// Reconcile plans the slices of a batch and updates the batch's status. It skips planning only if the digest in the status
+// matches the cache.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	s, err := r.observe(ctx, req)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if s == nil {
-		return reconcile.Result{RequeueAfter: cached.Allowance}, nil // an event will come long before
+		return reconcile.Result{RequeueAfter: cached.Allowance}, nil // an event should arrive long before
 	}
 	var later time.Duration
 	switch {
@@ -104,7 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			return reconcile.Result{RequeueAfter: wait}, err
 		}
 	case !s.isListed():
-		if later, err = r.relist(ctx, s); err != nil || s.gone {
+		if later, err = r.refreshListing(ctx, s); err != nil || s.gone {
 			return reconcile.Result{}, err
 		}
 	}
@@ -117,10 +115,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: soonest(later, wait)}, err
 }
 
-// shortly is when a batch is looked at again that had to wait for another one, or for the cache.
-const shortly = 500 * time.Millisecond
+// requeueDelay is the delay before a batch is reconciled again that had to wait for another batch or for the cache.
+const requeueDelay = 500 * time.Millisecond
 
-// soonest is the smaller of two delays, of which 0 is none.
+// soonest returns the shorter of two delays; 0 means none.
 func soonest(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -128,8 +126,8 @@ func soonest(a, b time.Duration) time.Duration {
 	return a
 }
 
-// observe reads a batch and its slices from the cache. It returns nil when the cache does not have yet what this process
-// wrote. A batch that is gone, or going, is marked so: the garbage collector takes its slices, and its users stay.
+// observe reads a batch and its slices from the cache. It returns nil if the cache does not have this process's own writes
+// yet. It marks a batch that is deleted or being deleted as gone: the garbage collector deletes its slices, and its users stay.
 func (r *Reconciler) observe(ctx context.Context, req reconcile.Request) (*state, error) {
 	s := &state{batch: &v1alpha1.EmbeddedUserBatch{}}
 	err := client.IgnoreNotFound(r.Get(ctx, req.NamespacedName, s.batch))
@@ -153,7 +151,7 @@ func (r *Reconciler) observe(ctx context.Context, req reconcile.Request) (*state
 		objects[i] = &s.slices[i]
 	}
 	if r.memory.isAhead(s.batch) || r.written.AreAhead(req.NamespacedName, s.batch) || r.planned.AreAhead(req.NamespacedName, objects...) {
-		return nil, nil //nolint:nilnil // no state that could be used is an answer, not a failure
+		return nil, nil //nolint:nilnil // a stale cache is not a failure
 	}
 	versions, err := r.sourceVersions(ctx, s.batch)
 	if err != nil {
@@ -167,8 +165,8 @@ func (r *Reconciler) observe(ctx context.Context, req reconcile.Request) (*state
 	return s, nil
 }
 
-// writeStatus applies the batch's status if it has changed, and tells what is new about it. What only shows progress waits
-// until it is due, for the time that is returned.
+// writeStatus applies the batch's status if it has changed, and records events. Updates that only show progress are rate
+// limited: the result is the time until such an update is due.
 func (r *Reconciler) writeStatus(ctx context.Context, s *state) (wait time.Duration, err error) {
 	old, status := s.batch.Status, s.status()
 	if equality.Semantic.DeepEqual(old, status) {
@@ -190,12 +188,12 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) (wait time.Durat
 	}
 	config := applyv1alpha1.EmbeddedUserBatch(s.batch.Name, s.batch.Namespace).WithUID(s.batch.UID).WithStatus(applied)
 	if err := r.Status().Apply(ctx, config, fieldOwner, client.ForceOwnership); err != nil {
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone, or made again under its name
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // deleted, or recreated under the same name
 			return 0, nil
 		}
 		if isTooLarge(err) {
 			r.Recorder.Eventf(s.batch, nil, corev1.EventTypeWarning, v1alpha1.ReasonStatusTooLarge, actionCreateUsers,
-				"The list leaves no room for the status within etcd's limit of 1.5 MiB for an object; spread it over two batches. Until then see the EmbeddedUserSlices")
+				"The status does not fit beside the list within etcd's limit of 1.5 MiB for an object; split the list into two batches. Until then see the EmbeddedUserSlices")
 		}
 		return 0, fmt.Errorf("writing the status: %w", redact.Error(err))
 	}
@@ -209,7 +207,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state) (wait time.Durat
 	return 0, nil
 }
 
-// isTooLarge tells whether etcd refused an object for its size. The API server passes that on as an error without a class.
+// isTooLarge reports whether etcd refused an object for its size. The API server may return that as an untyped error.
 func isTooLarge(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || strings.Contains(err.Error(), "request is too large")
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 )
 
-// digest stands for everything that a plan and a status are made from, so that neither has to be made anew while it is the
-// same. It has two parts: the list with its slices, and the users that the API refused.
+// digest identifies the input of the plan and of the status, so that neither is computed again while the digest stays the
+// same. It has two parts: one for the list and its slices, one for the users that the API refused.
 func digest(batch *v1alpha1.EmbeddedUserBatch, versions []string, slices []v1alpha1.EmbeddedUserSlice) string {
 	plan, refused := sha256.New(), sha256.New()
 	write(plan, string(batch.UID), strconv.FormatInt(batch.Generation, 10))
@@ -33,12 +33,12 @@ func digest(batch *v1alpha1.EmbeddedUserBatch, versions []string, slices []v1alp
 
 func write(h hash.Hash, texts ...string) {
 	for _, text := range texts {
-		_, _ = io.WriteString(h, text) // a hash takes everything
+		_, _ = io.WriteString(h, text) // a hash never fails
 		_, _ = h.Write([]byte{0})
 	}
 }
 
-// isPlanned tells whether two digests stand for the same list with the same slices.
+// isPlanned reports whether two digests agree on the list and its slices.
 func isPlanned(a, b string) bool {
 	planA, _, _ := strings.Cut(a, "-")
 	planB, _, _ := strings.Cut(b, "-")

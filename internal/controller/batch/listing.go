@@ -19,15 +19,15 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// listing is what a status says of the list of users beside what the slices know: it is kept, and the list is not.
+// listing is the part of the status that comes from the list and not from the slices. It is kept when the list is not.
 type listing struct {
-	digest  string                 // of what it was made from
-	flawed  int32                  // rows that are invalid by themselves
-	invalid []v1alpha1.InvalidUser // as many as the status has room for
-	problem *conditions.Verdict    // why a source could not be read
+	digest  string                 // of the list and slices it was computed from
+	flawed  int32                  // number of rows that are not valid users
+	invalid []v1alpha1.InvalidUser // as many as fit into the status
+	problem *conditions.Verdict    // why a source could not be read, if so
 }
 
-// newListing sums a list up, and finds the rows of the users that the API refused.
+// newListing summarizes a list and finds the rows of the users that the API refused.
 func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1alpha1.EmbeddedUserSlice) listing {
 	type entry struct {
 		row     users.Row
@@ -41,14 +41,14 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1a
 	}
 	for _, flaw := range list.Flawed {
 		if flaw.Problem == "" {
-			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername, "An earlier row has this username with another fullName and is used; remove one of the two")
+			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername, "An earlier row with the same username and a different fullName is used; remove one of the two")
 		} else {
 			add(flaw.Row, v1alpha1.InvalidReasonInvalidRow, flaw.Problem)
 		}
 	}
 	for i := range owned {
 		for _, result := range cached.Refused(&owned[i]) {
-			// A row that was corrected is not what the API refused.
+			// The API did not refuse a row that was corrected since.
 			if place, ok := list.Find(result.Username); ok && ledger.Settled(v1alpha1.User(list.Valid[place].User), result) {
 				add(list.Valid[place], v1alpha1.InvalidReason(result.Reason), rejected(result))
 			}
@@ -64,15 +64,15 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1a
 	return listing{flawed: int32(list.FlawedCount), invalid: fitting(invalid)} //nolint:gosec // below maxUsers
 }
 
-// rejected says why a user that the API did not take is invalid.
+// rejected returns the message for a user that the API did not accept.
 func rejected(result v1alpha1.UserResult) string {
 	if result.Message != "" {
 		return fmt.Sprintf("The API refused this user: %s; correct the row or remove it", result.Message)
 	}
-	return "The API did not take this user and holds none with exactly this username; correct the row or remove it"
+	return "The API did not accept this user and has none with exactly this username; correct the row or remove it"
 }
 
-// sourceKey names a source by its number, from 1; 0 is spec.users.
+// sourceKey returns the source with the given number, counted from 1; 0 is spec.users.
 func sourceKey(batch *v1alpha1.EmbeddedUserBatch, number int32) *v1alpha1.SourceKey {
 	if number == 0 {
 		return nil
@@ -82,14 +82,13 @@ func sourceKey(batch *v1alpha1.EmbeddedUserBatch, number int32) *v1alpha1.Source
 }
 
 const (
-	// maxListedBytes bounds the list of invalid users: the status is stored together with a spec that may be as large as etcd
-	// allows.
+	// maxListedBytes bounds the list of invalid users, because etcd's size limit covers the status and the spec together.
 	maxListedBytes = 32 << 10
-	// maxText is what the texts of an invalid user take; a row of a source can have a longer username.
+	// maxText is the maximum length that the CRD allows for a text; the username in a row of a source can be longer.
 	maxText = 256
 )
 
-// fitting is the part of the invalid users for which the status has room.
+// fitting returns the invalid users that fit into the status.
 func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 	bytes := 0
 	for i := range invalid {
@@ -106,10 +105,10 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 	return invalid
 }
 
-// stored is how a status keeps the digest of a listing: with the number of flawed rows, which stands nowhere else.
+// stored returns the digest for the status, with the number of flawed rows, which is stored nowhere else.
 func (l listing) stored() string { return fmt.Sprintf("%s.%d", l.digest, l.flawed) }
 
-// listingOf is the listing that a batch's status was made from.
+// listingOf restores the listing from the status of a batch.
 func listingOf(batch *v1alpha1.EmbeddedUserBatch) listing {
 	l := listing{invalid: batch.Status.InvalidUsers}
 	var flawed string
@@ -125,9 +124,9 @@ func listingOf(batch *v1alpha1.EmbeddedUserBatch) listing {
 	return l
 }
 
-// relist reads the list only to find the rows of users that the API has refused since. While users are pending that may have
-// to wait, for the time that is returned.
-func (r *Reconciler) relist(ctx context.Context, s *state) (wait time.Duration, err error) {
+// refreshListing reads the list to find the rows of users that the API refused since it was planned. While users are pending
+// this is rate limited: the result is the time until it is due.
+func (r *Reconciler) refreshListing(ctx context.Context, s *state) (wait time.Duration, err error) {
 	if wait := r.memory.listWait(s.batch); wait > 0 && count(s.slices).Pending > 0 {
 		return wait, nil
 	}
@@ -138,9 +137,9 @@ func (r *Reconciler) relist(ctx context.Context, s *state) (wait time.Duration, 
 		return 0, err
 	}
 	current := digest(s.batch, read.versions, s.slices)
-	if read.busy || !isPlanned(current, s.digest) { // what was read is newer than the cache, and has to be planned first
+	if read.busy || !isPlanned(current, s.digest) { // the list is newer than the cache and must be planned first
 		s.batch = seen
-		return shortly, nil
+		return requeueDelay, nil
 	}
 	if read.problem == nil {
 		s.listing = newListing(s.batch, &read.list, s.slices)

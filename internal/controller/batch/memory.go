@@ -12,16 +12,15 @@ import (
 )
 
 const (
-	// progressDelay passes before the first write of a status that only shows progress, and progressInterval between two. Most
-	// batches are done before the first.
+	// progressDelay is the delay before the first status update that only shows progress, and progressInterval the interval
+	// between two. Most batches are done before the first.
 	progressDelay    = 2 * time.Second
 	progressInterval = time.Second
-	// listShare bounds how much of the time goes into finding the rows of refused users while others are still pending: one
-	// part in so many.
+	// listShare bounds the time spent on finding the rows of refused users while others are pending, to one part in listShare.
 	listShare = 10
 )
 
-// memory keeps what is known of the batches on which there is work.
+// memory holds state of unfinished batches that is not in their statuses.
 type memory struct {
 	mu      sync.Mutex
 	batches map[types.NamespacedName]*memo
@@ -29,13 +28,13 @@ type memory struct {
 
 type memo struct {
 	uid        types.UID
-	generation int64 // that the listing speaks of
+	generation int64 // of the batch that the listing describes
 	listing    listing
-	list       time.Time // when the list may be read again only to find rows
-	progress   time.Time // when progress may be shown
+	list       time.Time // when refreshListing may read the list again
+	progress   time.Time // when the status may show progress again
 }
 
-// of returns the memo of a batch. The caller holds the lock.
+// of returns the memo of a batch. The caller must hold m.mu.
 func (m *memory) of(batch *v1alpha1.EmbeddedUserBatch) *memo {
 	if m.batches == nil {
 		m.batches = map[types.NamespacedName]*memo{}
@@ -53,7 +52,7 @@ func (m *memory) forget(key types.NamespacedName) {
 	delete(m.batches, key)
 }
 
-// recall returns what was learned of a batch's list and may not be written yet.
+// recall returns the batch's listing, which its status may not have yet.
 func (m *memory) recall(batch *v1alpha1.EmbeddedUserBatch) (listing, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +63,7 @@ func (m *memory) recall(batch *v1alpha1.EmbeddedUserBatch) (listing, bool) {
 	return known.listing, true
 }
 
-// learn keeps a listing until it is written; reading the list took so long.
+// learn stores a listing until the status has it; took is the time it took to read the list.
 func (m *memory) learn(batch *v1alpha1.EmbeddedUserBatch, l listing, took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -72,7 +71,7 @@ func (m *memory) learn(batch *v1alpha1.EmbeddedUserBatch, l listing, took time.D
 	known.generation, known.listing, known.list = batch.Generation, l, time.Now().Add(listShare*took)
 }
 
-// isAhead tells whether a newer generation of a batch was planned than this copy is of.
+// isAhead reports whether a newer generation of the batch was planned.
 func (m *memory) isAhead(batch *v1alpha1.EmbeddedUserBatch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,14 +79,14 @@ func (m *memory) isAhead(batch *v1alpha1.EmbeddedUserBatch) bool {
 	return known != nil && known.uid == batch.UID && known.generation > batch.Generation
 }
 
-// listWait returns how long to wait before the list is read again only to find rows.
+// listWait returns the time until refreshListing may read the list again.
 func (m *memory) listWait(batch *v1alpha1.EmbeddedUserBatch) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Until(m.of(batch).list)
 }
 
-// pace returns how long a status has to wait before it is written: not at all, unless it only shows progress.
+// pace returns the time until the status may be written: 0 unless it only shows progress.
 func (m *memory) pace(batch *v1alpha1.EmbeddedUserBatch, status v1alpha1.EmbeddedUserBatchStatus) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

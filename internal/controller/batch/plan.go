@@ -15,11 +15,11 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// uidDigits is how much of a batch's UID stands in the names of its slices: enough that the slices of a batch that was
-// deleted and made again under its name are not taken for its own.
+// uidDigits is the number of digits of the batch's UID in the names of its slices. They keep the slices of a recreated batch
+// apart from those of the batch that had its name before.
 const uidDigits = 8
 
-// plan is what has to be written so that every user of a batch is in exactly one slice.
+// plan lists the writes after which every user of a batch is in exactly one slice.
 type plan struct {
 	create []*v1alpha1.EmbeddedUserSlice
 	update []*v1alpha1.EmbeddedUserSlice
@@ -28,16 +28,16 @@ type plan struct {
 
 func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
 
-// newPlan spreads users of a batch over its slices, and touches as few of them as it can. existing are the slices that the
-// batch controls, in any state: what does not fit is repaired. A batch of many slices is planned without those that need no
-// change, and their users; aside are their names.
+// newPlan distributes users of a batch over its slices and changes as few slices as possible. existing are slices that the
+// batch controls, in any state; newPlan repairs inconsistent ones. skipped names the batch's other slices, which stay as they
+// are; rows does not contain their users.
 //
-//   - A user with a result stays where the result is; of several places the one with the most valuable result is kept.
-//   - A user without one stays where it is while the slice keeps its bounds.
-//   - Every other user fills the first hole, and then new slices. A place is a hole only when neither the spec nor the
-//     results hold a row there: a row that left the spec stays until the slice's controller has settled it.
-//   - A slice is removed once it is empty and its controller has seen that.
-func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice, aside ...string) plan {
+//   - A user with a result stays in the slice that has the result; if several do, in the one with the highest rank.
+//   - A user without a result stays in its slice while the slice keeps its limits.
+//   - Every other user goes into the first slice with room, and then into new slices. A row that left the spec takes up room
+//     until the slice controller has dropped its result.
+//   - A slice is removed once it is empty and its controller has observed that.
+func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice, skipped ...string) plan {
 	drafts := make([]*draft, 0, len(existing))
 	for i := range existing {
 		if existing[i].DeletionTimestamp.IsZero() {
@@ -56,7 +56,7 @@ func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1a
 	for _, d := range drafts {
 		d.settle(placed)
 	}
-	drafts = placeRest(batch, rows, placed, drafts, existing, aside)
+	drafts = placeRest(batch, rows, placed, drafts, existing, skipped)
 
 	var p plan
 	for _, d := range drafts {
@@ -76,45 +76,44 @@ func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1a
 	return p
 }
 
-// draft is a slice as it shall be.
+// draft is the desired state of a slice.
 type draft struct {
 	slice   *v1alpha1.EmbeddedUserSlice
 	results map[string]v1alpha1.UserResult
-	keep    map[string]v1alpha1.User // wanted users whose home this is, by username
+	keep    map[string]v1alpha1.User // wanted users that belong here, by username
 
 	users []v1alpha1.User
-	rows  int // places that are taken, by users or by results
-	bytes int // of the users in JSON
+	rows  int // number of distinct usernames among users and results
+	bytes int // size of users as JSON
 }
 
 func newDraft(slice *v1alpha1.EmbeddedUserSlice) *draft {
 	return &draft{slice: slice, results: ledger.Index(slice.Status.Results), keep: map[string]v1alpha1.User{}, rows: len(slice.Status.Results)}
 }
 
-// findHomes decides for each username that is in some slice which slice keeps it.
+// findHomes returns, for each username in the slices, the slice that keeps it.
 func findHomes(drafts []*draft) map[string]*draft {
 	homes, best := map[string]*draft{}, map[string]int{}
-	claim := func(username string, d *draft, rank int) {
+	offer := func(username string, d *draft, rank int) {
 		if homes[username] == nil || rank > best[username] {
 			homes[username], best[username] = d, rank
 		}
 	}
 	for _, d := range drafts {
 		for _, user := range d.slice.Spec.Users {
-			claim(user.Username, d, 2*ledger.Rank(d.results[user.Username])+1)
+			offer(user.Username, d, 2*ledger.Rank(d.results[user.Username])+1)
 		}
 		for username, result := range d.results {
-			claim(username, d, 2*ledger.Rank(result))
+			offer(username, d, 2*ledger.Rank(result))
 		}
 	}
 	return homes
 }
 
-// settle decides which users the draft keeps, in the slice's order, and notes them as placed. Settled users stay as they were
-// sent. Pending ones stay too, because they may be on their way right now; but one whose row was edited goes where there is
-// room for it when the slice would outgrow its bounds.
+// settle decides which users the draft keeps, in the slice's order, and adds them to placed. Settled users stay as they were
+// sent. Pending users stay too, because a request may be in flight, unless an edited row no longer fits.
 func (d *draft) settle(placed map[string]struct{}) {
-	first := make(map[string]v1alpha1.User, len(d.keep)) // the first row of each username that is wanted here
+	first := make(map[string]v1alpha1.User, len(d.keep)) // the first row of each username to keep
 	var order []string
 	for _, user := range d.slice.Spec.Users {
 		_, wanted := d.keep[user.Username]
@@ -154,8 +153,8 @@ func (d *draft) settle(placed map[string]struct{}) {
 	d.readmit(placed)
 }
 
-// readmit takes back users that were dropped from the spec, and are wanted again before their results were dropped too. The
-// full name of a user that exists is of no use any more, so it gives way before the user is sent again from another slice.
+// readmit restores users that left the spec and are wanted again while their results are still here. If a user that exists
+// does not fit, readmit drops its full name, which is not needed any more, rather than have the user sent again.
 func (d *draft) readmit(placed map[string]struct{}) {
 	for _, username := range slices.Sorted(maps.Keys(d.keep)) {
 		user := d.keep[username]
@@ -169,7 +168,7 @@ func (d *draft) readmit(placed map[string]struct{}) {
 	}
 }
 
-// holds tells whether a row of the slice has a result that speaks of the user as it is wanted.
+// holds reports whether the result for a row of the slice is valid for the wanted row.
 func (d *draft) holds(user, wanted v1alpha1.User) bool {
 	result, known := d.results[user.Username]
 	return known && ledger.Settled(wanted, result) && (result.Result != v1alpha1.ResultInvalid || user == wanted)
@@ -180,7 +179,7 @@ func (d *draft) add(user v1alpha1.User) {
 	d.users = append(d.users, user)
 }
 
-// account takes the room for a user.
+// account reserves room for a user.
 func (d *draft) account(user v1alpha1.User) {
 	if _, known := d.results[user.Username]; !known {
 		d.rows++
@@ -188,7 +187,7 @@ func (d *draft) account(user v1alpha1.User) {
 	d.bytes += users.Size(users.User(user))
 }
 
-// fits tells whether a user can be added within the bounds of a slice.
+// fits reports whether a user can be added within the limits of a slice.
 func (d *draft) fits(user v1alpha1.User) bool {
 	rows := d.rows
 	if _, known := d.results[user.Username]; !known {
@@ -202,18 +201,18 @@ func (d *draft) changed(batch *v1alpha1.EmbeddedUserBatch) bool {
 		!equality.Semantic.DeepEqual(d.slice.Spec.APIKeySecretRef, batch.Spec.APIKeySecretRef)
 }
 
-// removable tells that the slice holds nothing, and that its controller has seen that.
+// removable reports whether the slice is empty and its controller has observed that.
 func (d *draft) removable() bool {
 	return len(d.users) == 0 && len(d.slice.Status.Results) == 0 && d.slice.Status.ObservedGeneration == d.slice.Generation
 }
 
-// placeRest puts the users that have no place yet into holes, and then into new slices.
-func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice, aside []string) []*draft {
-	taken := make(map[string]struct{}, len(existing)+len(aside))
+// placeRest puts the users that are not placed yet into slices with room, and then into new slices.
+func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice, skipped []string) []*draft {
+	taken := make(map[string]struct{}, len(existing)+len(skipped))
 	for i := range existing {
 		taken[existing[i].Name] = struct{}{}
 	}
-	for _, name := range aside {
+	for _, name := range skipped {
 		taken[name] = struct{}{}
 	}
 	current, index := 0, 0
@@ -235,7 +234,7 @@ func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[s
 	return drafts
 }
 
-// newSlice makes a slice under the first name that is free, counted from index.
+// newSlice returns a slice with the first free name, counting from index, and the index that follows.
 func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, index int) (*v1alpha1.EmbeddedUserSlice, int) {
 	for ; ; index++ {
 		name := fmt.Sprintf("%s-%s-%d", batch.Name, strings.ReplaceAll(string(batch.UID), "-", "")[:uidDigits], index)
@@ -254,7 +253,7 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 	}
 }
 
-// nextName is the name of the slice with the next index.
+// nextName returns the name of the slice with the next index.
 func nextName(name string) string {
 	at := strings.LastIndexByte(name, '-') + 1
 	index, err := strconv.Atoi(name[at:])
@@ -264,7 +263,7 @@ func nextName(name string) string {
 	return name[:at] + strconv.Itoa(index+1)
 }
 
-// compareNames orders the names of a batch's slices by their index: a shorter one is a smaller one.
+// compareNames orders the names of a batch's slices by index: a shorter name has a smaller index.
 func compareNames(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)

@@ -38,27 +38,27 @@ func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlic
 	return newPlan(b, listOf(b).Valid, existing)
 }
 
-// siftedPlanFor is planFor without the slices that need no change.
-func siftedPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
+// filteredPlanFor is planFor without the slices that need no change.
+func filteredPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
 	list := listOf(b)
-	sieve := newSieve(b, list)
+	filter := newFilter(b, list)
 	for i := range existing {
-		sieve.pass(&existing[i])
+		filter.add(&existing[i])
 	}
-	rest := sieve.rest()
+	rest := filter.rest()
 	var kept []v1alpha1.EmbeddedUserSlice
-	var aside []string
-	for i, seen := range sieve.seen {
-		if seen.aside {
-			aside = append(aside, seen.name)
+	var skipped []string
+	for i, seen := range filter.seen {
+		if seen.skip {
+			skipped = append(skipped, seen.name)
 		} else {
 			kept = append(kept, existing[i])
 		}
 	}
-	return newPlan(b, rest, kept, aside...)
+	return newPlan(b, rest, kept, skipped...)
 }
 
-// after is what the slices are once a plan was carried out.
+// after returns the slices after a plan was applied.
 func after(existing []v1alpha1.EmbeddedUserSlice, p plan) []v1alpha1.EmbeddedUserSlice {
 	byName := map[string]v1alpha1.EmbeddedUserSlice{}
 	for _, slice := range existing {
@@ -81,7 +81,7 @@ func after(existing []v1alpha1.EmbeddedUserSlice, p plan) []v1alpha1.EmbeddedUse
 	return result
 }
 
-// settleAll does what the slice controller does: it drops the results of users that left and notes the generation.
+// settleAll does what the slice controller does: it drops the results of users that left and records the generation.
 func settleAll(list []v1alpha1.EmbeddedUserSlice) []v1alpha1.EmbeddedUserSlice {
 	for i := range list {
 		list[i].Status.Results = ledger.Merge(&list[i], nil)
@@ -103,7 +103,7 @@ var (
 		}
 		return result
 	})
-	// anySlices are slices in any state, also such as no operator writes.
+	// anySlices generates slices in any state, including states that the operator never writes.
 	anySlices = rapid.Custom(func(t *rapid.T) []v1alpha1.EmbeddedUserSlice {
 		indices := rapid.SliceOfNDistinct(rapid.IntRange(0, 12), 0, 5, rapid.ID[int]).Draw(t, "indices")
 		list := make([]v1alpha1.EmbeddedUserSlice, len(indices))
@@ -136,8 +136,8 @@ func TestPlan_AnySlicesAreRepaired(t *testing.T) {
 
 func anySlicesAreRepaired(t *rapid.T) {
 	planFor := planFor
-	if rapid.Bool().Draw(t, "sifted") {
-		planFor = siftedPlanFor
+	if rapid.Bool().Draw(t, "filtered") {
+		planFor = filteredPlanFor
 	}
 	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
 	existing := anySlices.Draw(t, "slices")
@@ -151,7 +151,7 @@ func anySlicesAreRepaired(t *rapid.T) {
 			t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
 		}
 	}
-	// Whoever has a result of worth is where one such result is, so that it is not sent again.
+	// A user that exists must stay with its result, so that it is not sent again.
 	for _, slice := range planned {
 		for _, user := range slice.Spec.Users {
 			if best := before[user.Username]; best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
@@ -159,18 +159,18 @@ func anySlicesAreRepaired(t *rapid.T) {
 			}
 		}
 	}
-	// Once the slice controller has seen it, the plan comes to rest.
+	// Once the slice controller has observed the slices, planning must converge.
 	planned = settleAll(planned)
 	for range 3 {
 		planned = settleAll(after(planned, planFor(b, planned)))
 	}
 	if p := planFor(b, planned); !p.isEmpty() {
-		t.Fatalf("the plan does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
+		t.Fatalf("planning does not converge: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
 	}
 	checkPlaced(t, b, planned)
 }
 
-// ownResults finds the best rank among the results of each user.
+// ownResults returns the highest rank among the results of each user.
 func ownResults(list []v1alpha1.EmbeddedUserSlice) map[string]int {
 	best := map[string]int{}
 	for _, slice := range list {
@@ -184,7 +184,7 @@ func ownResults(list []v1alpha1.EmbeddedUserSlice) map[string]int {
 	return best
 }
 
-// checkPlaced checks that every user of the batch is in exactly one slice, and nobody else is in any.
+// checkPlaced checks that every user of the batch is in exactly one slice, and no other user is in any.
 func checkPlaced(t *rapid.T, b *v1alpha1.EmbeddedUserBatch, list []v1alpha1.EmbeddedUserSlice) {
 	wanted := map[string]struct{}{}
 	for _, row := range listOf(b).Valid {
@@ -213,7 +213,7 @@ func checkPlaced(t *rapid.T, b *v1alpha1.EmbeddedUserBatch, list []v1alpha1.Embe
 	}
 }
 
-func TestPlan_BoundsAreKept(t *testing.T) {
+func TestPlan_LimitsAreKept(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		b := testBatch()
@@ -272,7 +272,7 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := testBatch(tc.edit(slices.Clone(list))...)
-			for name, p := range map[string]plan{"whole": planFor(b, existing), "sifted": siftedPlanFor(b, existing)} {
+			for name, p := range map[string]plan{"whole": planFor(b, existing), "filtered": filteredPlanFor(b, existing)} {
 				var updated []string
 				for _, slice := range p.update {
 					updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
@@ -292,7 +292,7 @@ func TestPlan_PendingUsersStayWhenAnotherGrows(t *testing.T) {
 	for i := range list {
 		list[i] = v1alpha1.User{Username: fmt.Sprintf("user-%04d", i), FullName: strings.Repeat("x", 220)}
 	}
-	existing := after(nil, planFor(testBatch(list...), nil)) // all are pending, perhaps on their way
+	existing := after(nil, planFor(testBatch(list...), nil)) // all are pending, and may be in flight
 	first := existing[0].Spec.Users
 	if len(first) == len(list) {
 		t.Fatal("the slice is not full")
@@ -323,7 +323,7 @@ func TestPlan_NewSlicesAreOwnedAndNamedAfterTheBatch(t *testing.T) {
 	}
 }
 
-// BenchmarkPlan plans a batch that has no slices yet, and sifts and plans one of which nothing has changed.
+// BenchmarkPlan plans a batch without slices, and filters and plans a batch that has not changed.
 func BenchmarkPlan(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		batch := testBatch(numberedUsers(n)...)
@@ -340,7 +340,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprintf("unchanged/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if !siftedPlanFor(batch, existing).isEmpty() {
+				if !filteredPlanFor(batch, existing).isEmpty() {
 					b.Fatal("the plan is not empty")
 				}
 			}
@@ -348,7 +348,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// FuzzPlan is TestPlan_AnySlicesAreRepaired with an input that the fuzzer chooses.
+// FuzzPlan runs TestPlan_AnySlicesAreRepaired with fuzzed input.
 func FuzzPlan(f *testing.F) {
 	f.Fuzz(rapid.MakeFuzz(anySlicesAreRepaired))
 }

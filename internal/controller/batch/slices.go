@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// pageSize is how many slices are read at once; with 400 KB for each, the most, they take 8 MB.
+	// pageSize is the number of slices in a page of a list call. A slice has at most 400 KB, so a page has at most 8 MB.
 	pageSize = 20
-	// writers is how many slices of a batch are written at once. With more, the first of them come later, for which requests wait
-	// already.
+	// writers is the number of slices of a batch that are written concurrently. More would delay the first slices, whose users
+	// can be sent as soon as they are written.
 	writers = 2
 )
 
-// whole makes the batch of a state whole, or marks it as gone.
-func (r *Reconciler) whole(ctx context.Context, s *state) error {
+// loadBatch replaces the batch of a state by one with its list, or marks it as gone.
+func (r *Reconciler) loadBatch(ctx context.Context, s *state) error {
 	if whole, ok := cached.WholeBatch(s.batch); ok {
 		s.batch = whole
 		return nil
@@ -45,8 +45,8 @@ func (r *Reconciler) whole(ctx context.Context, s *state) error {
 	return nil
 }
 
-// plan reads the list and the slices as the API server holds them, and writes the slices that have to be others. While another
-// long list is planned it has to wait, for the time that is returned.
+// plan reads the list and the slices from the API server and writes the slices that must change. If it has to wait for another
+// long list, it returns the time until the next attempt.
 func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, err error) {
 	read, err := r.read(ctx, s)
 	defer read.release()
@@ -54,16 +54,16 @@ func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, er
 	case err != nil || s.gone:
 		return 0, err
 	case read.busy:
-		return shortly, nil
+		return requeueDelay, nil
 	}
 	if read.problem == nil {
-		plan, err := r.survey(ctx, s, &read.list)
+		plan, err := r.buildPlan(ctx, s, &read.list)
 		if err != nil {
 			return 0, err
 		}
 		s.listing = newListing(s.batch, &read.list, s.slices)
-		read.list = users.List{} // the writes take long, and need it not
-		if err := r.carryOut(ctx, s, plan); err != nil {
+		read.list = users.List{} // free it during the writes, which take long
+		if err := r.applyPlan(ctx, s, plan); err != nil {
 			return 0, err
 		}
 	}
@@ -72,17 +72,17 @@ func (r *Reconciler) plan(ctx context.Context, s *state) (wait time.Duration, er
 	return 0, nil
 }
 
-// survey makes a plan. Slices that the cache has whole, or that do not exist, are planned from there: the writes say what they
-// expect to find. Others are read from the API server page by page.
-func (r *Reconciler) survey(ctx context.Context, s *state, list *users.List) (plan, error) {
+// buildPlan returns a plan. It uses the cache if that has every slice with its lists, which is safe because the writes have
+// preconditions; otherwise it reads the slices from the API server page by page.
+func (r *Reconciler) buildPlan(ctx context.Context, s *state, list *users.List) (plan, error) {
 	if !s.any(func(slice *v1alpha1.EmbeddedUserSlice) bool { return !cached.IsWhole(slice) }) {
 		return newPlan(s.batch, list.Valid, s.slices), nil
 	}
-	sieve := newSieve(s.batch, list)
+	filter := newFilter(s.batch, list)
 	kept := map[string]v1alpha1.EmbeddedUserSlice{}
 	var views []v1alpha1.EmbeddedUserSlice
 	err := r.eachSlice(ctx, s, func(slice *v1alpha1.EmbeddedUserSlice) {
-		if !sieve.pass(slice) {
+		if !filter.add(slice) {
 			kept[slice.Name] = *slice
 		}
 		views = append(views, cached.View(slice))
@@ -90,11 +90,11 @@ func (r *Reconciler) survey(ctx context.Context, s *state, list *users.List) (pl
 	if err != nil {
 		return plan{}, err
 	}
-	rest := sieve.rest()
-	var aside []string
-	for _, seen := range sieve.seen {
-		if _, isKept := kept[seen.name]; seen.aside {
-			aside = append(aside, seen.name)
+	rest := filter.rest()
+	var skipped []string
+	for _, seen := range filter.seen {
+		if _, isKept := kept[seen.name]; seen.skip {
+			skipped = append(skipped, seen.name)
 		} else if !isKept {
 			var slice v1alpha1.EmbeddedUserSlice
 			if err := r.Live.Get(ctx, client.ObjectKey{Namespace: s.batch.Namespace, Name: seen.name}, &slice); err != nil {
@@ -105,11 +105,11 @@ func (r *Reconciler) survey(ctx context.Context, s *state, list *users.List) (pl
 	}
 	s.slices = views
 	slices.SortFunc(s.slices, byName)
-	return newPlan(s.batch, rest, slices.SortedFunc(maps.Values(kept), byName), aside...), nil
+	return newPlan(s.batch, rest, slices.SortedFunc(maps.Values(kept), byName), skipped...), nil
 }
 
-// eachSlice visits the slices that a batch controls, as the API server holds them: by their label, and one by one those that
-// have lost it.
+// eachSlice visits the slices that a batch controls, read from the API server: it lists them by label, and gets those that have
+// lost the label one by one.
 func (r *Reconciler) eachSlice(ctx context.Context, s *state, visit func(*v1alpha1.EmbeddedUserSlice)) error {
 	seen := map[string]struct{}{}
 	for next := ""; ; {
@@ -143,9 +143,8 @@ func (r *Reconciler) eachSlice(ctx context.Context, s *state, visit func(*v1alph
 	return nil
 }
 
-// carryOut writes a plan, and puts what was written into the state. Each write says what it expects to find, so that a plan
-// made from an old view fails instead of doing harm.
-func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
+// applyPlan writes a plan and updates the state. Each write has preconditions, so that a plan made from stale slices fails.
+func (r *Reconciler) applyPlan(ctx context.Context, s *state, p plan) error {
 	if p.isEmpty() {
 		return nil
 	}
@@ -161,7 +160,7 @@ func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
 			}
 			r.planned.Note(owner, slice, slice.ResourceVersion)
 			written[i] = cached.View(slice)
-			slice.Spec.Users = nil // a long list gives back what is written
+			slice.Spec.Users = nil // free the memory
 			return nil
 		})
 	}
@@ -185,8 +184,8 @@ func (r *Reconciler) carryOut(ctx context.Context, s *state, p plan) error {
 	return nil
 }
 
-// write updates a slice, or creates it under its name, or under the next one that is free. It fails when the batch has a slice
-// of this name that the plan was made without.
+// write updates a slice, or creates it under its name or the next free one. It fails if the batch has a slice of this name that
+// the plan does not know.
 func (r *Reconciler) write(ctx context.Context, s *state, slice *v1alpha1.EmbeddedUserSlice) error {
 	if slice.UID != "" {
 		if err := r.Update(ctx, slice); err != nil {
@@ -209,12 +208,12 @@ func (r *Reconciler) write(ctx context.Context, s *state, slice *v1alpha1.Embedd
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(slice), &other); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("reading slice %q: %w", slice.Name, err)
 		} else if err != nil || metav1.IsControlledBy(&other, s.batch) {
-			return fmt.Errorf("creating slice %q: the cache is behind", slice.Name)
+			return fmt.Errorf("creating slice %q: the cache is stale", slice.Name)
 		}
 	}
 }
 
-// owned are those of some slices that a batch controls, in the order of their names.
+// owned returns the slices that a batch controls, sorted by name. It reuses the memory of list.
 func owned(list []v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) []v1alpha1.EmbeddedUserSlice {
 	kept := list[:0]
 	for i := range list {

@@ -24,27 +24,27 @@ const (
 )
 
 const (
-	// maxUsers bounds what one list takes in memory: about 200 bytes for each user, while it is planned.
+	// maxUsers bounds the memory of a list while it is planned, about 200 bytes for each user.
 	maxUsers = 2_000_000
-	// longList is from how many rows on a list has to be the only one in memory.
+	// longList is the number of rows from which a list must be the only such list in memory.
 	longList = 20_000
 )
 
-// reading is a list of users as it was read.
+// reading is the result of reading a list of users.
 type reading struct {
 	list     users.List
 	versions []string            // of its sources
-	problem  *conditions.Verdict // why it could not be read; somebody has to mend that
-	busy     bool                // another long list is in memory; the rest is not known then
-	release  func()              // has to be called when the list is needed no more
-	took     time.Duration       // to read it
+	problem  *conditions.Verdict // why it could not be read, if somebody has to fix that
+	busy     bool                // another long list is in memory; the other fields are incomplete
+	release  func()              // must be called when the list is no longer needed
+	took     time.Duration
 }
 
 var errBusy = errors.New("another long list is in memory")
 
-// read makes the batch of a state whole, or marks it as gone, and reads its list. The reading has to be released in any case.
+// read loads the batch of a state, or marks it as gone, and reads its list. The caller must release the reading in any case.
 func (r *Reconciler) read(ctx context.Context, s *state) (*reading, error) {
-	if err := r.whole(ctx, s); err != nil || s.gone {
+	if err := r.loadBatch(ctx, s); err != nil || s.gone {
 		return &reading{release: func() {}}, err
 	}
 	begin := time.Now()
@@ -67,7 +67,7 @@ func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserB
 			return read, err
 		}
 		read.versions = append(read.versions, version)
-		if read.problem != nil { // only the versions of the rest matter
+		if read.problem != nil { // the remaining sources only matter for their versions
 			continue
 		}
 		switch format, known := formatOf(source, ref.Key); {
@@ -75,21 +75,21 @@ func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserB
 		case data == nil:
 			read.problem = sourceProblem(v1alpha1.ReasonSourceNotFound, kind, ref, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
 		case !known:
-			read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "has an extension that stands for no format; set the format in spec.usersFrom")
+			read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "has no known extension; set the format in spec.usersFrom")
 		default:
 			err := decode.Rows(data, format, func(row decode.Row) error { return r.addRow(read, int32(i+1), row) }) //nolint:gosec // at most MaxUsersFrom
 			if errors.Is(err, errBusy) {
 				read.busy = true
 				return read, nil
 			} else if err != nil {
-				read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, err.Error())
+				read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "cannot be read: "+err.Error())
 			}
 		}
 	}
 	return read, nil
 }
 
-// addRow adds a row of a source to a list. When the list gets long it takes the only place for such a one.
+// addRow adds a row of a source to a list. It acquires the semaphore for long lists once the list becomes long.
 func (r *Reconciler) addRow(read *reading, source int32, row decode.Row) error {
 	switch len(read.list.Valid) + read.list.FlawedCount {
 	case longList:
@@ -100,7 +100,7 @@ func (r *Reconciler) addRow(read *reading, source int32, row decode.Row) error {
 			return errBusy
 		}
 	case maxUsers:
-		return fmt.Errorf("brings the batch above %d users; spread them over several batches", maxUsers)
+		return fmt.Errorf("the batch has more than %d users; split them into several batches", maxUsers)
 	}
 	read.list.Add(users.Row{User: row.User, Source: source, Index: int32(row.Index)}, row.Problem) //nolint:gosec // bounded by the size of a list
 	return nil
@@ -111,7 +111,7 @@ func sourceProblem(reason, kind string, ref *v1alpha1.UsersKeyReference, what st
 	return &problem
 }
 
-// referred is what a source refers to.
+// referred returns the object and key that a source refers to.
 func referred(source *v1alpha1.UsersSource) (kind string, ref *v1alpha1.UsersKeyReference) {
 	if source.ConfigMapKeyRef != nil {
 		return kindConfigMap, source.ConfigMapKeyRef
@@ -126,7 +126,7 @@ func formatOf(source *v1alpha1.UsersSource, key string) (decode.Format, bool) {
 	return decode.FormatOf(key)
 }
 
-// readSource reads the data of a source, nil if there is none, and the version that this is.
+// readSource returns the data of a source, nil if there is none, and its version.
 func (r *Reconciler) readSource(ctx context.Context, namespace, kind string, ref *v1alpha1.UsersKeyReference) (data []byte, version string, err error) {
 	name := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	var read map[string][]byte
@@ -156,7 +156,7 @@ func (r *Reconciler) readSource(ctx context.Context, namespace, kind string, ref
 	return data, versionOf(object), nil
 }
 
-// sourceVersions are the versions of a batch's sources that the cache knows.
+// sourceVersions returns the cached versions of a batch's sources.
 func (r *Reconciler) sourceVersions(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) ([]string, error) {
 	versions := make([]string, len(batch.Spec.UsersFrom))
 	for i := range batch.Spec.UsersFrom {

@@ -15,42 +15,42 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 )
 
-// maxNamed is how many invalid users a condition's message names.
+// maxNamed is the maximum number of invalid users that a condition's message names.
 const maxNamed = 3
 
 // state is everything that the status of a batch depends on.
 type state struct {
 	batch   *v1alpha1.EmbeddedUserBatch
 	gone    bool
-	slices  []v1alpha1.EmbeddedUserSlice // as they are kept in memory
-	digest  string                       // of what the cache holds
+	slices  []v1alpha1.EmbeddedUserSlice // as cached, without long lists
+	digest  string                       // of the cached batch, sources and slices
 	listing listing
 
 	problem     *credentials.Problem // why there is no key
 	fingerprint string               // of the key, if there is one
 }
 
-// isPlanned tells whether the slices are those that the list asks for.
+// isPlanned reports whether the slices match the list.
 func (s *state) isPlanned() bool {
 	return isPlanned(s.listing.digest, s.digest) && !s.any(func(slice *v1alpha1.EmbeddedUserSlice) bool {
 		return slice.DeletionTimestamp.IsZero() && cached.IsEmpty(slice) && slice.Status.ObservedGeneration == slice.Generation
 	})
 }
 
-// any tells whether one of the slices is such a one. They are many, and not copied.
-func (s *state) any(such func(*v1alpha1.EmbeddedUserSlice) bool) bool {
+// any reports whether match returns true for one of the slices.
+func (s *state) any(match func(*v1alpha1.EmbeddedUserSlice) bool) bool {
 	for i := range s.slices {
-		if such(&s.slices[i]) {
+		if match(&s.slices[i]) {
 			return true
 		}
 	}
 	return false
 }
 
-// isListed tells whether, beside that, the rows of all refused users are known.
+// isListed reports whether the slices match the list and the rows of all refused users are known.
 func (s *state) isListed() bool { return s.listing.digest == s.digest }
 
-// status is what the batch's status shall be: rebuilt from scratch each time, so that nothing stays that is no longer true.
+// status returns the desired status of the batch. It is built from scratch so that nothing stale remains.
 func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
 	counts := count(s.slices)
 	counts.Total += s.listing.flawed
@@ -77,8 +77,8 @@ func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
 	return status
 }
 
-// count counts the users of some slices by what the slices say of them. Facts about a user hold whichever generation of a slice
-// they were recorded under; the users of a slice that is being deleted are planned into another one.
+// count counts the users of some slices by state. Results of an older generation of a slice count, because they still hold. A
+// slice that is being deleted does not, because its users are planned into another one.
 func count(list []v1alpha1.EmbeddedUserSlice) (counts v1alpha1.UserCounts) {
 	for i := range list {
 		if !list[i].DeletionTimestamp.IsZero() {
@@ -94,13 +94,13 @@ func count(list []v1alpha1.EmbeddedUserSlice) (counts v1alpha1.UserCounts) {
 	return counts
 }
 
-// isReady tells whether no user of a slice is pending.
+// isReady reports whether no user of a slice is pending.
 func (s state) isReady(slice *v1alpha1.EmbeddedUserSlice) bool {
 	return slice.Status.ObservedGeneration == slice.Generation &&
 		meta.IsStatusConditionTrue(slice.Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// verdict says where the batch stands. While anything can proceed by itself it is not stalled.
+// verdict returns the verdict on the batch, which is not stalled while any of its slices can proceed.
 func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	switch {
 	case counts.Pending > 0 && s.problem != nil:
@@ -120,14 +120,14 @@ func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	}
 }
 
-// stalledReasons are the reasons for which a slice can be stalled, the most urgent first.
+// stalledReasons lists the reasons for which a slice can be stalled, the most urgent first.
 var stalledReasons = []string{
 	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
 	v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect,
 }
 
-// worstOfSlices says where those slices stand that are not ready: retrying, if one is; progressing, if one can proceed;
-// else stalled, for the most urgent reason.
+// worstOfSlices returns the verdict on the slices that are not ready: retrying if one is, progressing if one can proceed,
+// else stalled for the most urgent reason.
 func (s state) worstOfSlices(progressing conditions.Verdict) conditions.Verdict {
 	var retrying, stalled *metav1.Condition
 	proceeds := len(s.slices) == 0
@@ -158,11 +158,11 @@ func (s state) worstOfSlices(progressing conditions.Verdict) conditions.Verdict 
 	}
 }
 
-// outdated tells whether a slice is stalled for a reason that is gone: the Secret was mended, or holds another key.
+// outdated reports whether a slice is stalled for a reason that no longer holds: the Secret was fixed or has another key.
 func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Condition) bool {
 	switch ready.Reason {
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
-		return true // the batch's own look found a key
+		return true // this reconcile found a key
 	case v1alpha1.ReasonUnauthorized:
 		return slice.Status.KeyCheck == nil || slice.Status.KeyCheck.Fingerprint != s.fingerprint
 	default:
@@ -172,7 +172,7 @@ func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Conditi
 
 func (s state) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
 	if s.listing.problem != nil {
-		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, s.listing.problem.Reason, ledger.Describe(counts)+" of the list as it was read last")
+		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, s.listing.problem.Reason, ledger.Describe(counts)+" of the list as it was last read")
 	}
 	if counts.Pending > 0 {
 		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, v1alpha1.ReasonUsersPending, ledger.Describe(counts))
@@ -180,7 +180,6 @@ func (s state) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
 	return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist, ledger.Describe(counts))
 }
 
-// sourcesRead tells whether the lists could be read that the batch refers to.
 func (s state) sourcesRead() metav1.Condition {
 	if problem := s.listing.problem; problem != nil {
 		return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionFalse, problem.Reason, problem.Message)
@@ -210,7 +209,7 @@ func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) me
 	return conditions.New(v1alpha1.ConditionUsersInvalid, metav1.ConditionTrue, v1alpha1.ReasonInvalidUsers, message)
 }
 
-// credentialsValid tells what the API last said of the key that is in the Secret now.
+// credentialsValid returns the condition for the API's last verdict on the key that is in the Secret now.
 func (s state) credentialsValid() metav1.Condition {
 	if s.problem != nil {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, s.problem.Reason, s.problem.Message)
@@ -235,7 +234,6 @@ func (s state) credentialsValid() metav1.Condition {
 	return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized, message)
 }
 
-// progress says how far the batch is.
 func progress(counts v1alpha1.UserCounts) string {
 	return fmt.Sprintf("%d of %d users done: %s", counts.Total-counts.Pending, counts.Total, ledger.Describe(counts))
 }

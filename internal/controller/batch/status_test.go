@@ -14,7 +14,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 )
 
-// anyState is a batch over slices in any state, also such as no operator writes.
+// anyState generates a batch and slices in any state, including states that the operator never writes.
 var anyState = rapid.Custom(func(t *rapid.T) state {
 	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
 	b.Generation = 3
@@ -73,13 +73,13 @@ func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 		case c.Pending == 0 && c.Invalid == 0 && ready.Status != metav1.ConditionTrue:
 			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
 		}
-		// The order in which a cache lists slices must not show.
+		// The status must not depend on the order in which the cache lists slices.
 		s.batch.Status = status
 		slices.SortFunc(s.slices, byName)
 		once := s.status()
 		s.batch.Status = once
 		if again := s.status(); !equality.Semantic.DeepEqual(once, again) {
-			t.Fatalf("the status changes by itself:\n%+v\n%+v", once, again)
+			t.Fatalf("the status is not stable:\n%+v\n%+v", once, again)
 		}
 	})
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
-// sumPriority is that of a batch of which only a slice has changed, below every other: planning comes first, also that of the
-// first list after a start, because what is planned together is sent together.
+// sumPriority is the priority of a batch of which only a slice has changed. It is below that of the initial list, so that
+// planning comes first: users that are planned together share requests.
 const sumPriority = handler.LowPriority - 100
 
 // ownerOf enqueues the batch that controls a slice.
@@ -47,7 +47,7 @@ func ownerOf() handler.EventHandler {
 	}
 }
 
-// batchesBy finds the batches that refer to an object in one of some ways.
+// batchesBy maps an object to the batches that refer to it, according to the given indexes.
 func (r *Reconciler) batchesBy(indexes ...string) handler.MapFunc {
 	return func(ctx context.Context, referred client.Object) []reconcile.Request {
 		var requests []reconcile.Request

@@ -1,5 +1,5 @@
-// Package cached says what of the objects stays in the operator's memory: their lists of users do not, unless they are so
-// short that they weigh no more than the rest of an object. Whoever needs a longer one reads the object from the API server.
+// Package cached trims objects for the informer cache: it removes lists of users unless they are short. A caller that needs a
+// longer list reads the object from the API server.
 package cached
 
 import (
@@ -18,34 +18,32 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 )
 
-// keptUsers is the most users of an object that stay in memory. Ten take about 1 KB, as much as the conditions beside them.
+// keptUsers is the maximum length of a list that stays in the cache. Ten users take about 1 KB, as much as the conditions.
 const keptUsers = 10
 
-// annotation marks a copy in memory whose lists are missing. Its value begins with a secret of this process, so that nobody can
-// mark a stored object with it; of a slice the digest of its spec follows.
+// annotation marks a trimmed object. Its value begins with a secret of this process, so that nobody can forge it on a stored
+// object; on a slice the digest of its spec follows.
 const annotation = "embedded.runalloy.com/cached"
 
 var secret = rand.Text()
 
-// mark marks a copy.
 func mark(metadata *metav1.ObjectMeta, digest string) {
 	metav1.SetMetaDataAnnotation(metadata, annotation, secret+digest)
 }
 
-// Transform makes of an object what stays in memory. It is a cache's transform: it changes the object, and may be given one
-// that went through it before.
+// Transform trims an object for the cache. It is a cache.TransformFunc: it modifies the object and is idempotent.
 func Transform(object any) (any, error) {
 	if o, ok := object.(metav1.Object); ok {
 		o.SetManagedFields(nil)
 	}
 	switch o := object.(type) {
-	case *metav1.PartialObjectMetadata: // an annotation of a Secret can hold its data: kubectl's last-applied-configuration does
+	case *metav1.PartialObjectMetadata: // kubectl's last-applied-configuration annotation holds the data of a Secret
 		o.Annotations, o.Labels, o.OwnerReferences = nil, nil, nil
 	case *v1alpha1.EmbeddedUserBatch:
 		delete(o.Annotations, corev1.LastAppliedConfigAnnotation)
 		if len(o.Spec.Users) > keptUsers {
 			if o.Status.ObservedGeneration != o.Generation {
-				arrivals.put(o.UID, lists{version: o.ResourceVersion, users: o.Spec.Users})
+				recent.put(o.UID, lists{version: o.ResourceVersion, users: o.Spec.Users})
 			}
 			o.Spec.Users = nil
 			mark(&o.ObjectMeta, "")
@@ -55,46 +53,46 @@ func Transform(object any) (any, error) {
 			break
 		}
 		if len(o.Spec.Users) > keptUsers || len(o.Status.Results) > keptUsers {
-			arrived := lists{version: o.ResourceVersion, users: o.Spec.Users, results: o.Status.Results, counts: o.Status.Counts}
+			removed := lists{version: o.ResourceVersion, users: o.Spec.Users, results: o.Status.Results, counts: o.Status.Counts}
 			if trim(o); o.Status.Counts.Pending > 0 {
-				arrivals.put(o.UID, arrived)
+				recent.put(o.UID, removed)
 			}
 		}
 	}
 	return object, nil
 }
 
-// WholeBatch returns a batch with its list, if it has it or has arrived just now.
+// WholeBatch returns a batch with its list, if the batch is whole or its list is still in memory.
 func WholeBatch(batch *v1alpha1.EmbeddedUserBatch) (*v1alpha1.EmbeddedUserBatch, bool) {
 	if IsWhole(batch) {
 		return batch, true
 	}
-	arrived, ok := arrivals.take(batch.UID, batch.ResourceVersion)
+	removed, ok := recent.get(batch.UID, batch.ResourceVersion)
 	if !ok {
 		return nil, false
 	}
 	whole := batch.DeepCopy()
 	delete(whole.Annotations, annotation)
-	whole.Spec.Users = arrived.users
+	whole.Spec.Users = removed.users
 	return whole, true
 }
 
-// WholeSlice returns a slice with its lists, if it has them or has arrived just now.
+// WholeSlice returns a slice with its lists, if the slice is whole or its lists are still in memory.
 func WholeSlice(slice *v1alpha1.EmbeddedUserSlice) (*v1alpha1.EmbeddedUserSlice, bool) {
 	if IsWhole(slice) {
 		return slice, true
 	}
-	arrived, ok := arrivals.take(slice.UID, slice.ResourceVersion)
+	removed, ok := recent.get(slice.UID, slice.ResourceVersion)
 	if !ok {
 		return nil, false
 	}
 	whole := slice.DeepCopy()
 	delete(whole.Annotations, annotation)
-	whole.Spec.Users, whole.Status.Results, whole.Status.Counts = arrived.users, arrived.results, arrived.counts
+	whole.Spec.Users, whole.Status.Results, whole.Status.Counts = removed.users, removed.results, removed.counts
 	return whole, true
 }
 
-// trim replaces the lists of a slice by what is known of them: the digest, the counts and the refused users.
+// trim replaces the lists of a slice by their digest, counts and refused users.
 func trim(slice *v1alpha1.EmbeddedUserSlice) {
 	digest, counts, refused := SpecDigest(slice), Counts(slice), Refused(slice)
 	mark(&slice.ObjectMeta, digest)
@@ -102,7 +100,7 @@ func trim(slice *v1alpha1.EmbeddedUserSlice) {
 	slice.Status.Counts, slice.Status.Results = counts, refused
 }
 
-// View is a slice as it stays in memory; the slice itself is not changed.
+// View returns a trimmed copy of a slice.
 func View(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.EmbeddedUserSlice {
 	view := *slice
 	view.ManagedFields = nil
@@ -113,12 +111,12 @@ func View(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.EmbeddedUserSlice {
 	return view
 }
 
-// IsWhole tells whether a batch or slice has its lists.
+// IsWhole reports whether a batch or slice has its lists.
 func IsWhole(object client.Object) bool {
 	return !strings.HasPrefix(object.GetAnnotations()[annotation], secret)
 }
 
-// Counts counts the users of a slice by what its results say of them, whole or not.
+// Counts counts the users of a slice by state, whether it is whole or not.
 func Counts(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.UserCounts {
 	if !IsWhole(slice) {
 		return slice.Status.Counts
@@ -126,14 +124,14 @@ func Counts(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.UserCounts {
 	return ledger.Count(slice, slice.Status.Results)
 }
 
-// SpecDigest stands for what the planner wrote into a slice: its users, the reference to the key, and the label.
+// SpecDigest returns a digest of what the planner writes into a slice: the users, the reference to the key, and the label.
 func SpecDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	if !IsWhole(slice) {
 		return strings.TrimPrefix(slice.Annotations[annotation], secret)
 	}
 	hash := sha256.New()
 	write := func(text string) {
-		_, _ = io.WriteString(hash, text) // a hash takes everything
+		_, _ = io.WriteString(hash, text) // a hash never fails
 		_, _ = hash.Write([]byte{0})
 	}
 	write(slice.Labels[v1alpha1.LabelBatch])
@@ -146,8 +144,8 @@ func SpecDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
-// Refused are the results of users that the API did not take and that have not been corrected since, at most as many as a
-// batch can show.
+// Refused returns the results of users that the API did not accept and that have not been corrected since, at most as many as
+// a batch can show.
 func Refused(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
 	if !IsWhole(slice) {
 		return slice.Status.Results
@@ -161,7 +159,7 @@ func Refused(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
 	return refused
 }
 
-// IsEmpty tells that a slice holds neither users nor results.
+// IsEmpty reports whether a slice has neither users nor results.
 func IsEmpty(slice *v1alpha1.EmbeddedUserSlice) bool {
 	return IsWhole(slice) && len(slice.Spec.Users) == 0 && len(slice.Status.Results) == 0
 }

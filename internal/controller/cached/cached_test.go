@@ -18,7 +18,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
 )
 
-// slice makes a slice of n users, every third of which has no result.
+// slice returns a slice of n users, every third of which has no result.
 func slice(name string, n int) *v1alpha1.EmbeddedUserSlice {
 	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7",
@@ -65,12 +65,12 @@ func TestTransform_WhatIsKeptOfASliceSaysTheSame(t *testing.T) {
 			t.Fatalf("of %d users the lists are kept", n)
 		}
 		if !cached.IsWhole(before) {
-			t.Fatal("a slice that is stored with the annotation does not count as whole")
+			t.Fatal("a slice stored with the annotation does not count as whole")
 		}
 		again, ok := cached.WholeSlice(kept)
 		before.Annotations, again.Annotations = nil, nil
 		if !ok && cached.Counts(kept).Pending > 0 || ok && !cmp.Equal(before, again) {
-			t.Fatalf("a slice that has just arrived is not whole: %t", ok)
+			t.Fatalf("a recent slice is not whole: %t", ok)
 		}
 	})
 }
@@ -107,7 +107,7 @@ func TestTransform_NothingOfASecretIsKept(t *testing.T) {
 	}
 }
 
-// TestTransform_AUserTakesNoMemory compares what is kept of slices with 100 users with what is kept of slices with 1000.
+// TestTransform_AUserTakesNoMemory compares the size of cached slices of 100 users with that of slices of 1000.
 func TestTransform_AUserTakesNoMemory(t *testing.T) {
 	const slices = 200
 	weigh := func(users int) uint64 {

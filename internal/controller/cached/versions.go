@@ -9,25 +9,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Allowance is how long an object that was created may be missing in the cache, or one that was deleted be there. A watch delivers within seconds, or it is
-// broken and begins anew with a list; what is missing then was deleted by somebody else.
+// Allowance is how long the cache may lack a created object or still have a deleted one. A watch delivers within seconds or
+// starts again with a list; an object that is still missing then was deleted by somebody else.
 const Allowance = 10 * time.Second
 
-// Writes remembers what this process wrote until the cache has it: a decision on an older copy would be one that was made
-// already. What is written for one owner is remembered together. The zero value is ready. It is safe for concurrent use.
+// Writes records the writes of this process, by owner, until the cache has them, so that no decision is made again on a stale
+// object. The zero value is ready to use. Writes is safe for concurrent use.
 type Writes struct {
 	mu      sync.Mutex
 	written map[types.NamespacedName]map[string]write // by owner and by name
 }
 
-// write is the version that an object got; of one that was deleted it is empty.
 type write struct {
 	uid     types.UID
-	version string
+	version string // empty if the object was deleted
 	at      time.Time
 }
 
-// Note remembers that an object has the resource version that it got by a write, or that it was deleted, if that is empty.
+// Note records the resource version of an object after a write; an empty one means that the object was deleted.
 func (w *Writes) Note(owner types.NamespacedName, object client.Object, resourceVersion string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,8 +39,8 @@ func (w *Writes) Note(owner types.NamespacedName, object client.Object, resource
 	w.written[owner][object.GetName()] = write{uid: object.GetUID(), version: resourceVersion, at: time.Now()}
 }
 
-// AreAhead tells whether something was written for an owner that the cache does not have yet; objects are those that it has.
-// What it has is forgotten.
+// AreAhead reports whether the cache lacks a write for an owner, given the owner's objects in the cache. It drops the writes
+// that the cache has.
 func (w *Writes) AreAhead(owner types.NamespacedName, objects ...client.Object) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +63,7 @@ func (w *Writes) AreAhead(owner types.NamespacedName, objects ...client.Object) 
 	return len(noted) > 0
 }
 
-// Forget drops what was written for an owner that is gone.
+// Forget drops the writes for an owner that is gone.
 func (w *Writes) Forget(owner types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package conditions writes the conditions that kstatus reads: Ready, and while they apply Reconciling or Stalled. An object
-// is described by one verdict, so that the three never contradict each other.
+// Package conditions builds the conditions that kstatus reads: Ready, and Reconciling or Stalled while they apply. All three
+// come from one Verdict, so that they never contradict each other.
 package conditions
 
 import (
@@ -11,41 +11,41 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
-// maxMessage is the most bytes of a message: enough for `kubectl describe`, and little enough to be read.
+// maxMessage is the maximum size of a message in bytes, which keeps `kubectl describe` readable.
 const maxMessage = 1024
 
-// Verdict says where an object stands and what comes next. Make one with Succeeded, Progressing, Retrying or Stalled.
+// Verdict is the state of an object. Use Succeeded, Progressing, Retrying or Stalled to create one.
 type Verdict struct {
 	ready   metav1.ConditionStatus
-	next    string // the type of the condition that is present beside Ready, if any
+	next    string // ConditionReconciling, ConditionStalled or empty
 	Reason  string
 	Message string
 }
 
-// Succeeded says that nothing is left to do.
+// Succeeded is the verdict that nothing is left to do.
 func Succeeded(reason, message string) Verdict {
 	return Verdict{ready: metav1.ConditionTrue, Reason: reason, Message: message}
 }
 
-// Progressing says that work is under way.
+// Progressing is the verdict that work is in progress.
 func Progressing(message string) Verdict {
 	return Verdict{ready: metav1.ConditionUnknown, next: v1alpha1.ConditionReconciling, Reason: v1alpha1.ReasonProgressing, Message: message}
 }
 
-// Retrying says that an attempt failed and another one follows by itself.
+// Retrying is the verdict that an attempt failed and the operator will retry.
 func Retrying(message string) Verdict {
 	return Verdict{ready: metav1.ConditionFalse, next: v1alpha1.ConditionReconciling, Reason: v1alpha1.ReasonRetrying, Message: message}
 }
 
-// Stalled says that somebody has to change something.
+// Stalled is the verdict that somebody has to change something.
 func Stalled(reason, message string) Verdict {
 	return Verdict{ready: metav1.ConditionFalse, next: v1alpha1.ConditionStalled, Reason: reason, Message: message}
 }
 
-// IsStalled tells whether the verdict is that somebody has to change something.
+// IsStalled reports whether somebody has to change something.
 func (v Verdict) IsStalled() bool { return v.next == v1alpha1.ConditionStalled }
 
-// Conditions are those that show the verdict.
+// Conditions returns the conditions for the verdict.
 func (v Verdict) Conditions() []metav1.Condition {
 	shown := []metav1.Condition{New(v1alpha1.ConditionReady, v.ready, v.Reason, v.Message)}
 	if v.next != "" {
@@ -54,12 +54,12 @@ func (v Verdict) Conditions() []metav1.Condition {
 	return shown
 }
 
-// New makes a condition; a message that is too long is cut.
+// New returns a condition, with the message cut to the maximum size.
 func New(conditionType string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: Cut(message, maxMessage)}
 }
 
-// Cut shortens a text to so many bytes, with an ellipsis at its end.
+// Cut shortens a text to at most the given number of bytes, ending with an ellipsis.
 func Cut(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -71,8 +71,8 @@ func Cut(text string, most int) string {
 	return text[:cut] + "…"
 }
 
-// Replace gives the new conditions in place of the old ones: those that are not among the new ones end, and the time of a
-// transition stays while the status does.
+// Replace returns the new conditions. A condition whose status has not changed keeps its transition time; old conditions that
+// are not among the new ones are dropped.
 func Replace(old, replacement []metav1.Condition, generation int64) []metav1.Condition {
 	var replaced []metav1.Condition
 	for _, condition := range replacement {

@@ -1,4 +1,4 @@
-// Package index names the ways in which objects are found in the cache.
+// Package index defines the field indexes of the cache.
 package index
 
 import (
@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// KeyRef finds batches and slices by the name of the Secret that they refer to.
+	// KeyRef indexes batches and slices by the name of the Secret with their API key.
 	KeyRef = "spec.apiKeySecretRef.name"
-	// ConfigMapSource finds batches by the names of the ConfigMaps in which they have lists.
+	// ConfigMapSource indexes batches by the names of the ConfigMaps with their lists.
 	ConfigMapSource = "spec.usersFrom.configMapKeyRef.name"
-	// SecretSource finds batches by the names of the Secrets in which they have lists.
+	// SecretSource indexes batches by the names of the Secrets with their lists.
 	SecretSource = "spec.usersFrom.secretKeyRef.name" //nolint:gosec // the name of a field
-	// Owner finds slices by the UID of the batch that controls them.
+	// Owner indexes slices by the UID of the batch that controls them.
 	Owner = "metadata.controller.uid"
 )
 
@@ -60,7 +60,7 @@ func owner(object client.Object) []string {
 	return nil
 }
 
-// sources returns the names in one kind of a batch's sources.
+// sources returns an indexer for the names that one kind of source refers to.
 func sources(reference func(v1alpha1.UsersSource) *v1alpha1.UsersKeyReference) func(client.Object) []string {
 	return func(object client.Object) []string {
 		batch, ok := object.(*v1alpha1.EmbeddedUserBatch)

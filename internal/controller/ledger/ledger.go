@@ -1,5 +1,5 @@
-// Package ledger reads and writes the ledger of an EmbeddedUserSlice: which of its users are settled, which are pending,
-// and how new results join the old ones. Everything here is pure.
+// Package ledger interprets the results of an EmbeddedUserSlice: which of its users are settled, which are pending, and how
+// new results are merged into old ones. Its functions are pure.
 package ledger
 
 import (
@@ -9,20 +9,20 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// Settled tells that a result still speaks of a user as it is wanted: Created and Existing do whatever the full name is,
-// because a user that exists is not changed; Invalid does until the user is corrected.
+// Settled reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
+// operator does not change users that exist; Invalid applies until the user is corrected.
 func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
 	switch result.Result {
 	case v1alpha1.ResultCreated, v1alpha1.ResultExisting:
 		return true
 	case v1alpha1.ResultInvalid:
 		return result.Hash == users.Hash(users.User(user))
-	default: // written by hand; such a result says nothing
+	default: // somebody edited the status
 		return false
 	}
 }
 
-// Index finds results by username. Of several for one username the most valuable is kept.
+// Index returns results by username. Of several results for one username it keeps the one with the highest rank.
 func Index(results []v1alpha1.UserResult) map[string]v1alpha1.UserResult {
 	index := make(map[string]v1alpha1.UserResult, len(results))
 	for _, result := range results {
@@ -33,7 +33,7 @@ func Index(results []v1alpha1.UserResult) map[string]v1alpha1.UserResult {
 	return index
 }
 
-// Rank orders results by what would be lost with them: a proof of creation is not to be had twice.
+// Rank orders results by how hard they are to get again: the API proves only once that it created a user.
 func Rank(result v1alpha1.UserResult) int {
 	switch result.Result {
 	case v1alpha1.ResultCreated:
@@ -47,10 +47,10 @@ func Rank(result v1alpha1.UserResult) int {
 	}
 }
 
-// Each visits the users of a slice in its order, each with its result, if it is known.
+// Each visits the users of a slice in order, each with its result if known.
 func Each(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult, visit func(user v1alpha1.User, result v1alpha1.UserResult, known bool)) {
-	// Results are written in the order of the users. Mostly there is one for each then, or none, and no index is needed, which takes
-	// much of the memory and time otherwise.
+	// The operator writes results in the order of the users. If every user has one, no index is needed, which saves much time
+	// and memory.
 	if len(results) == len(slice.Spec.Users) {
 		inOrder := true
 		for i := range results {
@@ -70,7 +70,7 @@ func Each(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult, visi
 	}
 }
 
-// Pending returns the users of a slice that are not settled by the given results, in the order of the slice.
+// Pending returns the users of a slice that the given results do not settle, in the order of the slice.
 func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) []users.User {
 	var pending []users.User
 	Each(slice, results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
@@ -81,9 +81,8 @@ func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) [
 	return pending
 }
 
-// Merge joins new results to those of a slice, and returns one for each of the slice's users about whom something is known,
-// in the slice's order. A proof of creation stays when a later answer only says that the user exists; results of users that
-// left the slice are dropped.
+// Merge merges new results into those of a slice and returns the results in the order of the slice's users. A proof of creation
+// survives a later answer that the user exists; results of users that left the slice are dropped.
 func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
 	var merged []v1alpha1.UserResult
 	messages := 0
@@ -122,7 +121,7 @@ func Count(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) v1a
 	return counts
 }
 
-// Describe says counts in words, without a period. Only what is there is named.
+// Describe formats counts for a message. It omits invalid and pending users if there are none.
 func Describe(counts v1alpha1.UserCounts) string {
 	text := fmt.Sprintf("%d created, %d existed already", counts.Created, counts.Existing)
 	if counts.Invalid > 0 {

@@ -23,7 +23,7 @@ func TestMerge(t *testing.T) {
 		news []v1alpha1.UserResult
 		want []v1alpha1.UserResult
 	}{
-		"a new result joins the old ones, in the order of the slice": {
+		"a new result is merged, in the order of the slice": {
 			spec: []string{"a", "b", "c"}, old: []v1alpha1.UserResult{result("c", "Created")}, news: []v1alpha1.UserResult{result("a", "Existing")},
 			want: []v1alpha1.UserResult{result("a", "Existing"), result("c", "Created")},
 		},
@@ -42,7 +42,7 @@ func TestMerge(t *testing.T) {
 		"results of users that left are dropped, old and new": {
 			spec: []string{"a"}, old: []v1alpha1.UserResult{result("gone", "Created")}, news: []v1alpha1.UserResult{result("gone too", "Created")},
 		},
-		"what is no result is dropped": {
+		"an unknown result is dropped": {
 			spec: []string{"a"}, old: []v1alpha1.UserResult{result("a", "Nonsense")},
 		},
 	} {
@@ -64,7 +64,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestSettled_AnInvalidUserIsTriedAgainWhenItsRowChanged(t *testing.T) {
+func TestSettled_AnInvalidUserIsRetriedWhenItsRowChanges(t *testing.T) {
 	t.Parallel()
 	row := v1alpha1.User{Username: "a", FullName: "A"}
 	invalid := v1alpha1.UserResult{Username: "a", Result: v1alpha1.ResultInvalid, Hash: users.Hash(users.User(row))}
@@ -80,7 +80,7 @@ func TestSettled_AnInvalidUserIsTriedAgainWhenItsRowChanged(t *testing.T) {
 	}
 }
 
-// TestCount_AddsUp checks on any slice that every user is in one state, and that pending users are those that Pending names.
+// TestCount_AddsUp checks that every user has exactly one state, and that Pending agrees with Count.
 func TestCount_AddsUp(t *testing.T) {
 	t.Parallel()
 	username := rapid.SampledFrom([]string{"a", "b", "c", "d"})

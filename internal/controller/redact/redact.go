@@ -1,4 +1,4 @@
-// Package redact keeps user data out of error texts, which end in logs.
+// Package redact keeps user data out of error messages, which end up in logs.
 package redact
 
 import (
@@ -7,8 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Error returns an error of the API server without what it repeats of the object that was written: a validation error holds
-// the value that it does not like. Other errors stay as they are.
+// Error replaces errors of the API server that quote the written object, such as validation errors. It returns other errors
+// unchanged.
 func Error(err error) error {
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		return fmt.Errorf("the API server refused it as %s", apierrors.ReasonForError(err))

@@ -16,7 +16,7 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	separators := wrongSeparators(text)
 	limited := newRowReader(text)
 	reader := csv.NewReader(limited)
-	reader.ReuseRecord = true // the slice only: a record is one new string, of its fields and nothing else
+	reader.ReuseRecord = true // reuses the slice only; the strings stay valid
 
 	header, err := reader.Read()
 	if errors.Is(err, io.EOF) {
@@ -35,7 +35,7 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	}
 
 	line := 1
-	var wrong *csv.ParseError // out here: it would be allocated for each row
+	var wrong *csv.ParseError // declared outside the loop to save an allocation per row
 	for {
 		limited.next(reader.InputOffset())
 		record, err := reader.Read()
@@ -47,10 +47,10 @@ func readCSV(text *bufio.Reader, out *rows) error {
 			return nil
 		case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &wrong):
 			line = wrong.StartLine
-			err = out.bad(line, fmt.Sprintf("%d fields instead of %d; put a text that contains a comma in double quotes", len(record), len(header)))
+			err = out.bad(line, fmt.Sprintf("%d fields instead of %d; put text that contains a comma in double quotes", len(record), len(header)))
 		case errors.Is(err, csv.ErrBareQuote) && errors.As(err, &wrong):
 			line = wrong.StartLine
-			err = out.bad(line, "a double quote in a field without quotes; put the field in double quotes, and double those inside")
+			err = out.bad(line, "a double quote in an unquoted field; put the field in double quotes, and double those inside")
 		default:
 			return unreadableCSV(err, line)
 		}
@@ -60,7 +60,7 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	}
 }
 
-// unreadableCSV translates an error of the parser, which read the row of a line last; 0 stands for the header.
+// unreadableCSV translates an error of the parser. line is the line of the last row that was read, 0 if it is the header.
 func unreadableCSV(err error, line int) error {
 	var list listError
 	var wrong *csv.ParseError
@@ -68,28 +68,27 @@ func unreadableCSV(err error, line int) error {
 	case errors.Is(err, errRowTooLarge) && line == 0:
 		return listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")
 	case errors.Is(err, errRowTooLarge):
-		return listError(fmt.Sprintf("the row behind the one of line %d has more than 64 KiB; close its double quotes", line))
+		return listError(fmt.Sprintf("the row after the one in line %d has more than 64 KiB; close its double quotes", line))
 	case errors.As(err, &list):
 		return list
 	case errors.As(err, &wrong):
 		return listError(at(wrong.StartLine, "a double quote is never closed, or ends within its field; double those inside a field"))
 	default:
-		return listError(fmt.Sprintf("the CSV cannot be read behind line %d; save it again", line))
+		return listError(fmt.Sprintf("the CSV cannot be read after line %d; save it again", line))
 	}
 }
 
-// wrongSeparators tells whether the header seems to be separated by something else. What is in the buffer is enough for a
-// hint.
+// wrongSeparators reports whether the header seems to use separators other than commas.
 func wrongSeparators(text *bufio.Reader) bool {
-	head, _ := text.Peek(1024) // an error comes again
+	head, _ := text.Peek(1024) // the next read returns the error again
 	header, _, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), []byte("\n"))
 	return bytes.ContainsAny(header, ";\t") && !bytes.Contains(header, []byte(","))
 }
 
-// columns are where the fields of a user stand in a record.
+// columns are the indexes of a user's fields in a record.
 type columns struct {
 	username int
-	fullName int // -1 without one
+	fullName int // -1 if there is none
 }
 
 func (c columns) user(record []string) users.User {
@@ -110,7 +109,7 @@ func columnsOf(header []string) (columns, error) {
 			column = &found.username
 		case !strings.EqualFold(name, fieldFullName):
 			return found, listError(fmt.Sprintf("column %d of the CSV's header is neither username nor fullName; "+
-				"the first line has to name the columns, and there are no others", i+1))
+				"the first line must name the columns, and no others are allowed", i+1))
 		}
 		if *column >= 0 {
 			return found, listError(fmt.Sprintf("column %d of the CSV's header repeats column %d; delete one of them", i+1, *column+1))

@@ -47,11 +47,11 @@ func TestRows_CSV(t *testing.T) {
 		},
 		"a username that is too long":      {text: "username\n" + strings.Repeat("hunter2", 40) + "\n", want: []decode.Row{bad(0, "line 2: username has more")}},
 		"the longest row":                  {text: "username\n" + long + "\nann\n" + long, want: []decode.Row{bad(0, "line 2: username has more"), good(1, "ann", ""), bad(2, "line 4: username has more")}},
-		"a row that is too long":           {text: "username\nann\n" + long + "xx\n", fail: "the row behind the one of line 2 has more than 64 KiB"},
-		"a line of commas":                 {text: "username\n" + strings.Repeat(",", 1<<20), fail: "the row behind the one of line 1 has more than 64 KiB"},
+		"a row that is too long":           {text: "username\nann\n" + long + "xx\n", fail: "the row after the one in line 2 has more than 64 KiB"},
+		"a line of commas":                 {text: "username\n" + strings.Repeat(",", 1<<20), fail: "the row after the one in line 1 has more than 64 KiB"},
 		"a header that is too long":        {text: long + "xxx", fail: "the header of the CSV has more than 64 KiB"},
 		"a quote that is never closed":     {text: "username\nann\n\"hunter2\nbob\n", fail: "line 3: " + unreadable},
-		"and a long list behind it":        {text: "username\nann\n\"hunter2\n" + strings.Repeat("bob\n", 1<<16), fail: "the row behind the one of line 2 has more than 64 KiB"},
+		"and a long list after it":         {text: "username\nann\n\"hunter2\n" + strings.Repeat("bob\n", 1<<16), fail: "the row after the one in line 2 has more than 64 KiB"},
 		"a quote that ends in its field":   {text: "username\n\"hunter2\"x\n", fail: "line 2: " + unreadable},
 		"a quote in the header":            {text: "user\"hunter2\n", fail: "line 1: "},
 		"nothing":                          {text: "", fail: "the CSV is empty"},
@@ -73,7 +73,7 @@ func TestRows_CSV(t *testing.T) {
 	}
 }
 
-// It is not parallel: other tests would be counted too.
+// This test is not parallel, because AllocsPerRun would count the allocations of other tests.
 func TestRows_CSVAllocatesOncePerRow(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("fullName,username\n")

@@ -1,7 +1,7 @@
-// Package decode reads lists of users out of files: CSV, JSON, NDJSON or YAML, plain or gzipped.
+// Package decode decodes lists of users: CSV, JSON, NDJSON or YAML, plain or gzipped.
 //
-// A row that is wrong is a row with a problem, so that the rows around it count. A list that cannot be read is an error.
-// Neither repeats text of the file, which may come from a Secret.
+// An invalid row is returned with a problem, and the other rows still count. A list that cannot be read is an error. Neither
+// quotes the list, which may come from a Secret.
 package decode
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// Format of a list.
+// Format is the format of a list.
 type Format string
 
 const (
@@ -20,24 +20,24 @@ const (
 	CSV Format = "CSV"
 	// JSON is an array of objects with a username and, optionally, a fullName.
 	JSON Format = "JSON"
-	// NDJSON is such an object on each line.
+	// NDJSON has one such object per line.
 	NDJSON Format = "NDJSON"
 	// YAML is a sequence of mappings with the keys of those objects.
 	YAML Format = "YAML"
 )
 
 const (
-	// MaxBytes is the most text that a list may have, in bytes after gzip was expanded.
+	// MaxBytes is the maximum size of a list after decompression.
 	MaxBytes = 64 << 20
-	// MaxYAMLBytes is the same for YAML, which is held in memory as a whole, and takes many times its size there.
+	// MaxYAMLBytes is the same for YAML. It is lower because the parser holds the whole document, which takes many times its size.
 	MaxYAMLBytes = 8 << 20
-	// MaxRowBytes is the most text that one row may have. A longer line of NDJSON is a row with a problem; in CSV and JSON
-	// the list cannot be read then, and in YAML only MaxYAMLBytes counts. A good row takes 7 KB if all of it is escaped.
+	// MaxRowBytes is the maximum size of a row. A longer line of NDJSON is a row with a problem; in CSV and JSON it makes the list
+	// unreadable; YAML has no such limit. A valid row has at most 7 KB, if every character is escaped.
 	MaxRowBytes = 64 << 10
 )
 
-// FormatOf returns the format that the extension of a key stands for: .csv, .json, .ndjson, .jsonl, .yaml or .yml in any
-// case, and any of them before .gz. It returns false for all others.
+// FormatOf returns the format for the extension of a key: .csv, .json, .ndjson, .jsonl, .yaml or .yml in any case, optionally
+// followed by .gz. It returns false for all others.
 func FormatOf(key string) (Format, bool) {
 	switch path.Ext(strings.TrimSuffix(strings.ToLower(key), ".gz")) {
 	case ".csv":
@@ -55,19 +55,19 @@ func FormatOf(key string) (Format, bool) {
 
 // Row is a row of a list.
 type Row struct {
-	// User of the row. That of a row with a problem is empty, but for a username with which nothing is wrong.
+	// User of the row. If the row has a problem, the user is empty except for a valid username.
 	users.User
-	// Index of the row, counted from 0. The header of a CSV and empty lines do not count.
+	// Index is the zero-based index of the row. CSV headers and empty lines are not counted.
 	Index int
-	// Problem is what is wrong with the row and how to mend it, in at most 200 bytes without a period, and with the number
-	// of the line unless the format is JSON. It is empty for a good row.
+	// Problem describes what is wrong with the row and how to fix it, in at most 200 bytes without a period. It includes the line
+	// number unless the format is JSON. It is empty for a valid row.
 	Problem string
 }
 
-// Rows calls visit for each row of a list in order. Its strings stay valid, and keep nothing of data in memory.
+// Rows calls visit for each row of a list in order. The strings of a row do not refer to data.
 //
-// An error says why the list cannot be read and how to mend that, in at most 200 bytes; no row that was visited before
-// counts then. An error of visit ends the reading, and is returned as it is.
+// An error says in at most 200 bytes why the list cannot be read and how to fix that; the caller must discard the rows it has
+// visited. If visit returns an error, Rows stops and returns it unchanged.
 func Rows(data []byte, format Format, visit func(Row) error) error {
 	read, limit := readCSV, bound{MaxBytes, errTooLarge}
 	switch format {
@@ -88,18 +88,18 @@ func Rows(data []byte, format Format, visit func(Row) error) error {
 	return read(text, &rows{visit: visit})
 }
 
-// listError says why a list cannot be read, and how to mend that.
+// listError says why a list cannot be read and how to fix that.
 type listError string
 
 func (e listError) Error() string { return string(e) }
 
-// rows passes rows on, and counts them.
+// rows numbers rows and passes them to visit.
 type rows struct {
 	visit func(Row) error
 	next  int
 }
 
-// add passes on a user, which may be wrong by itself. Line is 0 in a format without lines.
+// add passes on a row with a user, which it validates. line is 0 in a format without lines.
 func (r *rows) add(line int, user users.User) error {
 	problem := users.Problem(user)
 	if problem == "" {
@@ -108,11 +108,11 @@ func (r *rows) add(line int, user users.User) error {
 	if users.Problem(users.User{Username: user.Username}) != "" {
 		user.Username = ""
 	}
-	// The clone drops the full name, which may be in the same allocation and of any length.
+	// The username may share its memory with a full name of any length, which the clone releases.
 	return r.pass(Row{User: users.User{Username: strings.Clone(user.Username)}, Problem: at(line, problem)})
 }
 
-// bad passes on a row that holds no user.
+// bad passes on a row without a user.
 func (r *rows) bad(line int, problem string) error {
 	return r.pass(Row{Problem: at(line, problem)})
 }
@@ -123,7 +123,7 @@ func (r *rows) pass(row Row) error {
 	return r.visit(row)
 }
 
-// at puts the number of a line, unless that is 0, in front of a problem.
+// at prefixes a problem with the line number, unless that is 0.
 func at(line int, problem string) string {
 	if line == 0 {
 		return problem

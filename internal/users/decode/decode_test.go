@@ -15,21 +15,21 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
 
-// secret stands in the lists of the tests wherever something is wrong, and must never be repeated.
+// secret marks the invalid parts of the lists in the tests. No message may quote it.
 const secret = "hunter2"
 
-// list is a text and what Rows has to make of it.
+// list is a list and what Rows must return for it.
 type list struct {
 	text string
 	want []decode.Row
-	fail string // how the error begins; empty for a list that can be read
+	fail string // prefix of the error; empty for a readable list
 }
 
 func good(index int, username, fullName string) decode.Row {
 	return decode.Row{User: users.User{Username: username, FullName: fullName}, Index: index}
 }
 
-// bad is a row whose problem begins with a text.
+// bad returns a row whose problem has the given prefix.
 func bad(index int, problem string) decode.Row {
 	return decode.Row{Index: index, Problem: problem}
 }
@@ -59,7 +59,7 @@ func (l list) check(t *testing.T, format decode.Format) {
 		}
 		if err != nil {
 			checkText(t, err.Error())
-			continue // the rows before do not count
+			continue // earlier rows do not count
 		}
 		for i := range min(len(got), len(l.want)) {
 			checkText(t, got[i].Problem)
@@ -73,7 +73,7 @@ func (l list) check(t *testing.T, format decode.Format) {
 	}
 }
 
-// checkText checks what is promised of the text of a problem and of an error.
+// checkText checks the text of a problem or an error.
 func checkText(t *testing.T, text string) {
 	t.Helper()
 	checkBounds(t, text)
@@ -91,7 +91,7 @@ func checkBounds(t *testing.T, text string) {
 
 func zip(texts ...string) []byte {
 	var buffer bytes.Buffer
-	for _, text := range texts { // each becomes a member of its own
+	for _, text := range texts { // each becomes a separate gzip member
 		writer := gzip.NewWriter(&buffer)
 		_, err := writer.Write([]byte(text))
 		if err := errors.Join(err, writer.Close()); err != nil {
@@ -134,7 +134,7 @@ func TestRows_Encodings(t *testing.T) {
 	ann, text := []decode.Row{good(0, "ann", "Ann Lee")}, "username,fullName\nann,Ann Lee\n"
 	zipped := zip(text)
 	damaged := slices.Clone(zipped)
-	damaged[len(damaged)-6] ^= 0xff // its checksum
+	damaged[len(damaged)-6] ^= 0xff // in the checksum
 	for name, tc := range map[string]struct {
 		data []byte
 		want []decode.Row
@@ -145,7 +145,7 @@ func TestRows_Encodings(t *testing.T) {
 		"a gzip with a wrong checksum":         {data: damaged, fail: "the gzip is damaged"},
 		"a gzip that is cut off":               {data: zipped[:len(zipped)-12], fail: "the gzip is damaged"},
 		"a gzip of which the start is there":   {data: zipped[:2], fail: "the gzip is damaged"},
-		"a gzip with something behind it":      {data: append(slices.Clone(zipped), secret...), fail: "the gzip is damaged"},
+		"a gzip with trailing data":            {data: append(slices.Clone(zipped), secret...), fail: "the gzip is damaged"},
 		"UTF-16, little-endian":                {data: []byte("\xff\xfeu\x00s\x00"), fail: "the list is UTF-16; save it as UTF-8"},
 		"UTF-16, big-endian":                   {data: []byte("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
 		"UTF-16 in a gzip":                     {data: zip("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
@@ -181,7 +181,7 @@ func TestRows_AnUnknownFormatIsRefused(t *testing.T) {
 	}
 }
 
-func TestRows_ReturnsTheErrorOfVisitAsItIs(t *testing.T) {
+func TestRows_ReturnsTheErrorOfVisitUnchanged(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")
 	for format, text := range map[decode.Format]string{
@@ -199,7 +199,7 @@ func TestRows_ReturnsTheErrorOfVisitAsItIs(t *testing.T) {
 				}
 				return nil
 			})
-			if err != enough || seen != last+1 { //nolint:errorlint // as it is
+			if err != enough || seen != last+1 { //nolint:errorlint // it must be returned unchanged
 				t.Errorf("%s: %v after %d rows, want %d", format, err, seen, last+1)
 			}
 		}
@@ -226,7 +226,7 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// The padding is compressed once: it is the same every time.
+			// Compress the padding only once.
 			size := decode.MaxBytes - tc.spare
 			count := (size - len(tc.head)) / len(tc.padding)
 			tail := strings.Repeat("\n", size-len(tc.head)-count*len(tc.padding))

@@ -22,7 +22,7 @@ import (
 
 var formats = []decode.Format{decode.CSV, decode.JSON, decode.NDJSON, decode.YAML}
 
-// fields is a user as encoding/json and yaml write it.
+// fields is a user for encoding/json and yaml.
 type fields struct {
 	Username string `json:"username" yaml:"username"`
 	FullName string `json:"fullName" yaml:"fullName"`
@@ -73,9 +73,9 @@ func TestRows_AreTheUsersThatWereEncoded(t *testing.T) {
 					switch format {
 					case decode.CSV: // encoding/csv reads CRLF as LF
 						list[i].FullName = strings.ReplaceAll(list[i].FullName, "\r", "")
-					case decode.YAML: // yaml cannot read the blocks that it writes for this
+					case decode.YAML: // yaml cannot read the blocks that it writes for leading white space
 						list[i].FullName = strings.TrimLeftFunc(list[i].FullName, unicode.IsSpace)
-					default: // all is read as it was written
+					default: // lossless
 					}
 					want = append(want, decode.Row{User: list[i], Index: i})
 				}
@@ -92,8 +92,8 @@ func TestRows_AreTheUsersThatWereEncoded(t *testing.T) {
 	}
 }
 
-// FuzzRows checks what holds of any text: rows are counted from 0, are either good or say why not, are the same every time
-// and in a gzip, and no text is longer than promised.
+// FuzzRows checks invariants for any list: rows are numbered from 0 and are either valid or have a problem, reading is
+// deterministic and the same for a gzip, and messages keep their limits.
 func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
 		"username,fullName\nann,\"Ann\nLee\"\nbob\n\"", "fullName;username\n", "\ufeffusername\r\n\r\na\"\r\n", "\xff\xfe", "\x1f\x8b\x08",
@@ -127,7 +127,7 @@ func FuzzRows(f *testing.F) {
 			t.Errorf("%v and %v, %v and %v", got, again, err, errAgain)
 		}
 		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-			return // a gzip is expanded once
+			return // nested gzips are not expanded
 		}
 		zipped, errZipped := read(zip(string(data)), format)
 		if !reflect.DeepEqual(got, zipped) || !errors.Is(errZipped, err) {
@@ -136,7 +136,7 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// BenchmarkRows reads 10,000 rows, and tells what one takes.
+// BenchmarkRows reads 10,000 rows and reports the cost of one.
 func BenchmarkRows(b *testing.B) {
 	const n = 10_000
 	list := make([]users.User, n)

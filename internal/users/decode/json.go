@@ -16,7 +16,7 @@ func readJSON(text *bufio.Reader, out *rows) error {
 	if start, err := decoder.Token(); err != nil {
 		return unreadableJSON(err, decoder)
 	} else if start != json.Delim('[') {
-		return listError("the JSON is no array; write one array of objects, or choose the format NDJSON for one object per line")
+		return listError("the JSON is not an array; write one array of objects, or choose the format NDJSON for one object per line")
 	}
 	var row object
 	for decoder.More() {
@@ -42,7 +42,7 @@ func readJSON(text *bufio.Reader, out *rows) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err == nil:
-		return listError(fmt.Sprintf("the JSON goes on behind its array, at byte %d; write one array", decoder.InputOffset()))
+		return listError(fmt.Sprintf("the JSON continues after its array, at byte %d; write one array", decoder.InputOffset()))
 	default:
 		return unreadableJSON(err, decoder)
 	}
@@ -53,18 +53,18 @@ func unreadableJSON(err error, decoder *json.Decoder) error {
 	var list listError
 	switch {
 	case errors.Is(err, errRowTooLarge):
-		return listError(fmt.Sprintf("the row behind byte %d of the JSON has more than 64 KiB; shorten it", decoder.InputOffset()))
+		return listError(fmt.Sprintf("the row after byte %d of the JSON has more than 64 KiB; shorten it", decoder.InputOffset()))
 	case errors.As(err, &list):
 		return list
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return listError("the JSON ends before its array does; write all of it")
+		return listError("the JSON ends before its array does; complete it")
 	default:
-		return listError(fmt.Sprintf("the JSON has an error in its syntax behind byte %d; check the commas, quotes and brackets there",
+		return listError(fmt.Sprintf("the JSON has a syntax error after byte %d; check the commas, quotes and brackets there",
 			decoder.InputOffset()))
 	}
 }
 
-// readNDJSON reads an object per line.
+// readNDJSON reads one object per line.
 func readNDJSON(text *bufio.Reader, out *rows) error {
 	for number := 1; ; number++ {
 		line, readErr := readLine(text)
@@ -77,7 +77,7 @@ func readNDJSON(text *bufio.Reader, out *rows) error {
 			err = out.bad(number, "more than 64 KiB; shorten it")
 		case len(line) == 0:
 		case !json.Valid(line):
-			err = out.bad(number, "not one JSON object; write one per line, without a comma behind it")
+			err = out.bad(number, "not one JSON object; write one per line, without a comma after it")
 		default:
 			if user, problem := parseObject(line); problem != "" {
 				err = out.bad(number, problem)
@@ -94,8 +94,8 @@ func readNDJSON(text *bufio.Reader, out *rows) error {
 	}
 }
 
-// readLine returns the next line without its line break, together with io.EOF if it is the last one. It skips a line that
-// is too long and returns errRowTooLarge instead.
+// readLine returns the next line without its line break, with io.EOF if it is the last one. It skips a line that is too long
+// and returns errRowTooLarge.
 func readLine(text *bufio.Reader) ([]byte, error) {
 	line, err := text.ReadSlice('\n')
 	tooLong := false
@@ -105,7 +105,7 @@ func readLine(text *bufio.Reader) ([]byte, error) {
 	}
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	if (tooLong || len(line) > MaxRowBytes) && (err == nil || errors.Is(err, io.EOF)) {
-		return nil, errRowTooLarge // the end, if it is there, comes again
+		return nil, errRowTooLarge // the next call returns io.EOF, if this is the last line
 	}
-	return line, err //nolint:wrapcheck // io.EOF must stay io.EOF, and others are of the list
+	return line, err //nolint:wrapcheck // io.EOF must stay io.EOF; others are a listError
 }

@@ -13,23 +13,23 @@ const (
 	fieldUsername = "username"
 	fieldFullName = "fullName"
 
-	problemUnknown = "an unknown field; only username and fullName may be there"
+	problemUnknown = "an unknown field; only username and fullName are allowed"
 )
 
-// object is a row of JSON. It is read by hand and not by reflection, which would take names in any case, the last of two
-// values, and bytes that are no text for text.
+// object is a row of JSON. It does not use reflection, because encoding/json accepts names in any case, repeated names, and
+// invalid UTF-8.
 type object struct {
 	user    users.User
 	problem string
 }
 
-// UnmarshalJSON fills in either the user or the problem, and returns no error.
+// UnmarshalJSON sets either the user or the problem. It never returns an error.
 func (o *object) UnmarshalJSON(value []byte) error {
 	o.user, o.problem = parseObject(value)
 	return nil
 }
 
-// parseObject returns the user in a value whose syntax is known to be good, or what is wrong with it.
+// parseObject returns the user in a syntactically valid value, or what is wrong with it.
 func parseObject(value []byte) (user users.User, problem string) {
 	rest := skipSpace(value)
 	if rest[0] != '{' {
@@ -51,7 +51,7 @@ func parseObject(value []byte) (user users.User, problem string) {
 		case 'n':
 			rest = rest[len("null"):]
 		default:
-			return users.User{}, "a field is no string; put its value in double quotes"
+			return users.User{}, "a field is not a string; put its value in double quotes"
 		}
 		if rest = skipSpace(rest); rest[0] == ',' {
 			rest = skipSpace(rest[1:])
@@ -60,12 +60,12 @@ func parseObject(value []byte) (user users.User, problem string) {
 	return user, ""
 }
 
-// fields are those that were met in a row.
+// fields records which fields a row has.
 type fields struct {
 	username, fullName bool
 }
 
-// field returns the field of a user that has a name.
+// field returns the field of a user with the given name.
 func (f *fields) field(user *users.User, name []byte) (field *string, problem string) {
 	var before *bool
 	switch string(name) {
@@ -77,7 +77,7 @@ func (f *fields) field(user *users.User, name []byte) (field *string, problem st
 		return nil, problemUnknown
 	}
 	if *before {
-		return nil, "a field is there twice; delete one of them"
+		return nil, "a field is repeated; delete one of them"
 	}
 	*before = true
 	return field, ""
@@ -90,7 +90,7 @@ func skipSpace(text []byte) []byte {
 	return text
 }
 
-// cutString returns what is in the quotes at the start of a text, and the text behind them.
+// cutString returns the content of the quoted string at the start of a text, and the rest of the text.
 func cutString(text []byte) (content, rest []byte) {
 	for i := 1; ; i++ {
 		switch text[i] {
@@ -102,8 +102,8 @@ func cutString(text []byte) (content, rest []byte) {
 	}
 }
 
-// unescape resolves the escapes in the content of a string. One half of a surrogate pair becomes a byte that is no UTF-8,
-// so that the user is judged to be wrong; encoding/json would create a user with another name.
+// unescape resolves the escapes in the content of a string. It turns half a surrogate pair into invalid UTF-8, so that the user
+// is invalid; encoding/json would replace it and so create a user with another name.
 func unescape(content []byte) []byte {
 	i := bytes.IndexByte(content, '\\')
 	if i < 0 {
@@ -145,7 +145,7 @@ func unescape(content []byte) []byte {
 	return text
 }
 
-// escapedUnit returns the UTF-16 code unit of the escape with which a text begins, and 0 if there is none.
+// escapedUnit returns the UTF-16 code unit of the escape at the start of a text, or 0 if there is none.
 func escapedUnit(text []byte) rune {
 	if !bytes.HasPrefix(text, []byte(`\u`)) {
 		return 0
@@ -153,10 +153,10 @@ func escapedUnit(text []byte) rune {
 	return codeUnit(text[2:])
 }
 
-// codeUnit returns the UTF-16 code unit that the four hexadecimal digits at the start of a text stand for.
+// codeUnit returns the UTF-16 code unit given by the four hexadecimal digits at the start of a text.
 func codeUnit(text []byte) rune {
 	unit, err := strconv.ParseUint(string(text[:4]), 16, 16)
-	if err != nil { // the syntax is known to be good
+	if err != nil { // impossible in valid syntax
 		return utf8.RuneError
 	}
 	return rune(unit)

@@ -18,14 +18,14 @@ const (
 	errUTF32        listError = "the list is UTF-32; save it as UTF-8"
 )
 
-// bound is the most text that a list may have, and the error when it has more.
+// bound is the maximum size of a list, and the error for a larger one.
 type bound struct {
 	bytes int64
 	err   listError
 }
 
-// open returns the text of a list, expanded and without its byte order mark. Each error of the text except io.EOF is a
-// listError. The buffer takes the longest row and its line break.
+// open returns the text of a list, decompressed and without its byte order mark. Every error of the reader except io.EOF is a
+// listError. Its buffer holds the longest row and its line break.
 func open(data []byte, limit bound) (*bufio.Reader, error) {
 	var raw io.Reader = bytes.NewReader(data)
 	// No text in UTF-8 begins with these bytes.
@@ -40,21 +40,20 @@ func open(data []byte, limit bound) (*bufio.Reader, error) {
 	head, err := text.Peek(4)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err //nolint:wrapcheck // it is a listError
+		return nil, err //nolint:wrapcheck // a listError
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
 		return nil, errUTF32
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		return nil, errUTF16
 	case bytes.HasPrefix(head, []byte("\ufeff")):
 		_, err = text.Discard(3)
-		return text, err //nolint:wrapcheck // there is none: the three bytes are in the buffer
+		return text, err //nolint:wrapcheck // always nil, because the three bytes are in the buffer
 	default:
 		return text, nil
 	}
 }
 
-// boundedReader ends with tooLarge where the text goes on behind the last byte of those left, and with errGzip where it
-// cannot be expanded.
+// boundedReader returns tooLarge once the text exceeds its limit, and errGzip if it cannot be decompressed.
 type boundedReader struct {
 	raw      io.Reader
 	left     int64
@@ -71,15 +70,14 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	case r.left < 0:
 		return n - 1, r.tooLarge
 	case err != nil && !errors.Is(err, io.EOF):
-		return n, errGzip // reading data itself does not fail
+		return n, errGzip // a bytes.Reader does not fail
 	default:
 		return n, err //nolint:wrapcheck // io.EOF must stay io.EOF
 	}
 }
 
-// rowReader ends with errRowTooLarge when its parser needs more than a row's text for the next row. Without it a
-// quote that is never closed would make the parser hold the rest of the list, and a line of nothing but commas many times
-// its size.
+// rowReader returns errRowTooLarge when the parser reads more than MaxRowBytes for a row. Otherwise an unclosed quote would make
+// the parser buffer the rest of the list, and a line of commas would take many times its size.
 type rowReader struct {
 	text  io.Reader
 	read  int64
@@ -92,9 +90,9 @@ func newRowReader(text io.Reader) *rowReader {
 	return r
 }
 
-// next tells where the parser is, in bytes from the start, when it begins to read a row.
+// next starts a row at the parser's offset.
 func (r *rowReader) next(offset int64) {
-	r.until = offset + MaxRowBytes + 2 // with the line break, or to see the end
+	r.until = offset + MaxRowBytes + 2 // for the line break, or to detect the end
 }
 
 func (r *rowReader) Read(p []byte) (int, error) {
@@ -103,5 +101,5 @@ func (r *rowReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.text.Read(p[:min(int64(len(p)), r.until-r.read)])
 	r.read += int64(n)
-	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF, and others are of the list
+	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF; others are a listError
 }

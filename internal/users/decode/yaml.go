@@ -15,7 +15,7 @@ import (
 func readYAML(text *bufio.Reader, out *rows) error {
 	whole, err := io.ReadAll(text)
 	if err != nil {
-		return err //nolint:wrapcheck // it is a listError
+		return err //nolint:wrapcheck // a listError
 	}
 	if weight(whole) > maxYAMLWeight {
 		return errYAMLTooHeavy
@@ -37,23 +37,22 @@ func readYAML(text *bufio.Reader, out *rows) error {
 	return nil
 }
 
-// maxYAMLWeight keeps the tree below 300 MB: without it, 8 MiB of nothing but commas take 1.5 GB. A row of two lines weighs
-// 5, so that rows of 40 bytes or more reach MaxYAMLBytes first.
+// maxYAMLWeight keeps the tree below 300 MB; without it, 8 MiB of commas take 1.5 GB. A row of two lines weighs 5, so rows of
+// 40 bytes or more reach MaxYAMLBytes first.
 const maxYAMLWeight = 1 << 20
 
-// weight is about the number of nodes and comments that a text may have.
+// weight estimates the number of nodes and comments in a text.
 func weight(text []byte) int {
 	sum := 0
-	for _, mark := range "\n-:?[{,,##" { // a comma may stand for a key and its value, and a comment is held twice
+	for _, mark := range "\n-:?[{,,##" { // a comma may imply a key and a value, and the parser stores a comment twice
 		sum += bytes.Count(text, []byte(string(mark)))
 	}
 	return sum
 }
 
-// parseYAML returns the sequence that a text consists of. It stays a tree of nodes, in which an alias is a node too: what
-// it stands for is never copied, so the tree is no larger than the text allows.
+// parseYAML returns the sequence in a text. It does not resolve aliases, so the tree is no larger than the text allows.
 func parseYAML(text []byte) (list *yaml.Node, err error) {
-	// The parser panics where it meets what its authors thought impossible. A list must not end the operator.
+	// The parser may panic on unexpected input, which must not crash the operator.
 	defer func() {
 		if recover() != nil {
 			list, err = nil, unreadableYAML(nil)
@@ -68,7 +67,7 @@ func parseYAML(text []byte) (list *yaml.Node, err error) {
 	}
 	list = document.Content[0]
 	if list.Kind != yaml.SequenceNode {
-		return nil, listError(at(list.Line, "the YAML is no sequence; begin each user with \"- username: \" at the start of a line"))
+		return nil, listError(at(list.Line, "the YAML is not a sequence; begin each user with \"- username: \" at the start of a line"))
 	}
 	if err := decoder.Decode(&another); err == nil {
 		return nil, listError(at(another.Line, "the YAML has a second document; write one sequence, without --- in between"))
@@ -78,15 +77,15 @@ func parseYAML(text []byte) (list *yaml.Node, err error) {
 	return list, nil
 }
 
-// unreadableYAML translates an error of the parser, which may repeat what it read.
+// unreadableYAML translates an error of the parser, which may quote the list.
 func unreadableYAML(err error) error {
 	line := 0
 	if err != nil {
 		if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr != nil {
-			line = 0 // not all of them tell it
+			line = 0 // not every error has a line
 		}
 	}
-	return listError(at(line, "the YAML has an error in its syntax; check the indentation, quotes and colons"))
+	return listError(at(line, "the YAML has a syntax error; check the indentation, quotes and colons"))
 }
 
 // userOf returns the user in an item of the sequence, or what is wrong with it.
@@ -105,9 +104,9 @@ func userOf(item *yaml.Node) (user users.User, problem string) {
 		case problem != "":
 			return users.User{}, problem
 		case value.Kind != yaml.ScalarNode:
-			return users.User{}, "a field is no text; write its value behind the colon, without an alias"
+			return users.User{}, "a field is not text; write its value after the colon, without an alias"
 		case value.Style&yaml.TaggedStyle != 0 && value.Tag != "!!str":
-			// The text of !!binary, for one, is not what it stands for.
+			// A tag such as !!binary changes the meaning of the text.
 			return users.User{}, "a field has a tag; write its value without one"
 		case value.Tag != "!!null":
 			*field = value.Value

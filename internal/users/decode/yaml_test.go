@@ -11,7 +11,7 @@ import (
 
 func TestRows_YAML(t *testing.T) {
 	t.Parallel()
-	const syntax = "the YAML has an error in its syntax"
+	const syntax = "the YAML has a syntax error"
 	ann := []decode.Row{good(0, "ann", "Ann Lee")}
 	for name, tc := range map[string]list{
 		"a sequence":                 {text: "- username: ann\n  fullName: Ann Lee\n- username: bob\n", want: []decode.Row{good(0, "ann", "Ann Lee"), good(1, "bob", "")}},
@@ -29,29 +29,29 @@ func TestRows_YAML(t *testing.T) {
 			text: "- username:\n- hunter2\n-\n- [hunter2]\n- username: ann\n  hunter2: 1\n- username: {a: hunter2}\n- fullName: hunter2\n- username: bob\n",
 			want: []decode.Row{
 				bad(0, "line 1: username is empty"), bad(1, "line 2: not a mapping"), bad(2, "line 3: not a mapping"), bad(3, "line 4: not a mapping"),
-				bad(4, "line 5: an unknown field"), bad(5, "line 7: a field is no text"), bad(6, "line 8: username is empty"), good(7, "bob", ""),
+				bad(4, "line 5: an unknown field"), bad(5, "line 7: a field is not text"), bad(6, "line 8: username is empty"), good(7, "bob", ""),
 			},
 		},
 		"a field in another case":      {text: "- Username: hunter2\n", want: []decode.Row{bad(0, "line 1: an unknown field")}},
-		"a field twice":                {text: "- username: ann\n  username: hunter2\n", want: []decode.Row{bad(0, "line 1: a field is there twice")}},
-		"a name that is no scalar":     {text: "- ? [hunter2]\n  : x\n", want: []decode.Row{bad(0, "line 1: an unknown field")}},
+		"a field twice":                {text: "- username: ann\n  username: hunter2\n", want: []decode.Row{bad(0, "line 1: a field is repeated")}},
+		"a name that is not a scalar":  {text: "- ? [hunter2]\n  : x\n", want: []decode.Row{bad(0, "line 1: an unknown field")}},
 		"a tag":                        {text: "- username: !!binary aHVudGVyMg==\n- username: ann\n  fullName: !hunter2 x\n", want: []decode.Row{bad(0, "line 1: a field has a tag"), bad(1, "line 2: a field has a tag")}},
-		"aliases":                      {text: "- &a {username: &b ann}\n- *a\n- username: *b\n- {<<: *a}\n- *a : x\n", want: []decode.Row{good(0, "ann", ""), bad(1, "line 2: not a mapping"), bad(2, "line 3: a field is no text"), bad(3, "line 4: an unknown field"), bad(4, "line 5: ")}},
-		"an alias of what is around":   {text: "- &a\n  username: *a\n- &b [*b]\n", want: []decode.Row{bad(0, "line 1: a field is no text"), bad(1, "line 3: not a mapping")}},
+		"aliases":                      {text: "- &a {username: &b ann}\n- *a\n- username: *b\n- {<<: *a}\n- *a : x\n", want: []decode.Row{good(0, "ann", ""), bad(1, "line 2: not a mapping"), bad(2, "line 3: a field is not text"), bad(3, "line 4: an unknown field"), bad(4, "line 5: ")}},
+		"an alias of what is around":   {text: "- &a\n  username: *a\n- &b [*b]\n", want: []decode.Row{bad(0, "line 1: a field is not text"), bad(1, "line 3: not a mapping")}},
 		"a control character":          {text: "- username: \"hunter2\\0\"\n", want: []decode.Row{bad(0, "line 1: username contains a control")}},
 		"a full name that is too long": {text: "- username: ann\n  fullName: " + strings.Repeat("x", 257), want: []decode.Row{named("ann", bad(0, "line 1: fullName has more"))}},
 		"a row of 100 KB":              {text: "- username: " + strings.Repeat("hunter2", 15_000) + "\n", want: []decode.Row{bad(0, "line 1: username has more")}},
 		"nothing":                      {text: "", fail: "the YAML is empty"},
 		"a comment":                    {text: "# hunter2\n", fail: "the YAML is empty"},
-		"null":                         {text: "---\n", fail: "line 2: the YAML is no sequence"},
-		"a mapping":                    {text: "\nusers:\n- username: hunter2\n", fail: "line 2: the YAML is no sequence"},
-		"a scalar":                     {text: "hunter2", fail: "line 1: the YAML is no sequence"},
+		"null":                         {text: "---\n", fail: "line 2: the YAML is not a sequence"},
+		"a mapping":                    {text: "\nusers:\n- username: hunter2\n", fail: "line 2: the YAML is not a sequence"},
+		"a scalar":                     {text: "hunter2", fail: "line 1: the YAML is not a sequence"},
 		"two documents":                {text: "- username: ann\n---\n- username: hunter2\n", fail: "line 2: the YAML has a second document"},
 		"a broken second document":     {text: "- username: ann\n---\n- \"hunter2\n", fail: "line 3: " + syntax},
 		"a quote that is not closed":   {text: "- username: ann\n- username: \"hunter2\n", fail: "line 2: " + syntax},
 		"a tab as indentation":         {text: "- username: ann\n\thunter2: x\n", fail: "line 2: " + syntax},
 		"an unknown alias":             {text: "- *hunter2\n", fail: syntax},
-		"bytes that are no UTF-8":      {text: "- username: hunter2\xff\n", fail: syntax},
+		"bytes that are not UTF-8":     {text: "- username: hunter2\xff\n", fail: syntax},
 		"a tag that is not declared":   {text: "- !hunter2!x y\n", fail: syntax},
 		"brackets 64 thousand deep":    {text: strings.Repeat("[", 1<<16), fail: syntax},
 		"too many rows":                {text: strings.Repeat("-\n", 1<<20), fail: "the YAML has too many rows"},

@@ -11,8 +11,8 @@ package v1alpha1
 type APIKeySecretReferenceApplyConfiguration struct {
 	// name of the Secret, in the namespace of the object that refers to it.
 	Name *string `json:"name,omitempty"`
-	// key within the Secret's data that holds the API key.
-	// White space around the API key, such as a line break at its end, is ignored.
+	// key in the Secret's data that holds the API key.
+	// White space around the API key, such as a trailing line break, is ignored.
 	Key *string `json:"key,omitempty"`
 }
 

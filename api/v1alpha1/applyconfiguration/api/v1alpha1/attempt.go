@@ -11,11 +11,11 @@ import (
 // AttemptApplyConfiguration represents a declarative configuration of the Attempt type for use
 // with apply.
 //
-// Attempt is one try to create the pending users of a slice that did not settle them.
+// Attempt is a failed attempt to create the pending users of a slice.
 type AttemptApplyConfiguration struct {
-	// time when the attempt ended.
+	// time at which the attempt ended.
 	Time *v1.Time `json:"time,omitempty"`
-	// outcome of the attempt: the reason of the Ready condition that it led to.
+	// outcome of the attempt, as the reason of the Ready condition gives it.
 	Outcome *string `json:"outcome,omitempty"`
 }
 

@@ -16,15 +16,15 @@ import (
 // EmbeddedUserBatchApplyConfiguration represents a declarative configuration of the EmbeddedUserBatch type for use
 // with apply.
 //
-// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. Users are created, never changed or
-// deleted.
+// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it never
+// changes or deletes them.
 type EmbeddedUserBatchApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
-	// metadata of the object; its name has at most 63 characters.
+	// metadata of the object; the name must be at most 63 characters.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says which users must exist.
+	// spec lists the users that must exist.
 	Spec *EmbeddedUserBatchSpecApplyConfiguration `json:"spec,omitempty"`
-	// status says how far the batch is and what became of its users.
+	// status is the progress of the batch and the outcome of its users.
 	Status *EmbeddedUserBatchStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -11,23 +11,23 @@ import (
 // EmbeddedUserBatchSpecApplyConfiguration represents a declarative configuration of the EmbeddedUserBatchSpec type for use
 // with apply.
 //
-// EmbeddedUserBatchSpec is the list of users that must exist in an Alloy Embedded account.
+// EmbeddedUserBatchSpec lists the users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpecApplyConfiguration struct {
-	// apiKeySecretRef names the Secret, in the batch's own namespace, that holds the account's API key.
-	// The key decides the account and, within it, development or production.
+	// apiKeySecretRef names the Secret in the batch's namespace that holds the API key.
+	// The key selects the account and, within it, development or production.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// users that must exist, at most 10000 and about 1.4 MiB together; usersFrom takes more.
-	// Use `kubectl apply --server-side` for more than about 3000.
-	// A user that is removed from the list is left alone in Alloy.
-	// The same username twice with the same fullName counts once.
-	// With another fullName the first one is used and the other row is invalid.
+	// users lists the users that must exist: at most 10000, and about 1.4 MiB in total. Use usersFrom for longer lists.
+	// Use `kubectl apply --server-side` for more than about 3000 users.
+	// Removing a user from the list does not delete it in Alloy.
+	// Rows with the same username and fullName count once.
+	// If a later row repeats a username with a different fullName, that row is invalid and the first one is used.
 	Users []UserApplyConfiguration `json:"users,omitempty"`
 	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
-	// They are read in this order, after users, and a change of theirs is noticed within seconds.
-	// While one of them cannot be read, nothing is changed.
+	// They are read in this order, after users. The operator notices changes to them within seconds.
+	// While a list cannot be read, the batch keeps the users it already has.
 	UsersFrom []UsersSourceApplyConfiguration `json:"usersFrom,omitempty"`
-	// invalidUserPolicy says what a user that cannot be created means for the batch.
-	// Fail (the default): the batch is Stalled and not Ready. Ignore: it is Ready once every other user exists.
+	// invalidUserPolicy decides what happens to the batch when a user cannot be created.
+	// With Fail, the default, the batch is Stalled and not Ready. With Ignore, it is Ready once every other user exists.
 	// The other users are created either way.
 	InvalidUserPolicy *apiv1alpha1.InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
 }

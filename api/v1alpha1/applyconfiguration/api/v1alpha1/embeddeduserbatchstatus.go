@@ -11,23 +11,23 @@ import (
 // EmbeddedUserBatchStatusApplyConfiguration represents a declarative configuration of the EmbeddedUserBatchStatus type for use
 // with apply.
 //
-// EmbeddedUserBatchStatus says how far the batch is and what became of its users.
+// EmbeddedUserBatchStatus is the progress of a batch and the outcome of its users.
 type EmbeddedUserBatchStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that this status speaks of; -1 until the batch has been looked at.
+	// observedGeneration is the metadata.generation that this status describes; -1 until the first reconcile.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// counts of the batch's users by state.
 	Counts *UserCountsApplyConfiguration `json:"counts,omitempty"`
-	// slices counts the EmbeddedUserSlices that hold the batch's users and the result for each.
+	// slices counts the EmbeddedUserSlices, which hold the batch's users and their results.
 	Slices *SliceCountsApplyConfiguration `json:"slices,omitempty"`
-	// invalidUsers lists the users that cannot be created as they stand, in the order of the list, at most 100.
+	// invalidUsers lists the users that cannot be created, in the order of the list, at most 100.
 	InvalidUsers []InvalidUserApplyConfiguration `json:"invalidUsers,omitempty"`
-	// invalidUsersOmitted counts the invalid users for which invalidUsers has no room.
+	// invalidUsersOmitted counts the invalid users that do not fit into invalidUsers.
 	InvalidUsersOmitted *int32 `json:"invalidUsersOmitted,omitempty"`
-	// digest stands for the list, its sources and the slices that this status speaks of.
-	// While it is the same nothing has to be planned, and the operator need not read the users.
+	// digest of the list, its sources and its slices when this status was written.
+	// While it matches, the operator does not read the users again.
 	Digest *string `json:"digest,omitempty"`
-	// conditions of the batch: Ready, UsersCreated, UsersInvalid, CredentialsValid, and SourcesRead if there are usersFrom.
-	// Beside these, while they apply, Reconciling or Stalled.
+	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
+	// Reconciling or Stalled while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -16,15 +16,15 @@ import (
 // EmbeddedUserSliceApplyConfiguration represents a declarative configuration of the EmbeddedUserSlice type for use
 // with apply.
 //
-// EmbeddedUserSlice accounts for at most 1000 users of an EmbeddedUserBatch. It is created, changed and deleted by the
-// operator only.
+// EmbeddedUserSlice holds at most 1000 users of an EmbeddedUserBatch and their results. Only the operator writes it; do not
+// edit it.
 type EmbeddedUserSliceApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata of the object.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is the part of the batch's users that this slice accounts for.
+	// spec holds some of the batch's users.
 	Spec *EmbeddedUserSliceSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what became of these users.
+	// status records the outcome of these users.
 	Status *EmbeddedUserSliceStatusApplyConfiguration `json:"status,omitempty"`
 }
 

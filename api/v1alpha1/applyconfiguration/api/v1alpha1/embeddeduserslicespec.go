@@ -11,7 +11,7 @@ package v1alpha1
 type EmbeddedUserSliceSpecApplyConfiguration struct {
 	// apiKeySecretRef is copied from the batch.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// users of the batch that this slice accounts for, at most 1000.
+	// users of the batch that this slice holds, at most 1000.
 	Users []UserApplyConfiguration `json:"users,omitempty"`
 }
 

@@ -12,22 +12,22 @@ import (
 // EmbeddedUserSliceStatusApplyConfiguration represents a declarative configuration of the EmbeddedUserSliceStatus type for use
 // with apply.
 //
-// EmbeddedUserSliceStatus is the ledger of a slice.
+// EmbeddedUserSliceStatus records the outcome of the users of a slice.
 type EmbeddedUserSliceStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that this status speaks of; -1 until something was recorded.
+	// observedGeneration is the metadata.generation that this status describes; -1 until something was recorded.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// results, one for each user about whom something is known, in the order of spec.users.
+	// results of the users that are not pending, in the order of spec.users.
 	Results []UserResultApplyConfiguration `json:"results,omitempty"`
 	// counts of the slice's users by state.
 	Counts *UserCountsApplyConfiguration `json:"counts,omitempty"`
-	// lastAttempt is the last try that failed; absent when none did since the last success.
+	// lastAttempt is the last failed attempt; absent once an attempt succeeds.
 	LastAttempt *AttemptApplyConfiguration `json:"lastAttempt,omitempty"`
-	// nextAttemptTime is when the pending users are tried again, after an attempt that failed.
+	// nextAttemptTime is when the operator retries the pending users after a failed attempt.
 	NextAttemptTime *v1.Time `json:"nextAttemptTime,omitempty"`
-	// keyCheck is what the API last said of the API key that it was sent for this slice.
-	// A key that it rejected is not tried again until 15 minutes later.
+	// keyCheck is the API's last verdict on the API key that was sent for this slice.
+	// The operator retries a rejected key after 15 minutes.
 	KeyCheck *KeyCheckApplyConfiguration `json:"keyCheck,omitempty"`
-	// conditions of the slice: Ready, and while they apply Reconciling or Stalled.
+	// conditions of the slice: Ready, and Reconciling or Stalled while they apply.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

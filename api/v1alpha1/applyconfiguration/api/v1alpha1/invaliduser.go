@@ -11,18 +11,17 @@ import (
 // InvalidUserApplyConfiguration represents a declarative configuration of the InvalidUser type for use
 // with apply.
 //
-// InvalidUser is a user, or a row of the list, that cannot be created as it stands.
+// InvalidUser is a row of the list whose user cannot be created.
 type InvalidUserApplyConfiguration struct {
-	// username as it stands in the row.
+	// username as written in the row.
 	Username *string `json:"username,omitempty"`
-	// source is the list in which the row stands; absent for spec.users.
+	// source is the list that contains the row; absent for spec.users.
 	Source *SourceKeyApplyConfiguration `json:"source,omitempty"`
-	// row is the index of the user in spec.users or in the source, counted from 0. The header of a CSV and empty lines do not
-	// count.
+	// row is the zero-based index of the user in spec.users or in the source. CSV headers and empty lines are not counted.
 	Row *int32 `json:"row,omitempty"`
-	// reason in one word.
+	// reason is DuplicateUsername, InvalidRow or RejectedByAPI.
 	Reason *apiv1alpha1.InvalidReason `json:"reason,omitempty"`
-	// message says what is wrong and how to mend it.
+	// message says what is wrong and how to fix it.
 	Message *string `json:"message,omitempty"`
 }
 

@@ -12,13 +12,13 @@ import (
 // KeyCheckApplyConfiguration represents a declarative configuration of the KeyCheck type for use
 // with apply.
 //
-// KeyCheck is what the API last said of an API key.
+// KeyCheck is the API's last verdict on an API key.
 type KeyCheckApplyConfiguration struct {
 	// fingerprint identifies the key without revealing it.
 	Fingerprint *string `json:"fingerprint,omitempty"`
 	// result is Accepted or Rejected.
 	Result *apiv1alpha1.KeyResult `json:"result,omitempty"`
-	// time when the API said so.
+	// time of the API's answer.
 	Time *v1.Time `json:"time,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1alpha1
 // SliceCountsApplyConfiguration represents a declarative configuration of the SliceCounts type for use
 // with apply.
 //
-// SliceCounts says how many EmbeddedUserSlices a batch has.
+// SliceCounts counts the EmbeddedUserSlices of a batch.
 type SliceCountsApplyConfiguration struct {
 	// total number of slices; each holds at most 1000 users.
 	Total *int32 `json:"total,omitempty"`
-	// ready counts the slices in which no user is pending.
+	// ready counts the slices without pending users.
 	Ready *int32 `json:"ready,omitempty"`
 }
 

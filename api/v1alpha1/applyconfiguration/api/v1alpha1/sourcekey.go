@@ -7,7 +7,7 @@ package v1alpha1
 // SourceKeyApplyConfiguration represents a declarative configuration of the SourceKey type for use
 // with apply.
 //
-// SourceKey names a list of users that spec.usersFrom refers to.
+// SourceKey identifies one of the lists in spec.usersFrom.
 type SourceKeyApplyConfiguration struct {
 	// kind is ConfigMap or Secret.
 	Kind *string `json:"kind,omitempty"`

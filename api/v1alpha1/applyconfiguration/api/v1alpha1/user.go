@@ -9,11 +9,11 @@ package v1alpha1
 //
 // User is one user of an Alloy Embedded account.
 type UserApplyConfiguration struct {
-	// username identifies the user; it is unique within the Alloy account and compared byte for byte.
-	// 1 to 256 characters, no control characters, no white space at either end. An email address is usual, not required.
+	// username identifies the user. It is unique within the Alloy account and compared byte for byte.
+	// It has 1 to 256 characters, no control characters, and no white space at either end. It need not be an email address.
 	Username *string `json:"username,omitempty"`
-	// fullName is the name shown for the user, at most 256 characters.
-	// It is sent when the user is created; changing it later does not change a user that exists.
+	// fullName is the user's display name, at most 256 characters.
+	// It is sent when the user is created; later changes do not affect a user that exists.
 	FullName *string `json:"fullName,omitempty"`
 }
 

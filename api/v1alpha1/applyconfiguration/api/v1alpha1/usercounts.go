@@ -7,17 +7,17 @@ package v1alpha1
 // UserCountsApplyConfiguration represents a declarative configuration of the UserCounts type for use
 // with apply.
 //
-// UserCounts says how many users are in which state.
+// UserCounts counts users by state.
 type UserCountsApplyConfiguration struct {
-	// total is the sum of the other four: the distinct usernames wanted, plus the rows that are invalid by themselves.
+	// total is the sum of the other counts: the distinct usernames in the list, plus the invalid rows.
 	Total *int32 `json:"total,omitempty"`
-	// created counts the users that the Alloy API created on a request of this operator.
+	// created counts the users that this operator created.
 	Created *int32 `json:"created,omitempty"`
-	// existing counts the users that existed without proof that this operator created them.
+	// existing counts the users that exist without proof that this operator created them.
 	Existing *int32 `json:"existing,omitempty"`
-	// invalid counts the users that do not exist and are not tried again until they are corrected.
+	// invalid counts the users that do not exist and are not retried until they are corrected.
 	Invalid *int32 `json:"invalid,omitempty"`
-	// pending counts the users about which nothing is known yet.
+	// pending counts the users whose outcome is not known yet.
 	Pending *int32 `json:"pending,omitempty"`
 }
 

@@ -11,19 +11,19 @@ import (
 // UserResultApplyConfiguration represents a declarative configuration of the UserResult type for use
 // with apply.
 //
-// UserResult is what became of one user.
+// UserResult is the outcome of one user.
 type UserResultApplyConfiguration struct {
 	// username of the user.
 	Username *string `json:"username,omitempty"`
 	// result is Created, Existing or Invalid.
 	Result *apiv1alpha1.Result `json:"result,omitempty"`
 	// reason of the result.
-	// UnconfirmedAttempt: an Existing user that a request of the operator, whose answer was lost, may have created.
-	// RejectedByAPI: an Invalid user that the API did not take.
+	// UnconfirmedAttempt: the operator may have created this Existing user with a request whose answer was lost.
+	// RejectedByAPI: the API did not accept this Invalid user.
 	Reason *string `json:"reason,omitempty"`
-	// message is what the API said of an Invalid user. At most 100 results of a slice have one.
+	// message is what the API said about an Invalid user. At most 100 results of a slice have one.
 	Message *string `json:"message,omitempty"`
-	// hash of the user as it was sent, only for Invalid: a user that was changed since is tried again.
+	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
 	Hash *string `json:"hash,omitempty"`
 }
 

@@ -13,7 +13,7 @@ type UsersKeyReferenceApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// key that holds the list.
 	Key *string `json:"key,omitempty"`
-	// optional has a list that does not exist count as an empty one. Without it the batch waits until the list exists.
+	// optional treats a missing object or key as an empty list. Without it the batch waits until the list exists.
 	Optional *bool `json:"optional,omitempty"`
 }
 

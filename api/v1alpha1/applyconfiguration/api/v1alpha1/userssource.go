@@ -13,14 +13,14 @@ import (
 //
 // UsersSource is a list of users in a ConfigMap or a Secret.
 type UsersSourceApplyConfiguration struct {
-	// configMapKeyRef names the key of a ConfigMap, in its data or binaryData.
+	// configMapKeyRef selects a key in the data or binaryData of a ConfigMap.
 	ConfigMapKeyRef *UsersKeyReferenceApplyConfiguration `json:"configMapKeyRef,omitempty"`
-	// secretKeyRef names the key of a Secret.
+	// secretKeyRef selects a key of a Secret.
 	SecretKeyRef *UsersKeyReferenceApplyConfiguration `json:"secretKeyRef,omitempty"`
-	// format of the list: CSV, JSON, NDJSON or YAML. By default the one that the key's extension stands for:
-	// .csv, .json, .ndjson or .jsonl, .yaml or .yml, each perhaps followed by .gz. A list may be compressed with gzip.
-	// CSV has a header with the columns username and fullName, in any order; JSON and YAML are a list of objects with these
-	// fields; NDJSON has one such JSON object per line.
+	// format of the list: CSV, JSON, NDJSON or YAML. It defaults to the extension of the key: .csv, .json, .ndjson or .jsonl,
+	// .yaml or .yml, optionally followed by .gz. A list may be compressed with gzip.
+	// CSV has a header with the columns username and fullName, in any order. JSON and YAML hold a list of objects with these
+	// fields. NDJSON has one such JSON object per line.
 	Format *apiv1alpha1.UsersFormat `json:"format,omitempty"`
 }
 
