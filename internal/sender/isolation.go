@@ -19,32 +19,25 @@ const (
 
 // isolation finds out which users make a request fail: the API refuses it, finds it too large, or fails although smaller
 // requests pass. It divides the users into parts, depth first. A user that is refused alone is blamed only if the API creates
-// another one of this isolation afterwards: a quota, an expired plan and a proxy in the way refuse alone as well.
+// another one of this isolation afterwards: a quota, an expired plan and a proxy in the way refuse single users as well.
 type isolation struct {
-	parts    []part        // undecided; the last one goes next
-	controls []*entry      // go alone, in order, before the parts
-	kept     *entry        // goes last, so that a creation can follow each refusal
+	parts    []part        // undecided; the last one goes next, the first one is kept to the end
 	held     []refusal     // refused alone, without a creation since
-	proven   bool          // the API has created one of the users since it began, or was resumed
+	proven   bool          // the API has created one of the users since the isolation began or resumed
 	blamed   bool          // a user was refused alone, or failed alone
 	failedAt time.Duration // the last request that failed
 	largest  int           // users in the largest part that was served
 	answer   alloy.Answer  // the last refusal or failure
 	busy     bool          // a request of it is running
-	pause    pause         // it waits before it goes on
+	pause    pause
 	tree     tree
-}
-
-// tree is how an isolation divides users.
-type tree struct {
-	parts  int
-	chance *rand.Rand
 }
 
 // part is a set of users that go together.
 type part struct {
-	users  []*entry
-	failed bool // it failed, and is divided if the API serves another request first
+	users   []*entry
+	control bool // it goes alone before all others
+	failed  bool // it failed, and is divided if the API serves another request first
 }
 
 // refusal is a user that was refused alone.
@@ -58,19 +51,24 @@ type pause struct {
 	until    time.Duration
 	interval time.Duration
 	blocks   bool          // the API seems to refuse requests whoever is in them
-	lone     bool          // the only user fails alone; that is nobody else's concern
+	lone     bool          // the only user fails alone, which is nobody else's concern
 	held     time.Duration // until when the API may still be working on its users
+}
+
+// tree is how an isolation divides users.
+type tree struct {
+	parts  int
+	chance *rand.Rand
 }
 
 // newIsolation begins after a request with some users was refused or failed.
 func newIsolation(now time.Duration, batch []*entry, answer alloy.Answer, tree tree) *isolation {
-	i := &isolation{answer: answer, failedAt: now, tree: tree}
+	i := &isolation{answer: answer, failedAt: now, proven: answer.InDoubt(), tree: tree} // in doubt: smaller requests pass
 	if len(batch) == 1 {
 		i.blamed, i.held = true, []refusal{{batch[0], answer}}
 		return i
 	}
-	i.divide(batch)
-	if i.proven = answer.InDoubt(); !i.proven { // else smaller requests pass
+	if i.divide(batch); !i.proven {
 		i.choose(firstControls)
 	}
 	return i
@@ -84,11 +82,11 @@ func newLone(now time.Duration, e *entry, answer alloy.Answer, b BackOff, tree t
 	return i
 }
 
-// divide puts users back as parts, and keeps one to the end.
+// divide puts users back as parts, one of them at the end so that a creation can follow each refusal.
 func (i *isolation) divide(batch []*entry) {
-	if i.kept == nil && len(batch) > 2 {
-		k := i.tree.chance.IntN(len(batch))
-		i.kept = batch[k]
+	if n := len(batch); n > 2 {
+		k := i.tree.chance.IntN(n)
+		i.push([][]*entry{{batch[k]}})
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
 	if len(batch) < fewUsers {
@@ -107,137 +105,105 @@ func (i *isolation) push(pieces [][]*entry) {
 
 // cut divides users into parts of nearly the same size, where possible between two owners.
 func cut(batch []*entry, parts int) (pieces [][]*entry) {
-	parts = min(parts, len(batch))
-	from := 0
+	parts, from := min(parts, len(batch)), 0
+	isBorder := func(at int) bool { return at > from && at < len(batch) && batch[at-1].owner != batch[at].owner }
 	for k := 1; k < parts; k++ {
 		at := len(batch) * k / parts
 		for d := range len(batch) / parts / 2 {
-			if isBorder(batch, at-d) {
-				at -= d
-				break
-			} else if isBorder(batch, at+d) {
-				at += d
+			if isBorder(at-d) || isBorder(at+d) {
+				if at += d; !isBorder(at) {
+					at -= 2 * d
+				}
 				break
 			}
 		}
-		if at > from {
-			pieces = append(pieces, batch[from:at])
-			from = at
-		}
+		pieces = append(pieces, batch[from:at])
+		from = at
 	}
-	if from < len(batch) {
-		pieces = append(pieces, batch[from:])
-	}
-	return pieces
+	return append(pieces, batch[from:])
 }
 
-func isBorder(batch []*entry, at int) bool {
-	return at > 0 && at < len(batch) && batch[at-1].owner != batch[at].owner
-}
-
-// choose moves up to n undecided users, chosen by chance and of different owners where possible, out of the parts to the
-// controls. The one that is kept to the end is taken only if there is no other.
+// choose has up to n undecided users go alone next, chosen by chance and of different owners where possible. The one that is
+// kept to the end is taken only if there is no other.
 func (i *isolation) choose(n int) {
+	var first *entry
 	for range n {
-		undecided := i.undecided()
-		if len(i.controls) > 0 {
-			others := slices.DeleteFunc(slices.Clone(undecided), func(e *entry) bool { return e.owner == i.controls[0].owner })
-			if len(others) > 0 {
-				undecided = others
-			}
+		candidates := i.undecided(1)
+		if len(candidates) == 0 {
+			candidates = i.undecided(0)
 		}
-		if len(undecided) == 0 {
-			break
+		others := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return first == nil || e.owner == first.owner })
+		if len(others) > 0 {
+			candidates = others
 		}
-		e := undecided[i.tree.chance.IntN(len(undecided))]
-		i.remove(e)
-		i.controls = append(i.controls, e)
-	}
-	if len(i.controls) == 0 && i.kept != nil {
-		i.controls, i.kept = []*entry{i.kept}, nil
+		if len(candidates) > 0 {
+			first = candidates[i.tree.chance.IntN(len(candidates))]
+			i.remove(first)
+			i.parts = append(i.parts, part{users: []*entry{first}, control: true})
+		}
 	}
 }
 
-// undecided returns the users in the parts.
-func (i *isolation) undecided() (undecided []*entry) {
-	for _, p := range i.parts {
-		for _, e := range p.users {
-			if e.isWanted() {
-				undecided = append(undecided, e)
-			}
+// undecided returns the users in the parts from one on that are not controls.
+func (i *isolation) undecided(from int) (undecided []*entry) {
+	for k, p := range i.parts {
+		if k >= from && !p.control {
+			undecided = append(undecided, onlyWanted(p.users)...)
 		}
 	}
 	return undecided
 }
 
+func onlyWanted(users []*entry) []*entry {
+	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !e.isWanted() })
+}
+
 func (i *isolation) remove(e *entry) {
 	for k, p := range i.parts {
-		if at := slices.Index(p.users, e); at >= 0 {
-			i.parts[k].users = slices.Concat(p.users[:at], p.users[at+1:])
-			return
-		}
+		i.parts[k].users = slices.DeleteFunc(slices.Clone(p.users), func(other *entry) bool { return other == e })
 	}
 }
 
-// all returns the users that have no result yet and are still wanted, the ones refused alone last.
-func (i *isolation) all() []*entry {
-	all := append(i.undecided(), i.controls...)
-	if i.kept != nil {
-		all = append(all, i.kept)
+// all returns the users that are undecided and wanted, and those that are held.
+func (i *isolation) all() (all []*entry) {
+	for _, p := range i.parts {
+		all = append(all, p.users...)
 	}
 	for _, r := range i.held {
 		all = append(all, r.entry)
 	}
-	return slices.DeleteFunc(all, func(e *entry) bool { return !e.isWanted() })
+	return onlyWanted(all)
 }
 
 // next takes out the users that go next. There are none if all that remain are held.
 func (i *isolation) next(passedAt time.Duration) []*entry {
-	i.controls = onlyWanted(i.controls)
-	if i.isPaused() {
+	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
+	if !isControlled && (i.isPaused() || !i.proven || len(i.held) >= firstControls) {
 		i.choose(1)
-	} else if len(i.controls) == 0 && (!i.proven || len(i.held) >= firstControls) {
-		i.choose(1)
-	}
-	if i.controls = onlyWanted(i.controls); len(i.controls) > 0 {
-		e := i.controls[0]
-		i.controls = i.controls[1:]
-		return []*entry{e}
 	}
 	for len(i.parts) > 0 {
 		top := i.parts[len(i.parts)-1]
 		i.parts = i.parts[:len(i.parts)-1]
-		switch top.users = onlyWanted(top.users); {
-		case len(top.users) == 0:
-		case top.failed && passedAt > i.failedAt && len(top.users) > 1:
-			i.push(cut(top.users, i.tree.parts))
+		switch users := onlyWanted(top.users); {
+		case len(users) == 0:
+		case top.failed && passedAt > i.failedAt && len(users) > 1:
+			i.push(cut(users, i.tree.parts))
 		default:
-			return top.users
+			return users
 		}
-	}
-	e := i.kept
-	if i.kept = nil; e != nil && e.isWanted() {
-		return []*entry{e}
 	}
 	return nil
 }
 
-func onlyWanted(users []*entry) []*entry {
-	return slices.DeleteFunc(users, func(e *entry) bool { return !e.isWanted() })
-}
-
 // created notes that the API created some of the users that went. It returns those that are thereby to blame.
 func (i *isolation) created() []refusal {
-	blamed, undecided := i.held, i.controls
-	i.held, i.controls = nil, nil
+	blamed := i.held
+	i.proven, i.held = true, nil
 	if i.isPaused() { // resume
-		undecided = i.undecided()
+		undecided := i.undecided(0)
 		i.parts, i.pause = nil, pause{held: i.pause.held}
 		i.divide(undecided)
-	} else if len(undecided) > 0 {
-		i.push([][]*entry{undecided})
 	}
-	i.proven = true
 	return blamed
 }
 
@@ -250,13 +216,13 @@ func (i *isolation) refused(batch []*entry, answer alloy.Answer) (asSuch bool) {
 	}
 	i.blamed = true
 	i.held = append(i.held, refusal{batch[0], answer})
-	if !i.proven {
-		return len(i.held) >= firstControls && len(i.controls) == 0
-	}
-	if len(i.held) == firstControls {
+	if i.proven && len(i.held) == firstControls {
 		i.choose(furtherControls)
 	}
-	return len(i.held) >= firstControls+furtherControls
+	if i.proven {
+		return len(i.held) >= firstControls+furtherControls
+	}
+	return len(i.held) >= firstControls
 }
 
 // failed notes that the API failed on the users that went.
@@ -269,7 +235,7 @@ func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answe
 
 // wait pauses the isolation, longer each time. All its users are undecided again.
 func (i *isolation) wait(now time.Duration, b BackOff) {
-	i.parts, i.controls, i.kept, i.held = []part{{users: i.all()}}, nil, nil, nil
+	i.parts, i.held = []part{{users: i.all()}}, nil
 	i.pause.interval = b.next(i.pause.interval)
 	i.pause.until = now + jitter(i.tree.chance, i.pause.interval)
 }
@@ -285,26 +251,14 @@ func (i *isolation) readyAt() time.Duration {
 	return max(i.pause.until, i.pause.held)
 }
 
-// isOver reports whether nothing remains to be sent but what was refused alone.
-func (i *isolation) isOver() bool {
-	kept := i.kept != nil && i.kept.isWanted()
-	return !kept && len(i.undecided()) == 0 && len(onlyWanted(slices.Clone(i.controls))) == 0
-}
-
-// has reports whether there is an undecided user beside a certain one.
-func (i *isolation) has(not string) bool {
-	return slices.ContainsFunc(i.all(), func(e *entry) bool { return e.user.Username != not })
-}
-
-// pick takes out one user, chosen by chance, but not a certain one.
+// pick takes out one user, chosen by chance, but not a certain one. There is none if no other one is left.
 func (i *isolation) pick(not string) []*entry {
 	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return e.user.Username == not })
+	if len(all) == 0 {
+		return nil
+	}
 	e := all[i.tree.chance.IntN(len(all))]
 	i.remove(e)
-	i.controls = slices.DeleteFunc(i.controls, func(c *entry) bool { return c == e })
 	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
-	if i.kept == e {
-		i.kept = nil
-	}
 	return []*entry{e}
 }
