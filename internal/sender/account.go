@@ -26,7 +26,10 @@ type account struct {
 
 func newAccount(options Options, chance *rand.Rand) *account {
 	options = options.withDefaults()
-	return &account{options: options, chance: chance, gate: newGate(options, chance), queue: newQueue(), outbox: outbox{byID: map[ID]*update{}}}
+	return &account{
+		options: options, chance: chance, gate: newGate(options, chance), queue: newQueue(),
+		verification: verification{options: options}, outbox: outbox{byID: map[ID]*update{}},
+	}
 }
 
 // size bounds the users in a request for a while, after larger ones were too large or too slow.
@@ -45,17 +48,16 @@ func (a *account) maxUsers(now time.Duration) int {
 
 // turns decides whose turn it is, and when the users that gather are sent.
 type turns struct {
-	wasShared    bool          // the last request was
-	last         int           // of the others, the last kind
-	gatherSince  time.Duration // users gather since then
-	sharedAt     time.Duration // when the last shared request ended
-	sharing      bool          // a shared request is running
-	sequence     int           // number of the last shared request
-	unrecorded   int           // owners that have not acknowledged what it brought
-	untriedAt    time.Duration // when owners that were not tried yet were last tried although requests are refused
-	crossChecked bool          // another owner was tried since requests are refused
-	notices      notices
-	stopped      bool
+	wasShared   bool          // the last request was
+	last        int           // of the others, the last kind
+	gatherSince time.Duration // users gather since then
+	sharedAt    time.Duration // when the last shared request ended
+	sharing     bool          // a shared request is running
+	sequence    int           // number of the last shared request
+	unrecorded  int           // owners that have not acknowledged what it brought
+	untriedAt   time.Duration // while requests are refused, when the next owner that was not tried yet is; 0 for at once
+	notices     notices
+	stopped     bool
 }
 
 // notices is what owners that wait are told.
@@ -70,10 +72,9 @@ type notices struct {
 type request struct {
 	number int
 	began  time.Duration
-	rows   []row // to create; or
-	read   *read // to look up
-	users  []users.User
-	wanted map[string]struct{} // usernames to look for in a list
+	rows   []row        // to create; or
+	read   *read        // to look up
+	users  []users.User // of the rows
 
 	isolation *isolation // that it is a part of
 	shared    bool       // it carries whoever waited

@@ -7,7 +7,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// untriedPause passes between two requests for owners that were not tried yet while the API refuses requests.
+// untriedPause passes between two requests for owners that were not tried yet after the first one.
 const untriedPause = 5 * time.Second
 
 // Kinds of requests that take turns beside the shared one.
@@ -53,13 +53,22 @@ func (a *account) inTurn(now time.Duration) (former, time.Duration) {
 	}
 	at, busy := never, false
 	var others [kinds]former
-	for kind, find := range [kinds]func(time.Duration) (former, time.Duration){a.fullSlice, a.isolatedPart, a.lookUp} {
+	finders := [kinds]func(time.Duration) (former, time.Duration){a.fullSlice, a.isolatedPart, a.lookUp}
+	refusing := a.refusing()
+	if refusing != nil {
+		finders[fullSlice] = a.untried
+	}
+	for kind, find := range finders {
 		var ripe time.Duration
 		others[kind], ripe = find(now)
 		at, busy = min(at, ripe), busy || others[kind] != nil
 	}
-	shared, ripe := a.shareable(now, busy)
-	at = min(at, ripe)
+	var shared former
+	if refusing == nil {
+		var ripe time.Duration
+		shared, ripe = a.shareable(now, busy)
+		at = min(at, ripe)
+	}
 	for turn := range kinds {
 		kind := (a.turns.last + 1 + turn) % kinds
 		if form := others[kind]; form != nil && (shared == nil || a.turns.wasShared) {
@@ -81,11 +90,11 @@ func (a *account) inTurn(now time.Duration) (former, time.Duration) {
 // shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
 // else is to be sent do they linger.
 func (a *account) shareable(now time.Duration, busy bool) (former, time.Duration) {
-	refusing, at, gathered := a.refusing() != nil, never, 0
+	at, gathered := never, 0
 	var small []*owner
 	for _, o := range a.queue.ready {
 		switch {
-		case o.waiting >= a.maxUsers(now) && a.options.Linger > 0, refusing && o.triedAt > 0:
+		case o.waiting >= a.maxUsers(now) && a.options.Linger > 0:
 		case o.readyAt() > now:
 			at = min(at, o.readyAt())
 		default:
@@ -106,8 +115,6 @@ func (a *account) shareable(now time.Duration, busy bool) (former, time.Duration
 	}
 	ripe := now
 	switch {
-	case refusing:
-		ripe = t.untriedAt + untriedPause
 	case a.options.Linger == 0 || gathered >= a.maxUsers(now):
 	case t.sharing:
 		return nil, at
@@ -131,7 +138,6 @@ func (a *account) share(now time.Duration, small []*owner) *request {
 	if a.options.Linger == 0 {
 		small = small[:1]
 	}
-	a.turns.untriedAt = now
 	var rows []row
 	room := func() int { return a.maxUsers(now) - len(rows) }
 	for _, whole := range []bool{true, false} {
@@ -149,10 +155,7 @@ func (a *account) share(now time.Duration, small []*owner) *request {
 // fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
 func (a *account) fullSlice(now time.Duration) (former, time.Duration) {
 	at := never
-	if other := a.crossCheck(now); other != nil {
-		return other, now
-	}
-	if slices.ContainsFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks || !i.proven && !i.isPaused() }) {
+	if slices.ContainsFunc(a.isolations, func(i *isolation) bool { return !i.proven && !i.isPaused() }) {
 		return nil, never
 	}
 	for _, o := range a.queue.ready {
@@ -166,22 +169,23 @@ func (a *account) fullSlice(now time.Duration) (former, time.Duration) {
 	return nil, at
 }
 
-// crossCheck finds one user of another owner, once when requests of a single owner are refused.
-func (a *account) crossCheck(now time.Duration) former {
-	i := a.refusing()
-	if i == nil || a.turns.crossChecked {
-		return nil
-	}
-	refused := a.isolatedOwners()
+// untried finds one user of an owner that was not tried yet while the API refuses requests. The first owner goes at once, to see
+// whether it is about a single owner; further small ones follow, some time apart.
+func (a *account) untried(now time.Duration) (former, time.Duration) {
+	at := a.turns.untriedAt
 	for _, o := range a.queue.ready {
-		if _, is := refused[o]; !is && o.readyAt() <= now {
-			return func() *request {
-				a.turns.crossChecked = true
-				return a.newRequest(now, a.queue.take(o, 1, nil), nil)
-			}
+		if o.triedAt > 0 || at > 0 && o.waiting >= a.maxUsers(now) || o.readyAt() > now {
+			continue
 		}
+		if at > now {
+			return nil, at
+		}
+		return func() *request {
+			a.turns.untriedAt = now + untriedPause
+			return a.newRequest(now, a.queue.take(o, 1, nil), nil)
+		}, now
 	}
-	return nil
+	return nil, never
 }
 
 // isolatedPart finds the isolation whose turn it is.
@@ -206,23 +210,19 @@ func rowsOf(users []*entry) []row {
 	return rows
 }
 
-// lookUp finds a user that is to be verified.
+// lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) (former, time.Duration) {
-	at := a.verification.dueAt()
-	if at > now {
+	due, at := a.verification.due(now)
+	switch {
+	case a.verification.busy:
+		return nil, never
+	case len(due) == 0:
+		a.verification.askWitness = false
 		return nil, at
 	}
 	return func() *request {
 		r := a.newRequest(now, nil, nil)
-		r.read = a.verification.next(now)
-		a.verification.busy = true
-		if r.read.way == inList {
-			r.wanted = make(map[string]struct{}, len(r.read.checks)+1)
-			r.wanted[r.read.witness] = struct{}{}
-			for _, c := range r.read.checks {
-				r.wanted[c.entry.user.Username] = struct{}{}
-			}
-		}
+		r.read, a.verification.busy = a.verification.next(now, due), true
 		return r
 	}, now
 }

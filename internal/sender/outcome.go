@@ -79,12 +79,16 @@ func (a *account) releaseIfDone(o *owner) {
 	}
 }
 
-// served notes an answer that judges each user of a request.
-func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
-	a.gate.proven = true
+// serves notes that the API serves requests under this key.
+func (a *account) serves(now time.Duration, answer alloy.Answer) {
+	a.gate.proven, a.passedAt = true, now
 	a.gate.pass()
 	a.gate.pause(now, answer)
-	a.passedAt = now
+}
+
+// served notes an answer that judges each user of a request.
+func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
+	a.serves(now, answer)
 	isolated := a.isolatedOwners()
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
@@ -104,7 +108,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 			a.exists(e, row.user, false)
 		case answer.Outcome == alloy.Accepted && !named && answer.Unmatched == 0:
 			a.created(now, row)
-			a.verification.witness, a.verification.createdBy = row.user.Username, r.number
+			a.verification.witness = witness{row.user.Username, r.number}
 			creations++
 		case !e.isWanted(): // of whom nothing is known
 			e.inDoubt = e.inDoubt || !named && answer.Outcome == alloy.Accepted

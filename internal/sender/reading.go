@@ -10,59 +10,38 @@ import (
 
 // wasRead notes what an answer to a reading request means.
 func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
-	v := &a.verification
-	v.busy = false
+	a.verification.busy = false
+	b := a.options.BackOff.API
+	if answer.Outcome == alloy.Unauthorized {
+		b = a.options.BackOff.Key
+	}
+	isOver := true
 	switch {
 	case answer.Served():
-		a.gate.proven = true
-		a.gate.pass()
-		a.passedAt = now
-		a.gate.pause(now, answer)
-	case answer.Outcome == alloy.Unauthorized:
-		a.gate.fail(now, r.began, answer, a.options.BackOff.Key, "")
-		a.tellReaders(r, answer)
-		return
-	case answer.Outcome == alloy.Deferred || answer.RetryAfter > 0:
-		a.gate.fail(now, r.began, answer, a.options.BackOff.API, "")
-		a.tellReaders(r, answer)
-		return
+		a.serves(now, answer)
+	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Deferred, answer.RetryAfter > 0:
+		isOver = false
+		fallthrough
 	case answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
-		a.gate.fail(now, r.began, answer, a.options.BackOff.API, "")
-		a.tellReaders(r, answer)
+		a.gate.fail(now, r.began, answer, b, "")
+		for _, c := range r.read.checks {
+			if c.isWanted() {
+				a.fail(c.entry.owner, failure{answer: unspoken(answer), next: a.gate.next(), attempted: true})
+			}
+		}
 	default:
 	}
-	var verdicts []verdict
-	if r.read.way == singly {
-		verdicts = v.single(now, r.read, answer, a.options)
-	} else {
-		verdicts = v.listed(now, r.read, answer, found, a.options)
+	if !isOver {
+		return
 	}
-	for _, verdict := range verdicts {
+	for _, verdict := range a.verification.answered(now, r.read, answer, found) {
 		a.conclude(now, verdict)
-	}
-}
-
-// tellReaders tells the owners of users that could not be read.
-func (a *account) tellReaders(r *request, answer alloy.Answer) {
-	checks := r.read.checks
-	if r.read.check != nil {
-		checks = append(checks, r.read.check)
-	}
-	told := map[*owner]bool{}
-	for _, c := range checks {
-		if o := c.entry.owner; c.isWanted() && !told[o] {
-			told[o] = true
-			a.fail(o, failure{answer: unspoken(answer), next: a.gate.next(), attempted: true})
-		}
 	}
 }
 
 // conclude settles a user by the verdict of its verification.
 func (a *account) conclude(now time.Duration, v verdict) {
 	e, c := v.check.entry, v.check
-	if !c.isWanted() {
-		return
-	}
 	owners := []*owner{e.owner}
 	for _, other := range e.others {
 		owners = append(owners, other.owner)

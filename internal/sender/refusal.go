@@ -70,7 +70,7 @@ func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
 		other.push([][]*entry{pending})
 		i.parts, i = nil, other
 	default:
-		i.pause.blocks, a.turns.crossChecked, a.turns.untriedAt = true, false, now
+		i.pause.blocks, a.turns.untriedAt = true, 0
 	}
 	told := map[*owner]bool{}
 	for _, e := range pending {
@@ -88,6 +88,7 @@ func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
+		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
 		switch {
 		case i.busy || len(i.all()) > 0 && (i.isPaused() || len(i.all()) > len(i.held)):
 		case len(i.all()) > 0:

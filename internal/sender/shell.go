@@ -103,20 +103,23 @@ func (s *shell) step(timer *time.Timer, events []any) (isDone bool, slots chan s
 
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
 func (s *shell) send(r *request) {
-	event := answered{request: r}
-	ctx := context.Background()
+	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
+	visit := func(username string) {
+		if _, wanted := r.read.wanted[username]; wanted {
+			event.found[username] = struct{}{}
+		}
+	}
 	switch {
 	case r.read == nil:
 		event.answer = s.api.CreateUsers(ctx, s.key, r.users)
-	case r.read.way == singly:
-		event.answer = s.api.GetUser(ctx, s.key, r.read.username)
+	case r.read.way == inList:
+		event.answer = s.api.ListUsers(ctx, s.key, visit)
 	default:
-		event.found = map[string]struct{}{}
-		event.answer = s.api.ListUsers(ctx, s.key, func(username string) {
-			if _, wanted := r.wanted[username]; wanted {
-				event.found[username] = struct{}{}
+		for username := range r.read.wanted { // just one
+			if event.answer = s.api.GetUser(ctx, s.key, username); event.answer.Outcome == alloy.Found {
+				visit(username)
 			}
-		})
+		}
 	}
 	<-s.slots
 	s.router.post(s, event)

@@ -10,25 +10,38 @@ const (
 	// maxSingleReads is the most users that are read one by one; the list of all users is read for more. One list of a large
 	// account costs the API about as much as some dozens of single reads.
 	maxSingleReads = 20
-	// enoughTries is how often it is tried to verify a user of whom reading proves nothing, three SecondReads apart: in three
+	// maxTries is how often verifying a user is tried when reading proves nothing, triesApart SecondReads apart: over three
 	// minutes by default.
-	enoughTries, triesApart = 3, 3
+	maxTries, triesApart = 3, 3
 	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
 	listPause = time.Hour
 )
 
+// way is a way of reading: single users, or the list of all.
+type way int
+
+const (
+	singly way = iota
+	inList
+)
+
 // verification finds out which of the users exist that the API named as invalid: it names those that exist and those that it
 // does not accept alike. That a user is absent counts only from a way of reading that has shown a user created since the
-// API named it: reading calls may lag behind, or answer for somebody else.
+// API named it: reading calls may lag behind, or a gateway answers them.
 type verification struct {
+	options     Options
 	checks      []*check
-	witness     string // the user that the API created last
-	createdBy   int    // number of the request that created it
-	askWitness  bool   // a single read showed no user, and has to show the witness
-	provenGet   int    // a single read has shown a user that this request created
-	provenList  int    // the same of the list
+	witness     witness
+	askWitness  bool   // single reads that showed no user have to show the witness
+	proven      [2]int // number of the request whose witness each way of reading has shown
 	noListUntil time.Duration
 	busy        bool // a read is running
+}
+
+// witness is the user that the API created last, with the number of the request.
+type witness struct {
+	username string
+	request  int
 }
 
 // check is a user that is verified.
@@ -39,35 +52,23 @@ type check struct {
 	due      time.Duration
 	absences int
 	tries    int
-	read     [2]bool      // in this try, singly and in the list
-	failures int          // of single reads, in a row
+	read     [2]bool // in this try, by each way
+	backOff  time.Duration
 	answer   alloy.Answer // the last read that proved nothing
 }
 
-// way is a way of reading: singly or in the list.
-type way int
-
-const (
-	singly way = iota
-	inList
-)
-
-// read is a reading request: for one user, or for the whole list.
+// read is a reading request.
 type read struct {
-	way       way
-	username  string   // of a single read
-	check     *check   // nil for the witness
-	checks    []*check // of the list
-	witness   string
-	createdBy int
+	way     way
+	checks  []*check // none if a single read is of the witness
+	witness witness
+	wanted  map[string]struct{} // usernames
 }
 
 // verdict is what a check ended with.
 type verdict struct {
-	check  *check
-	exists bool
-	// proven reports whether a user that does not exist was shown to be absent, twice.
-	proven bool
+	check          *check
+	exists, proven bool // proven: that it does not exist
 }
 
 func (v *verification) add(now time.Duration, e *entry, named bool, since int) {
@@ -77,137 +78,89 @@ func (v *verification) add(now time.Duration, e *entry, named bool, since int) {
 
 func (c *check) isWanted() bool { return c.entry.isWanted() && c.entry.place == verifying }
 
-// dueAt returns when the next read is due, and drops checks of users that nobody wants any more.
-func (v *verification) dueAt() time.Duration {
-	at, kept := never, v.checks[:0]
+// due returns the checks that are due and when the next one is. It drops those of users that nobody wants any more.
+func (v *verification) due(now time.Duration) (due []*check, at time.Duration) {
+	kept := v.checks[:0]
+	at = never
 	for _, c := range v.checks {
-		if c.isWanted() {
-			kept = append(kept, c)
-			at = min(at, c.due)
+		if !c.isWanted() {
+			continue
+		}
+		kept = append(kept, c)
+		if at = min(at, c.due); c.due <= now {
+			due = append(due, c)
 		}
 	}
 	clear(v.checks[len(kept):])
 	v.checks = kept
-	if v.busy {
-		return never
-	}
-	return at
+	return due, at
 }
 
-// next returns the next read, if one is due.
-func (v *verification) next(now time.Duration) *read {
-	var due []*check
-	for _, c := range v.checks {
-		if c.isWanted() && c.due <= now {
-			due = append(due, c)
-		}
-	}
+// next returns what is read next of the checks that are due.
+func (v *verification) next(now time.Duration, due []*check) *read {
+	r := &read{way: inList, witness: v.witness, wanted: map[string]struct{}{v.witness.username: {}}}
 	if v.askWitness {
-		return &read{way: singly, username: v.witness, createdBy: v.createdBy}
+		r.way = singly
+		return r
 	}
-	listable := now >= v.noListUntil
-	var list []*check
 	for _, c := range due {
 		switch {
-		case listable && !c.read[inList] && (len(due) > maxSingleReads || c.read[singly]):
-			list = append(list, c)
-		case !c.read[singly] || !listable:
-			return &read{way: singly, username: c.entry.user.Username, check: c}
+		case now >= v.noListUntil && !c.read[inList] && (len(due) > maxSingleReads || c.read[singly]):
+			r.checks = append(r.checks, c)
+			r.wanted[c.entry.user.Username] = struct{}{}
+		case !c.read[singly] || now < v.noListUntil:
+			return &read{way: singly, checks: []*check{c}, wanted: map[string]struct{}{c.entry.user.Username: {}}}
 		}
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	return &read{way: inList, checks: list, witness: v.witness, createdBy: v.createdBy}
+	return r
 }
 
-// single notes the answer to a single read, and returns what it decides.
-func (v *verification) single(now time.Duration, r *read, answer alloy.Answer, options Options) []verdict {
-	if r.check == nil {
-		return v.sawWitness(now, r, answer, options)
+// answered notes the answer to a read, with those of the usernames that it found, and returns what that decides.
+func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (verdicts []verdict) {
+	if _, shown := found[r.witness.username]; shown {
+		v.proven[r.way] = max(v.proven[r.way], r.witness.request)
 	}
-	c := r.check
-	switch {
-	case !c.isWanted():
-	case answer.Outcome == alloy.Found:
-		return []verdict{{check: c, exists: true}}
-	case answer.Outcome == alloy.Unavailable: // for this user perhaps: the list may do
-		c.failures++
-		c.read[singly], c.read[inList] = now >= v.noListUntil && !c.read[inList], false
-		c.due = now + min(options.BackOff.User.Min<<min(c.failures-1, 10), options.BackOff.User.Max)
-	case answer.Outcome == alloy.Absent && v.provenGet >= c.since:
-		return v.absent(now, c, options)
-	default:
-		c.answer, c.read[singly] = answer, true
-		if answer.Outcome == alloy.Absent && v.createdBy >= c.since {
-			v.askWitness = true
-			return nil
-		}
-		return v.unproven(now, c, options)
-	}
-	return nil
-}
-
-// sawWitness notes whether a single read shows the witness. If it does, those that were not found are absent.
-func (v *verification) sawWitness(now time.Duration, r *read, answer alloy.Answer, options Options) (verdicts []verdict) {
-	v.askWitness = false
-	if answer.Outcome == alloy.Found {
-		v.provenGet = max(v.provenGet, r.createdBy)
-	}
-	for _, c := range v.checks {
-		switch {
-		case !c.isWanted() || !c.read[singly] || c.due > now:
-		case c.answer.Outcome == alloy.Absent && v.provenGet >= c.since:
-			verdicts = append(verdicts, v.absent(now, c, options)...)
-		default:
-			verdicts = append(verdicts, v.unproven(now, c, options)...)
-		}
-	}
-	return verdicts
-}
-
-// listed notes the answer to a list, with those of the names found in it.
-func (v *verification) listed(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}, options Options) (verdicts []verdict) {
-	if _, shown := found[r.witness]; shown && answer.Outcome == alloy.Listed {
-		v.provenList = max(v.provenList, r.createdBy)
-	}
-	if answer.Outcome != alloy.Listed {
+	if r.way == inList && answer.Outcome != alloy.Listed {
 		v.noListUntil = now + listPause
 	}
-	for _, c := range r.checks {
-		_, exists := found[c.entry.user.Username]
-		switch {
-		case !c.isWanted():
-		case exists:
-			verdicts = append(verdicts, verdict{check: c, exists: true})
-		case answer.Outcome == alloy.Listed && v.provenList >= c.since:
-			verdicts = append(verdicts, v.absent(now, c, options)...)
-		default:
-			c.answer, c.read[inList] = answer, true
-			verdicts = append(verdicts, v.unproven(now, c, options)...)
+	checks := r.checks
+	if isWitness := r.way == singly && len(checks) == 0; isWitness {
+		v.askWitness = false
+		checks, _ = v.due(now)
+	} else if r.way == singly && answer.Outcome == alloy.Absent && v.proven[singly] < checks[0].since && v.witness.request >= checks[0].since {
+		v.askWitness = true
+	}
+	for _, c := range checks {
+		if len(r.checks) > 0 { // else its own answer stands
+			c.answer, c.read[r.way] = answer, true
+		}
+		if _, exists := found[c.entry.user.Username]; c.isWanted() && (exists || c.read[r.way] && !v.askWitness) {
+			verdicts = append(verdicts, v.judge(now, c, r.way, exists)...)
 		}
 	}
 	return verdicts
 }
 
-// absent notes that a user was shown to be absent, which has to happen twice.
-func (v *verification) absent(now time.Duration, c *check, options Options) []verdict {
-	if c.absences++; c.absences > 1 {
+// judge decides what a read means for a check, if it means anything.
+func (v *verification) judge(now time.Duration, c *check, way way, exists bool) []verdict {
+	isAbsent := (c.answer.Outcome == alloy.Absent || c.answer.Outcome == alloy.Listed) && v.proven[way] >= c.since
+	switch {
+	case exists:
+		return []verdict{{check: c, exists: true}}
+	case isAbsent && c.absences > 0:
 		return []verdict{{check: c, proven: true}}
-	}
-	c.due, c.read = now+options.SecondRead, [2]bool{}
-	return nil
-}
-
-// unproven notes that a way of reading proves nothing of a user. After both ways the try is over.
-func (v *verification) unproven(now time.Duration, c *check, options Options) []verdict {
-	listable := now >= v.noListUntil
-	if !c.read[singly] || listable && !c.read[inList] {
-		return nil
-	}
-	if c.tries++; c.tries >= enoughTries {
+	case isAbsent:
+		c.absences++
+		c.due, c.read = now+v.options.SecondRead, [2]bool{}
+	case !c.read[singly] || !c.read[inList] && now >= v.noListUntil: // the other way may prove more
+	case c.answer.InDoubt():
+		c.backOff = v.options.BackOff.User.next(c.backOff)
+		c.due, c.read = now+c.backOff, [2]bool{}
+	case c.tries+1 >= maxTries:
 		return []verdict{{check: c}}
+	default:
+		c.tries++
+		c.due, c.read = now+triesApart*v.options.SecondRead, [2]bool{}
 	}
-	c.due, c.read = now+triesApart*options.SecondRead, [2]bool{}
 	return nil
 }
