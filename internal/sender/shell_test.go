@@ -1,0 +1,249 @@
+package sender_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// memoryAPI is an API without a network. Each request takes 100 ms.
+type memoryAPI struct {
+	// answer says what a request under a key is answered; nil creates all users.
+	answer func(key string, batch []users.User) *alloy.Answer
+
+	mu      sync.Mutex
+	created map[string]bool
+	posts   []post
+}
+
+type post struct {
+	key       string
+	at        time.Time
+	usernames []string
+}
+
+func (m *memoryAPI) BaseURL() string { return "memory:" }
+
+func (m *memoryAPI) CreateUsers(_ context.Context, key alloy.Key, batch []users.User) alloy.Answer {
+	p := post{key: key.Fingerprint(m.BaseURL()), at: time.Now()}
+	for _, user := range batch {
+		p.usernames = append(p.usernames, user.Username)
+	}
+	m.mu.Lock()
+	m.posts = append(m.posts, p)
+	m.mu.Unlock()
+	time.Sleep(100 * time.Millisecond)
+	if m.answer != nil {
+		if answer := m.answer(p.key, batch); answer != nil {
+			return *answer
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	answer := alloy.Answer{Outcome: alloy.Accepted, StatusCode: http.StatusOK, Named: map[string]struct{}{}}
+	for _, user := range batch {
+		if m.created[user.Username] {
+			answer.Named[user.Username] = struct{}{}
+		}
+		m.created[user.Username] = true
+	}
+	if len(answer.Named) == len(batch) {
+		return alloy.Answer{Outcome: alloy.AllExist, StatusCode: http.StatusBadRequest}
+	}
+	return answer
+}
+
+func (m *memoryAPI) GetUser(_ context.Context, _ alloy.Key, username string) alloy.Answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.created[username] {
+		return alloy.Answer{Outcome: alloy.Found, StatusCode: http.StatusOK}
+	}
+	return alloy.Answer{Outcome: alloy.Absent, StatusCode: http.StatusNotFound}
+}
+
+func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(string)) alloy.Answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for username := range m.created {
+		visit(username)
+	}
+	return alloy.Answer{Outcome: alloy.Listed, StatusCode: http.StatusOK}
+}
+
+func (m *memoryAPI) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.posts)
+}
+
+// inBubble runs a test with a sender in simulated time.
+func inBubble(t *testing.T, options sender.Options, api *memoryAPI, test func(t *testing.T, s *sender.Sender)) {
+	t.Helper()
+	api.created = map[string]bool{}
+	synctest.Test(t, func(t *testing.T) {
+		s := sender.New(api, options, func(sender.ID) {})
+		test(t, s)
+		s.Stop()
+		s.Wait()
+	})
+}
+
+func workOf(t *testing.T, name, key string, usernames ...string) sender.Work {
+	t.Helper()
+	work := sender.Work{ID: id(name), Key: parseKey(t, key)}
+	for _, username := range usernames {
+		work.Users = append(work.Users, users.User{Username: username})
+	}
+	return work
+}
+
+func unauthorized(string, []users.User) *alloy.Answer {
+	return &alloy.Answer{Outcome: alloy.Unauthorized, StatusCode: http.StatusUnauthorized}
+}
+
+func TestShell_GoroutinesDoNotGrowWithOwners(t *testing.T) {
+	inBubble(t, sender.DefaultOptions, &memoryAPI{answer: unauthorized}, func(t *testing.T, s *sender.Sender) {
+		before := runtime.NumGoroutine()
+		for i := range 10_000 {
+			s.Submit(workOf(t, strconv.Itoa(i), "wrong", "user-"+strconv.Itoa(i)))
+		}
+		time.Sleep(time.Minute)
+		if more := runtime.NumGoroutine() - before; more > 50 {
+			t.Errorf("10,000 waiting owners take %d goroutines", more)
+		}
+	})
+}
+
+func TestShell_AccountsOfOldKeysAreForgotten(t *testing.T) {
+	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
+		before := runtime.NumGoroutine()
+		for i := range 100 { // a key that is rotated again and again
+			s.Submit(workOf(t, "a", "key-"+strconv.Itoa(i), "user-"+strconv.Itoa(i)))
+			time.Sleep(time.Second)
+			s.Recorded(id("a"), s.Report(id("a")))
+		}
+		s.Forget("ns", "a")
+		time.Sleep(time.Minute)
+		if more := runtime.NumGoroutine() - before; more > 0 {
+			t.Errorf("%d goroutines are left of keys that nobody uses", more)
+		}
+		if text := fmt.Sprintf("%+v", s); strings.Contains(text, "key-") || strings.Contains(text, "user-") {
+			t.Errorf("the sender still knows: %s", text)
+		}
+	})
+}
+
+func TestShell_ASlotIsNotHeldWhileARateIsKept(t *testing.T) {
+	options := sender.DefaultOptions
+	options.Requests, options.RequestsPerSecond, options.Burst, options.Linger = 1, 0.1, 1, 0
+	api := &memoryAPI{}
+	inBubble(t, options, api, func(t *testing.T, s *sender.Sender) {
+		for i := range 5 {
+			s.Submit(workOf(t, strconv.Itoa(i), "slow", "user-"+strconv.Itoa(i)))
+		}
+		time.Sleep(time.Second)
+		s.Submit(workOf(t, "other", "another key", "x"))
+		time.Sleep(time.Second)
+		if report := s.Report(id("other")); len(report.Results) != 1 {
+			t.Errorf("another key waits for the rate of the first one: %+v", report)
+		}
+		if n := api.count(); n != 2 {
+			t.Errorf("%d requests were sent", n)
+		}
+	})
+}
+
+func TestShell_AStoredTimeAheadIsCapped(t *testing.T) {
+	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
+		work := workOf(t, "a", "key", "x")
+		work.NotBefore = time.Now().Add(1000 * time.Hour) // the clock was wrong
+		s.Submit(work)
+		time.Sleep(16 * time.Minute)
+		if report := s.Report(id("a")); len(report.Results) != 1 {
+			t.Errorf("report: %+v", report)
+		}
+	})
+}
+
+func TestShell_ManyOwnersOfTheSameUsersTakeOneRequest(t *testing.T) {
+	api := &memoryAPI{}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		for i := range 30 {
+			s.Submit(workOf(t, strconv.Itoa(i), "key", many(alloy.MaxBatch)...))
+		}
+		time.Sleep(time.Second)
+		for i := range 30 {
+			want := sender.Existing
+			if i == 0 {
+				want = sender.Created
+			}
+			results := s.Report(id(strconv.Itoa(i))).Results
+			if len(results) != alloy.MaxBatch || results["user-7"].State != want {
+				t.Errorf("owner %d has %d results, and %+v", i, len(results), results["user-7"])
+			}
+		}
+		if n := api.count(); n != 1 {
+			t.Errorf("%d requests were sent", n)
+		}
+	})
+}
+
+// TestShell_AnotherKeyWaitsForTheRunningRequest changes the key while a request runs whose answer is lost: the users are in
+// doubt under the new key too, which may belong to the same account.
+func TestShell_AnotherKeyWaitsForTheRunningRequest(t *testing.T) {
+	old := parseKey(t, "old").Fingerprint("memory:")
+	api := &memoryAPI{}
+	api.answer = func(key string, batch []users.User) *alloy.Answer {
+		if key != old {
+			return nil
+		}
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		for _, user := range batch {
+			api.created[user.Username] = true
+		}
+		return &alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusServiceUnavailable}
+	}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		s.Submit(workOf(t, "a", "old", "x"))
+		time.Sleep(250 * time.Millisecond) // it runs from 200 to 300 ms
+		s.Submit(workOf(t, "a", "new", "x"))
+		time.Sleep(time.Minute)
+		want := map[string]sender.Result{"x": {State: sender.Existing, Unconfirmed: true}}
+		if diff := cmp.Diff(want, states(s.Report(id("a")))); diff != "" {
+			t.Errorf("results (-want +got):\n%s", diff)
+		}
+		if len(api.posts) != 2 || api.posts[1].at.Sub(api.posts[0].at) < 100*time.Millisecond {
+			t.Errorf("requests: %+v", api.posts)
+		}
+	})
+}
+
+func TestShell_AWithdrawnOwnerIsInFlightUntilTheAnswer(t *testing.T) {
+	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
+		s.Submit(workOf(t, "a", "key", "x"))
+		time.Sleep(250 * time.Millisecond)
+		s.Withdraw(id("a"))
+		if report := s.Report(id("a")); !report.InFlight {
+			t.Errorf("while the request runs: %+v", report)
+		}
+		time.Sleep(time.Second)
+		if report := s.Report(id("a")); report.InFlight || report.Results["x"].State != sender.Created {
+			t.Errorf("afterwards: %+v", report)
+		}
+	})
+}
