@@ -55,47 +55,68 @@ func TestClassifyBatch(t *testing.T) {
 		"a 400 without JSON":                     {400, `All users already exist`, Answer{Outcome: Refused}},
 		"half a 400":                             {400, `{"message":"All users alr`, Answer{Outcome: Unavailable, Incomplete: true}},
 		"the words of a 400 with another status": {409, `{"message":"All users already exist"}`, Answer{Outcome: Refused}},
-		"422":                                    {422, `{}`, Answer{Outcome: Refused}},
-		"413":                                    {413, ``, Answer{Outcome: TooLarge}},
-		"401":                                    {401, `{}`, Answer{Outcome: Unauthorized}},
-		"403":                                    {403, ``, Answer{Outcome: Forbidden}},
-		"402":                                    {402, ``, Answer{Outcome: Refused}},
-		"404":                                    {404, ``, Answer{Outcome: Refused}},
-		"405":                                    {405, ``, Answer{Outcome: Refused}},
-		"410":                                    {410, ``, Answer{Outcome: Refused}},
-		"415":                                    {415, ``, Answer{Outcome: Refused}},
-		"408":                                    {408, ``, Answer{Outcome: Unavailable}},
-		"425":                                    {425, ``, Answer{Outcome: Deferred}},
-		"429":                                    {429, ``, Answer{Outcome: Deferred}},
-		"500":                                    {500, `{"message":"success"}`, Answer{Outcome: Unavailable}},
-		"502":                                    {502, `<html>`, Answer{Outcome: Unavailable}},
-		"300":                                    {300, ``, Answer{Outcome: Redirected}},
-		"302":                                    {302, ``, Answer{Outcome: Redirected}},
-		"308":                                    {308, ``, Answer{Outcome: Redirected}},
-		"199":                                    {199, ``, Answer{Outcome: Unavailable}},
-		"600":                                    {600, ``, Answer{Outcome: Unavailable}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := classifyBatch(tc.status, received(tc.body), sent)
-			tc.want.StatusCode = tc.status
-			got.Message = ""
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
-			}
-			cut := classifyBatch(tc.status, body{text: []byte(tc.body), cut: true}, sent)
-			want := tc.want.Outcome
-			if tc.status/100 == 2 || tc.status == 400 {
-				want = Unavailable // otherwise the status says it all
-			}
-			if cut.Outcome != want || !cut.Incomplete {
-				t.Errorf("cut off it became %+v, want %s", cut, want)
-			}
-			long := classifyBatch(tc.status, body{text: []byte(tc.body), long: true}, sent)
-			if long.Served() {
-				t.Errorf("too long it became %s", long.Outcome)
-			}
+			checkBatch(t, tc.status, tc.body, sent, tc.want)
 		})
+	}
+}
+
+func TestClassifyBatch_ByStatus(t *testing.T) {
+	t.Parallel()
+	sent := []users.User{{Username: "ann"}}
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		want   Answer
+	}{
+		"422": {422, `{}`, Answer{Outcome: Refused}},
+		"413": {413, ``, Answer{Outcome: TooLarge}},
+		"401": {401, `{}`, Answer{Outcome: Unauthorized}},
+		"403": {403, ``, Answer{Outcome: Forbidden}},
+		"402": {402, ``, Answer{Outcome: Refused}},
+		"404": {404, ``, Answer{Outcome: Refused}},
+		"405": {405, ``, Answer{Outcome: Refused}},
+		"410": {410, ``, Answer{Outcome: Refused}},
+		"415": {415, ``, Answer{Outcome: Refused}},
+		"408": {408, ``, Answer{Outcome: Unavailable}},
+		"425": {425, ``, Answer{Outcome: Deferred}},
+		"429": {429, ``, Answer{Outcome: Deferred}},
+		"500": {500, `{"message":"success"}`, Answer{Outcome: Unavailable}},
+		"502": {502, `<html>`, Answer{Outcome: Unavailable}},
+		"300": {300, ``, Answer{Outcome: Redirected}},
+		"302": {302, ``, Answer{Outcome: Redirected}},
+		"308": {308, ``, Answer{Outcome: Redirected}},
+		"199": {199, ``, Answer{Outcome: Unavailable}},
+		"600": {600, ``, Answer{Outcome: Unavailable}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkBatch(t, tc.status, tc.body, sent, tc.want)
+		})
+	}
+}
+
+// checkBatch has an answer to a creation classified as it is, cut off, and too long.
+func checkBatch(t *testing.T, status int, text string, sent []users.User, want Answer) {
+	t.Helper()
+	got := classifyBatch(status, received(text), sent)
+	want.StatusCode = status
+	got.Message = ""
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+	cut := classifyBatch(status, body{text: []byte(text), cut: true}, sent)
+	outcome := want.Outcome
+	if status/100 == 2 || status == http.StatusBadRequest {
+		outcome = Unavailable // otherwise the status says it all
+	}
+	if cut.Outcome != outcome || !cut.Incomplete {
+		t.Errorf("cut off it became %+v, want %s", cut, outcome)
+	}
+	if long := classifyBatch(status, body{text: []byte(text), long: true}, sent); long.Served() {
+		t.Errorf("too long it became %s", long.Outcome)
 	}
 }
 

@@ -14,7 +14,7 @@ func TestMatchEchoes(t *testing.T) {
 	t.Parallel()
 	sent := []users.User{
 		{Username: "ann", FullName: "Ann Lee"}, {Username: "ann2", FullName: "Ann Lee"}, {Username: "Bob"}, {Username: "bob"},
-		{Username: "straße"}, {Username: "Jose\u0301"}, {Username: "a&b"}, {Username: "x&amp;y"}, {Username: "12345"}, {Username: "ΣΊΣΥΦΟΣ"},
+		{Username: "straße"}, {Username: "Jose\u0301"}, {Username: "a&b"}, {Username: "x&amp;y"}, {Username: "12345"}, {Username: "ΣΊΣΥΦΟΣ"}, {Username: "kb"}, {Username: "\u03b0"},
 	}
 	for name, tc := range map[string]struct {
 		rows                string
@@ -29,6 +29,8 @@ func TestMatchEchoes(t *testing.T) {
 		"the full folding of a case":              {rows: `[{"username":"STRASSE"}]`, named: names("straße")},
 		"a sigma at the end":                      {rows: `[{"username":"σίσυφος"}]`, named: names("ΣΊΣΥΦΟΣ")},
 		"a composed letter":                       {rows: `[{"username":"jos\u00e9"}]`, named: names("Jose\u0301")},
+		"letters that only then have a case":      {rows: `[{"username":"㎅"}]`, named: names("kb")},
+		"letters that compose only when folded":   {rows: `[{"username":"\u03ab\u0301"}]`, named: names("\u03b0")},
 		"full-width letters":                      {rows: `[{"username":"ａｎｎ"}]`, named: names("ann")},
 		"a username escaped for HTML":             {rows: `[{"username":"a&amp;b"}]`, named: names("a&b")},
 		"a numeric escape":                        {rows: `[{"username":"&#97;nn"}]`, named: names("ann")},
