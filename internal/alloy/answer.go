@@ -93,9 +93,6 @@ func (a Answer) MayBeRunning() bool {
 	}
 }
 
-// MayPass reports whether the same request may succeed later.
-func (a Answer) MayPass() bool { return a.Outcome == Unavailable || a.Outcome == Deferred }
-
 // Explain says for people what the API answered, in one sentence without a period. It is stable while the answer is.
 func (a Answer) Explain() string {
 	var text string
