@@ -27,7 +27,7 @@ type account struct {
 func newAccount(options Options, chance *rand.Rand) *account {
 	options = options.withDefaults()
 	return &account{
-		options: options, chance: chance, gate: newGate(options, chance), queue: newQueue(),
+		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
 		verification: verification{options: options}, outbox: outbox{byID: map[ID]*update{}},
 	}
 }
@@ -159,33 +159,38 @@ func (a *account) recover(o *owner) {
 }
 
 // exists settles a user that exists.
-func (a *account) exists(e *entry, user users.User, unconfirmed bool) {
+func (a *account) exists(now time.Duration, e *entry, user users.User, unconfirmed bool) {
 	unconfirmed = unconfirmed || e.inDoubt
-	for _, o := range a.queue.settle(e, user.Username) {
-		a.tell(o, Result{State: Existing, Sent: user, Unconfirmed: unconfirmed})
+	for _, c := range a.queue.settle(now, e, user.Username, anyUser) {
+		a.tell(c.owner, Result{State: Existing, Sent: user, Unconfirmed: unconfirmed})
 	}
 }
 
-// invalid settles a user that the API does not accept.
+func anyUser(users.User) bool { return true }
+
+// invalid settles a user that the API does not accept. Another row for its username goes next.
 func (a *account) invalid(now time.Duration, e *entry, message string) {
-	user := e.user
-	for _, o := range a.queue.refuse(now, e) {
-		a.tell(o, Result{State: Invalid, Sent: user, Message: message})
+	user := e.user()
+	for _, c := range a.queue.settle(now, e, user.Username, func(other users.User) bool { return other == user }) {
+		a.tell(c.owner, Result{State: Invalid, Sent: user, Message: message})
 	}
 }
 
 // created settles a user that a request created. For the owner that it was sent for it is Created, also if that owner has
 // withdrawn.
 func (a *account) created(now time.Duration, r row) {
-	inDoubt, wanted := r.entry.inDoubt, r.entry.isWanted()
+	e := r.entry
+	inDoubt := e.inDoubt
 	a.tell(r.owner, Result{State: Created, Sent: r.user})
-	for _, o := range a.queue.settle(r.entry, r.user.Username) {
-		if o != r.owner {
-			a.tell(o, Result{State: Existing, Sent: r.user, Unconfirmed: inDoubt})
-		}
+	if !e.isWanted() { // who comes next under that owner's name cannot tell who created the user
+		e.inDoubt = true
+		a.queue.passOn(now, e, r.user.Username, 0)
+		return
 	}
-	if !wanted { // whoever comes next under that owner's name cannot tell who created it
-		a.queue.remember(now, r.user.Username, 0)
+	for _, c := range a.queue.settle(now, e, r.user.Username, anyUser) {
+		if c.owner != r.owner {
+			a.tell(c.owner, Result{State: Existing, Sent: r.user, Unconfirmed: inDoubt})
+		}
 	}
 }
 

@@ -205,7 +205,7 @@ func (a *account) isolatedPart(now time.Duration) (former, time.Duration) {
 func rowsOf(users []*entry) []row {
 	rows := make([]row, len(users))
 	for k, e := range users {
-		rows[k] = row{e, e.owner, e.user}
+		rows[k] = row{e, e.owner(), e.user()}
 	}
 	return rows
 }
@@ -244,7 +244,7 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 	for _, not := range []string{last, ""} {
 		for _, i := range a.isolations {
 			at = min(at, i.readyAt())
-			if i.readyAt() <= now && slices.ContainsFunc(i.all(), func(e *entry) bool { return e.user.Username != not }) {
+			if i.readyAt() <= now && slices.ContainsFunc(i.all(), func(e *entry) bool { return e.user().Username != not }) {
 				return func() *request { return a.newRequest(now, rowsOf(i.pick(not)), i) }, a.gate.passAt(not == last)
 			}
 		}
@@ -263,7 +263,7 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 
 // waitingBeside returns how many users of an owner wait, but for a certain one.
 func (a *account) waitingBeside(o *owner, not string) int {
-	if e := a.queue.index[not]; e != nil && e.owner == o && e.place == waiting {
+	if e := a.queue.index[not]; e != nil && e.isWanted() && e.owner() == o && e.place == waiting {
 		return o.waiting - 1
 	}
 	return o.waiting

@@ -106,7 +106,7 @@ func (i *isolation) push(pieces [][]*entry) {
 // cut divides users into parts of nearly the same size, where possible between two owners.
 func cut(batch []*entry, parts int) (pieces [][]*entry) {
 	parts, from := min(parts, len(batch)), 0
-	isBorder := func(at int) bool { return at > from && at < len(batch) && batch[at-1].owner != batch[at].owner }
+	isBorder := func(at int) bool { return at > from && at < len(batch) && batch[at-1].owner() != batch[at].owner() }
 	for k := 1; k < parts; k++ {
 		at := len(batch) * k / parts
 		for d := range len(batch) / parts / 2 {
@@ -132,7 +132,7 @@ func (i *isolation) choose(n int) {
 		if len(candidates) == 0 {
 			candidates = i.undecided(0)
 		}
-		others := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return first == nil || e.owner == first.owner })
+		others := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return first == nil || e.owner() == first.owner() })
 		if len(others) > 0 {
 			candidates = others
 		}
@@ -253,7 +253,7 @@ func (i *isolation) readyAt() time.Duration {
 
 // pick takes out one user, chosen by chance, but not a certain one. There is none if no other one is left.
 func (i *isolation) pick(not string) []*entry {
-	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return e.user.Username == not })
+	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return e.user().Username == not })
 	if len(all) == 0 {
 		return nil
 	}

@@ -80,7 +80,7 @@ func (a *account) throttle(now time.Duration) time.Duration {
 	late, at := n.late, never
 	n.late = nil
 	for _, o := range late {
-		if o.notice.late = false; o.open > 0 {
+		if o.open > 0 {
 			a.outbox.to(o).notify = true
 		}
 	}
@@ -90,7 +90,7 @@ func (a *account) throttle(now time.Duration) time.Duration {
 			continue
 		}
 		if due := o.notice.at + noticePause; o.notice.at > 0 && due > now {
-			u.notify, o.notice.late = false, true
+			u.notify = false
 			n.late, at = append(n.late, o), min(at, due)
 		} else {
 			o.notice.at = now

@@ -59,12 +59,8 @@ func (a *account) awaitAcknowledgements(r *request) {
 // releaseAll forgets the owners of a request that have no unsettled users.
 func (a *account) releaseAll(now time.Duration, r *request) {
 	for _, row := range r.rows {
-		if e := row.entry; e.place == inFlight && e.owner == nil && a.queue.index[row.user.Username] == e {
-			e.place = waiting
-			delete(a.queue.index, row.user.Username)
-			if e.inDoubt {
-				a.queue.remember(now, row.user.Username, row.owner.heldUntil)
-			}
+		if e := row.entry; e.place == inFlight && !e.isWanted() && a.queue.index[row.user.Username] == e {
+			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
 		}
 	}
 	for _, o := range r.owners {
@@ -105,14 +101,14 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		_, named := answer.Named[row.user.Username]
 		switch e := row.entry; {
 		case answer.Outcome == alloy.AllExist:
-			a.exists(e, row.user, false)
+			a.exists(now, e, row.user, false)
 		case answer.Outcome == alloy.Accepted && !named && answer.Unmatched == 0:
 			a.created(now, row)
 			a.verification.witness = witness{row.user.Username, r.number}
 			creations++
 		case !e.isWanted(): // of whom nothing is known
 			e.inDoubt = e.inDoubt || !named && answer.Outcome == alloy.Accepted
-		case e.user != row.user:
+		case e.user() != row.user:
 			a.queue.putBack(e)
 		default:
 			a.verification.add(now, e, named || answer.Outcome == alloy.NoneValid, r.number)
@@ -138,7 +134,7 @@ func (a *account) isolatedOwners() map[*owner]struct{} {
 	owners := map[*owner]struct{}{}
 	for _, i := range a.isolations {
 		for _, e := range i.all() {
-			owners[e.owner] = struct{}{}
+			owners[e.owner()] = struct{}{}
 		}
 	}
 	return owners
@@ -175,7 +171,7 @@ func (a *account) rest(r *request, place place) (users []*entry) {
 	for _, row := range r.rows {
 		switch e := row.entry; {
 		case !e.isWanted() || e.place != inFlight:
-		case e.user != row.user:
+		case e.user() != row.user:
 			a.queue.putBack(e)
 		case place == waiting:
 			a.queue.putBack(e)

@@ -21,23 +21,29 @@ const (
 // entry is what is known of a username under a key. All waiting users that only one owner wants, and of which nothing else is
 // known, share an entry: a million users that wait cost their list and the index.
 type entry struct {
-	owner   *owner     // that wanted the user first; nil if nobody wants it any more
-	user    users.User // as that owner wants it; zero in a shared entry
+	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
 	place   place
 	inDoubt bool          // a request whose answer was lost may have created it
-	held    time.Duration // until when the API may still be working on it, once nobody wants it
-	expires time.Duration // when the doubt is forgotten, once nobody wants it
-	others  []claim       // owners that want it too, in order of arrival
+	held    time.Duration // once nobody wants it: until when the API may still be working on it,
+	expires time.Duration // and when the doubt is forgotten
 }
 
-// claim is a user as a further owner wants it. It is a subscriber to the request that carries the first owner's.
+// claim is a user as an owner wants it; without a user in a shared entry.
 type claim struct {
 	owner *owner
 	user  users.User
 }
 
-// isWanted reports whether a user in a place outside the queue is still wanted as it stands there.
-func (e *entry) isWanted() bool { return e.owner != nil }
+func (e *entry) isWanted() bool { return len(e.claims) > 0 }
+
+// owner returns the first owner of a wanted user, and user the user as that wants it.
+func (e *entry) owner() *owner    { return e.claims[0].owner }
+func (e *entry) user() users.User { return e.claims[0].user }
+
+// claimOf returns which of the claims is an owner's, -1 if it has none.
+func (e *entry) claimOf(o *owner) int {
+	return slices.IndexFunc(e.claims, func(c claim) bool { return c.owner == o })
+}
 
 // owner is an owner of unsettled users.
 type owner struct {
@@ -55,11 +61,10 @@ type owner struct {
 	notice    notice
 }
 
-// notice is what an owner was last told of failures, and when.
+// notice is what an owner was last told of, and when.
 type notice struct {
 	class alloy.Outcome // of the failure; empty for none
 	at    time.Duration
-	late  bool // it will be notified of what is in its mailbox
 }
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }
@@ -79,25 +84,21 @@ type queue struct {
 	doubts []string // that nobody wants, in the order in which they expire
 }
 
-func newQueue() queue { return queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}} }
-
 // submit replaces what an owner wants.
 func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool) *owner {
 	o := q.owners[id.key()]
 	if o == nil {
 		o = &owner{id: id}
-		o.shared = [2]*entry{{owner: o}, {owner: o, inDoubt: true}}
+		o.shared = [2]*entry{{claims: []claim{{owner: o}}}, {claims: []claim{{owner: o}}, inDoubt: true}}
 		q.owners[id.key()] = o
 	}
-	if len(o.wanted) > 0 {
-		next := make(map[string]users.User, len(list))
-		for _, user := range list {
-			next[user.Username] = user
-		}
-		for _, user := range o.wanted {
-			if next[user.Username] != user {
-				q.drop(now, o, user.Username)
-			}
+	next := make(map[string]users.User, len(list))
+	for _, user := range list {
+		next[user.Username] = user
+	}
+	for _, user := range o.wanted {
+		if next[user.Username] != user {
+			q.drop(now, o, user.Username)
 		}
 	}
 	before := o.waiting
@@ -105,64 +106,47 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 	for _, user := range list {
 		q.claim(o, user, inDoubt)
 	}
-	if o.waiting > before {
+	if o.waiting > before { // of these users nothing is known
 		o.triedAt = 0
 	}
 	return o
 }
 
-// claim notes that an owner wants a user. It changes nothing if it does already.
+// claim notes that an owner wants a user. It changes only the doubt if the owner does already.
 func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	e := q.index[user.Username]
 	switch {
-	case e == nil:
-		q.index[user.Username] = o.share(inDoubt)
-	case e.claimedBy(o):
-		if inDoubt && !e.inDoubt {
-			q.doubt(user.Username)
+	case e == nil || !e.isWanted() && e.place == waiting: // new, or only in doubt
+		shared := o.shared[0]
+		if inDoubt || e != nil {
+			shared = o.shared[1]
 		}
-		return
-	case e.owner == nil && e.place == inFlight: // for an owner that has withdrawn; this one subscribes
-		e.owner, e.user = o, user
+		if e != nil {
+			o.heldUntil = max(o.heldUntil, e.held)
+		}
+		q.index[user.Username] = shared
+		q.wait(o)
 		o.open++
 		return
-	case e.owner == nil: // only in doubt
-		o.heldUntil = max(o.heldUntil, e.held)
-		q.index[user.Username] = o.share(true)
-	default:
+	case e.claimOf(o) < 0:
 		e = q.own(user.Username)
-		e.others = append(e.others, claim{o, user})
-		e.inDoubt = e.inDoubt || inDoubt
+		e.claims = append(e.claims, claim{o, user})
 		o.open++
-		return
 	}
-	o.open++
-	q.wait(o)
-}
-
-func (o *owner) share(inDoubt bool) *entry {
-	if inDoubt {
-		return o.shared[1]
+	if inDoubt && !e.inDoubt {
+		q.own(user.Username).inDoubt = true
 	}
-	return o.shared[0]
 }
 
-func (e *entry) claimedBy(o *owner) bool {
-	return e.owner == o || slices.ContainsFunc(e.others, func(c claim) bool { return c.owner == o })
-}
-
-// own returns the entry of a username that is no longer shared with others.
+// own returns the entry of a username, which is no longer a shared one.
 func (q *queue) own(username string) *entry {
 	e := q.index[username]
-	if e.owner != nil && (e == e.owner.shared[0] || e == e.owner.shared[1]) {
-		e = &entry{owner: e.owner, inDoubt: e.inDoubt}
+	if e.isWanted() && slices.Contains(e.owner().shared[:], e) {
+		e = &entry{claims: slices.Clone(e.claims), inDoubt: e.inDoubt}
 		q.index[username] = e
 	}
 	return e
 }
-
-// doubt notes that a request whose answer was lost may have created a user.
-func (q *queue) doubt(username string) { q.own(username).inDoubt = true }
 
 // wait puts one more user of an owner into the queue.
 func (q *queue) wait(o *owner) {
@@ -175,67 +159,48 @@ func (q *queue) wait(o *owner) {
 // putBack has the user of an entry wait again.
 func (q *queue) putBack(e *entry) {
 	e.place = waiting
-	q.wait(e.owner)
+	q.wait(e.owner())
 }
 
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
 	e := q.index[username]
-	switch {
-	case e == nil || !e.claimedBy(o):
+	if e == nil || e.claimOf(o) < 0 {
 		return
-	case e.owner != o:
-		e.others = slices.DeleteFunc(e.others, func(c claim) bool { return c.owner == o })
-	default:
-		if e.place == waiting {
-			o.waiting--
-		}
-		q.passOn(now, username, false)
 	}
 	o.open--
-}
-
-// passOn gives the user of an entry to the next owner that wants it, if there is one. Its place, unless that is refused, it
-// keeps only for an identical row: of another one nothing is known.
-func (q *queue) passOn(now time.Duration, username string, refused bool) {
-	e := q.index[username]
-	if len(e.others) == 0 {
-		q.abandon(now, username)
-		return
-	}
-	before, next, rest := e.owner, e.others[0], e.others[1:]
-	if e.place == inFlight || !refused && e.place != waiting && next.user == e.user {
-		e.owner, e.user, e.others = next.owner, next.user, rest
-		return
-	}
-	e.owner, e.others = nil, nil
-	q.index[username] = &entry{owner: next.owner, inDoubt: e.inDoubt, others: rest}
-	if e.inDoubt {
-		next.owner.heldUntil = max(next.owner.heldUntil, before.heldUntil)
-	}
-	q.wait(next.owner)
-}
-
-// abandon notes that nobody wants a user any more. Until its request is over, it stays known.
-func (q *queue) abandon(now time.Duration, username string) {
-	e := q.index[username]
-	if e.place == inFlight {
-		e.owner = nil
-		return
-	}
-	delete(q.index, username)
-	if e.inDoubt {
-		q.remember(now, username, e.owner.heldUntil)
-	}
-	if e != e.owner.shared[0] && e != e.owner.shared[1] {
-		e.owner = nil
+	e = q.own(username)
+	k := e.claimOf(o)
+	before := e.claims[k].user
+	e.claims = slices.Delete(e.claims, k, k+1)
+	switch {
+	case k > 0 || e.place == inFlight:
+	case e.place == waiting:
+		o.waiting--
+		q.passOn(now, e, username, o.heldUntil)
+	case !e.isWanted() || e.user() != before: // of another row nothing is known
+		q.passOn(now, e, username, o.heldUntil)
 	}
 }
 
-// remember keeps in mind for a while that a user is in doubt that nobody wants.
-func (q *queue) remember(now time.Duration, username string, heldUntil time.Duration) {
-	q.index[username] = &entry{inDoubt: true, held: heldUntil, expires: now + doubtKept}
-	q.doubts = append(q.doubts, username)
+// passOn has the user of an entry wait for the next owner that wants it. If nobody does, only the doubt is remembered for a
+// while.
+func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil time.Duration) {
+	next := &entry{claims: e.claims, inDoubt: e.inDoubt}
+	e.claims = nil
+	q.index[username] = next
+	switch {
+	case next.isWanted():
+		if next.inDoubt {
+			next.owner().heldUntil = max(next.owner().heldUntil, heldUntil)
+		}
+		q.putBack(next)
+	case next.inDoubt:
+		next.held, next.expires = heldUntil, now+doubtKept
+		q.doubts = append(q.doubts, username)
+	default:
+		delete(q.index, username)
+	}
 }
 
 // doubtKept is how long it is remembered that a user is in doubt that nobody wants any more.
@@ -244,11 +209,10 @@ const doubtKept = 30 * time.Second
 // expire forgets doubts that are old enough, and returns when the next one will be.
 func (q *queue) expire(now time.Duration) time.Duration {
 	for len(q.doubts) > 0 {
-		e := q.index[q.doubts[0]]
-		if e != nil && e.owner == nil && e.place == waiting && e.expires > now {
-			return e.expires
-		}
-		if e != nil && e.owner == nil && e.place == waiting {
+		if e := q.index[q.doubts[0]]; e != nil && !e.isWanted() && e.place == waiting {
+			if e.expires > now {
+				return e.expires
+			}
 			delete(q.index, q.doubts[0])
 		}
 		q.doubts = q.doubts[1:]
@@ -256,59 +220,35 @@ func (q *queue) expire(now time.Duration) time.Duration {
 	return never
 }
 
-// settle forgets a username that has a result, and returns the owners that want it.
-func (q *queue) settle(e *entry, username string) []*owner {
-	var owners []*owner
-	if e.owner != nil {
-		owners = append(owners, e.owner)
-	}
-	for _, c := range e.others {
-		owners = append(owners, c.owner)
-	}
-	for _, o := range owners {
-		o.open--
-	}
-	e.owner, e.others = nil, nil
-	delete(q.index, username)
-	return owners
-}
-
-// refuse forgets the row of an entry, which is invalid, and returns the owners that want just that. Another row for the same
-// username goes next.
-func (q *queue) refuse(now time.Duration, e *entry) []*owner {
-	owners := []*owner{e.owner}
-	e.others = slices.DeleteFunc(e.others, func(c claim) bool {
-		if c.user == e.user {
-			owners = append(owners, c.owner)
+// settle forgets the claims of an entry that fit, and returns them. If others are left, the user waits for the next of these.
+func (q *queue) settle(now time.Duration, e *entry, username string, fits func(users.User) bool) (settled []claim) {
+	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool {
+		if fits(c.user) {
+			c.owner.open--
+			settled = append(settled, c)
 		}
-		return c.user == e.user
+		return fits(c.user)
 	})
-	for _, o := range owners {
-		o.open--
-	}
 	e.inDoubt = false
-	q.passOn(now, e.user.Username, true)
-	return owners
+	q.passOn(now, e, username, 0)
+	return settled
 }
 
 // take puts up to n waiting users of an owner in flight, of those that fit if that is given, and returns them.
 func (q *queue) take(o *owner, n int, fits func(users.User) bool) []row {
 	rows := make([]row, 0, min(n, o.waiting))
-	rest := o.wanted[:0]
-	for _, user := range o.wanted {
+	o.wanted = slices.DeleteFunc(o.wanted, func(user users.User) bool {
 		e := q.index[user.Username]
-		if e == nil || !e.claimedBy(o) {
-			continue // settled
+		if e == nil || e.claimOf(o) < 0 {
+			return true // settled
 		}
-		rest = append(rest, user)
-		if len(rows) < n && e.owner == o && e.place == waiting && (fits == nil || fits(user)) {
+		if len(rows) < n && e.place == waiting && e.owner() == o && (fits == nil || fits(user)) {
 			e = q.own(user.Username)
-			e.user, e.place = user, inFlight
+			e.claims[0].user, e.place = user, inFlight
 			rows = append(rows, row{e, o, user})
 		}
-	}
-	clear(o.wanted[len(rest):])
-	o.wanted = rest
+		return false
+	})
 	o.waiting -= len(rows)
 	return rows
 }

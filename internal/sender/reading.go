@@ -3,6 +3,7 @@ package sender
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -26,7 +27,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		a.gate.fail(now, r.began, answer, b, "")
 		for _, c := range r.read.checks {
 			if c.isWanted() {
-				a.fail(c.entry.owner, failure{answer: unspoken(answer), next: a.gate.next(), attempted: true})
+				a.fail(c.entry.owner(), failure{answer: unspoken(answer), next: a.gate.next(), attempted: true})
 			}
 		}
 	default:
@@ -42,23 +43,20 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 // conclude settles a user by the verdict of its verification.
 func (a *account) conclude(now time.Duration, v verdict) {
 	e, c := v.check.entry, v.check
-	owners := []*owner{e.owner}
-	for _, other := range e.others {
-		owners = append(owners, other.owner)
-	}
+	claims := slices.Clone(e.claims)
 	switch {
 	case v.exists:
-		a.exists(e, e.user, !c.named)
+		a.exists(now, e, e.user(), !c.named)
 	case v.proven:
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
 	default: // as the vendor's page says of users that an answer does not name
-		a.created(now, row{e, e.owner, e.user})
+		a.created(now, row{e, e.owner(), e.user()})
 	}
-	for _, o := range owners {
-		a.recover(o)
-		a.releaseIfDone(o)
+	for _, claim := range claims {
+		a.recover(claim.owner)
+		a.releaseIfDone(claim.owner)
 	}
 }
 

@@ -59,7 +59,7 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
 	words := map[*owner]alloy.Answer{} // said of a request without other owners' users
 	for _, r := range i.held {
-		words[r.entry.owner] = r.answer
+		words[r.entry.owner()] = r.answer
 	}
 	other := a.refusing()
 	wasPaused, pending := i.isPaused(), i.all()
@@ -74,14 +74,15 @@ func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
 	}
 	told := map[*owner]bool{}
 	for _, e := range pending {
-		answer, alone := words[e.owner]
+		o := e.owner()
+		answer, alone := words[o]
 		if !alone {
 			answer = unspoken(i.answer)
 		}
-		if !told[e.owner] {
-			a.fail(e.owner, failure{answer: answer, next: i.pause.until, attempted: true})
+		if !told[o] {
+			a.fail(o, failure{answer: answer, next: i.pause.until, attempted: true})
 		}
-		told[e.owner] = true
+		told[o] = true
 	}
 }
 

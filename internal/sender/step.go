@@ -79,8 +79,8 @@ func (a *account) handle(now time.Duration, event any) {
 		a.gate.proven = a.gate.proven || e.accepted
 		o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 		for _, username := range e.doubts {
-			if known := a.queue.index[username]; known != nil && known.claimedBy(o) {
-				a.queue.doubt(username)
+			if known := a.queue.index[username]; known != nil && known.claimOf(o) >= 0 {
+				a.queue.own(username).inDoubt = true
 			}
 		}
 		o.notBefore = e.notBefore

@@ -107,9 +107,9 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 		switch {
 		case now >= v.noListUntil && !c.read[inList] && (len(due) > maxSingleReads || c.read[singly]):
 			r.checks = append(r.checks, c)
-			r.wanted[c.entry.user.Username] = struct{}{}
+			r.wanted[c.entry.user().Username] = struct{}{}
 		case !c.read[singly] || now < v.noListUntil:
-			return &read{way: singly, checks: []*check{c}, wanted: map[string]struct{}{c.entry.user.Username: {}}}
+			return &read{way: singly, checks: []*check{c}, wanted: map[string]struct{}{c.entry.user().Username: {}}}
 		}
 	}
 	return r
@@ -134,7 +134,10 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		if len(r.checks) > 0 { // else its own answer stands
 			c.answer, c.read[r.way] = answer, true
 		}
-		if _, exists := found[c.entry.user.Username]; c.isWanted() && (exists || c.read[r.way] && !v.askWitness) {
+		if !c.isWanted() {
+			continue
+		}
+		if _, exists := found[c.entry.user().Username]; exists || c.read[r.way] && !v.askWitness {
 			verdicts = append(verdicts, v.judge(now, c, r.way, exists)...)
 		}
 	}

@@ -169,6 +169,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 
+	if len(slice.Spec.Users) == 0 { // before the report, which says whether a request can still be running
+		r.Sender.Withdraw(idOf(slice))
+		report = r.Sender.Report(idOf(slice))
+	}
 	state := newState(slice, report)
 	var key alloy.Key
 	var keyErr error
@@ -225,9 +229,6 @@ func (r *Reconciler) read(ctx context.Context, reader client.Reader, req reconci
 		return nil, sender.Report{}, nil
 	} else if err != nil {
 		return nil, sender.Report{}, fmt.Errorf("reading the slice: %w", err)
-	}
-	if len(slice.Spec.Users) == 0 { // first, so that the report says whether a request can still be running
-		r.Sender.Withdraw(idOf(&slice))
 	}
 	return &slice, r.Sender.Report(idOf(&slice)), nil
 }

@@ -1,0 +1,8 @@
+package sender
+
+// Accounts returns how many accounts and mailboxes are kept.
+func (s *Sender) Accounts() (accounts, mailboxes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.shells), len(s.mailboxes)
+}
