@@ -16,10 +16,9 @@ type account struct {
 	queue        queue
 	isolations   []*isolation
 	verification verification
-	running      int // requests
-	sequence     int // number of the last request
 	turns        turns
 	size         size
+	notices      notices
 	passedAt     time.Duration // the last answer of an API that works
 	outbox       outbox
 }
@@ -28,8 +27,23 @@ func newAccount(options Options, chance *rand.Rand) *account {
 	options = options.withDefaults()
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		verification: verification{options: options}, outbox: outbox{byID: map[ID]*update{}},
+		verification: verification{options: options}, turns: turns{gatherSince: never}, outbox: outbox{updates: map[ID]*update{}},
 	}
+}
+
+// turns decides whose turn it is, and when the users that gather are sent.
+type turns struct {
+	requests    int           // begun so far
+	running     int           // of these
+	wasShared   bool          // the last one was
+	last        int           // of the others, the last kind
+	gatherSince time.Duration // users of small owners gather since then
+	sharedAt    time.Duration // when the last shared request ended
+	sharing     bool          // a shared request is running
+	sequence    int           // number of the last shared request that ended
+	unrecorded  int           // owners that have not acknowledged what it brought
+	untriedAt   time.Duration // while requests are refused, when the next owner is tried that was not; 0 for at once
+	stopped     bool
 }
 
 // size bounds the users in a request for a while, after larger ones were too large or too slow.
@@ -38,7 +52,7 @@ type size struct {
 	until time.Duration
 }
 
-// maxUsers is the most users in a request now.
+// maxUsers returns the most users in a request now.
 func (a *account) maxUsers(now time.Duration) int {
 	if now < a.size.until {
 		return a.size.users
@@ -46,55 +60,22 @@ func (a *account) maxUsers(now time.Duration) int {
 	return a.options.MaxUsers
 }
 
-// turns decides whose turn it is, and when the users that gather are sent.
-type turns struct {
-	wasShared   bool          // the last request was
-	last        int           // of the others, the last kind
-	gatherSince time.Duration // users gather since then
-	sharedAt    time.Duration // when the last shared request ended
-	sharing     bool          // a shared request is running
-	sequence    int           // number of the last shared request
-	unrecorded  int           // owners that have not acknowledged what it brought
-	untriedAt   time.Duration // while requests are refused, when the next owner that was not tried yet is; 0 for at once
-	notices     notices
-	stopped     bool
-}
-
-// notices is what owners that wait are told.
-type notices struct {
-	class alloy.Outcome // of the failures that keep them waiting; empty for none
-	at    time.Duration // when the next ones are told
-	told  bool          // all were
-	late  []*owner      // to be notified a second after the last time
-}
-
-// request is what the shell sends. Its exported part does not change while it runs.
+// request is what the shell sends: users to create, or a read.
 type request struct {
-	number int
-	began  time.Duration
-	rows   []row        // to create; or
-	read   *read        // to look up
-	users  []users.User // of the rows
-
+	number    int
+	began     time.Duration
+	users     []users.User
+	rows      []row // of the users
+	read      *read
 	isolation *isolation // that it is a part of
 	shared    bool       // it carries whoever waited
 	owners    []*owner   // of the rows, each once
 }
 
-// failure is an Attempt in the time of the account.
-type failure struct {
-	answer    alloy.Answer
-	next      time.Duration
-	attempted bool // in a request with users of the owner
-	isolating bool
-	rejected  bool // the key was
-}
-
-// update is what an owner's mailbox is given.
+// update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
-	id        ID
 	results   map[string]Result
-	failed    *failure // the last failure
+	failed    *Attempt // the last failure
 	over      bool     // the last failure is over
 	served    bool     // the API accepted the key
 	unmatched bool
@@ -102,71 +83,75 @@ type update struct {
 	sequence  int // of the request to acknowledge; 0 for none
 }
 
-// outbox collects updates, one for each owner.
+// outbox collects updates, and owners of which the account knows nothing more but which of their users are in doubt.
 type outbox struct {
-	updates []*update
-	byID    map[ID]*update
-	gone    []released
+	order    []ID
+	updates  map[ID]*update
+	released []released
 }
 
-// released is an owner of which an account knows nothing more, but which of its users are in doubt.
 type released struct {
 	id     ID
 	doubts []string
 }
 
+// to returns the update for an owner.
 func (b *outbox) to(o *owner) *update {
-	u := b.byID[o.id]
+	u := b.updates[o.id]
 	if u == nil {
-		u = &update{id: o.id}
-		b.byID[o.id] = u
-		b.updates = append(b.updates, u)
+		u = &update{results: map[string]Result{}}
+		b.updates[o.id] = u
+		b.order = append(b.order, o.id)
 	}
 	return u
-}
-
-// take empties the outbox.
-func (b *outbox) take() ([]*update, []released) {
-	updates, gone := b.updates, b.gone
-	clear(b.byID)
-	b.updates, b.gone = nil, nil
-	return updates, gone
 }
 
 // tell gives an owner a result.
 func (a *account) tell(o *owner, result Result) {
 	u := a.outbox.to(o)
-	if u.results == nil {
-		u.results = map[string]Result{}
-	}
-	u.results[result.Sent.Username] = result
-	u.notify = true
+	u.results[result.Sent.Username], u.notify = result, true
 }
 
-// fail tells an owner of a failure.
-func (a *account) fail(o *owner, f failure) {
-	f.rejected = a.gate.rejectsKey() && f.answer.Outcome == a.gate.answer.Outcome
+// fail tells an owner of a failure; next is when requests are made again. A failure without a time is others'.
+func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
+	if at > 0 {
+		f.Time = epoch.Add(at)
+	}
+	f.Next, f.KeyRejected = epoch.Add(next), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
-	o.notice.class = f.answer.Outcome
+	o.notice.class = f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
 	u := a.outbox.to(o)
-	u.failed, u.over = nil, true
-	o.notice.class = ""
+	u.failed, u.over, o.notice.class = nil, true, ""
 }
 
 // exists settles a user that exists.
 func (a *account) exists(now time.Duration, e *entry, user users.User, unconfirmed bool) {
 	unconfirmed = unconfirmed || e.inDoubt
-	for _, c := range a.queue.settle(now, e, user.Username, anyUser) {
+	for _, c := range a.queue.settle(now, e, user.Username, func(users.User) bool { return true }) {
 		a.tell(c.owner, Result{State: Existing, Sent: user, Unconfirmed: unconfirmed})
 	}
 }
 
-func anyUser(users.User) bool { return true }
+// created settles a user that a request created. For the owner that it was sent for it is Created, also if that owner does not
+// want it any more; for others it exists.
+func (a *account) created(now time.Duration, r row) {
+	if a.tell(r.owner, Result{State: Created, Sent: r.user}); !r.entry.isWanted() {
+		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
+		a.queue.passOn(now, r.entry, r.user.Username, 0)
+		return
+	}
+	inDoubt := r.entry.inDoubt
+	for _, c := range a.queue.settle(now, r.entry, r.user.Username, func(users.User) bool { return true }) {
+		if c.owner != r.owner {
+			a.tell(c.owner, Result{State: Existing, Sent: r.user, Unconfirmed: inDoubt})
+		}
+	}
+}
 
 // invalid settles a user that the API does not accept. Another row for its username goes next.
 func (a *account) invalid(now time.Duration, e *entry, message string) {
@@ -176,36 +161,8 @@ func (a *account) invalid(now time.Duration, e *entry, message string) {
 	}
 }
 
-// created settles a user that a request created. For the owner that it was sent for it is Created, also if that owner has
-// withdrawn.
-func (a *account) created(now time.Duration, r row) {
-	e := r.entry
-	inDoubt := e.inDoubt
-	a.tell(r.owner, Result{State: Created, Sent: r.user})
-	if !e.isWanted() { // who comes next under that owner's name cannot tell who created the user
-		e.inDoubt = true
-		a.queue.passOn(now, e, r.user.Username, 0)
-		return
-	}
-	for _, c := range a.queue.settle(now, e, r.user.Username, anyUser) {
-		if c.owner != r.owner {
-			a.tell(c.owner, Result{State: Existing, Sent: r.user, Unconfirmed: inDoubt})
-		}
-	}
-}
-
 // unspoken is an answer without the API's words, which may name another owner's users.
 func unspoken(answer alloy.Answer) alloy.Answer {
 	answer.Message = ""
 	return answer
-}
-
-// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
-func (a *account) refusing() *isolation {
-	for _, i := range a.isolations {
-		if i.pause.blocks {
-			return i
-		}
-	}
-	return nil
 }

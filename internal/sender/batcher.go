@@ -28,7 +28,7 @@ func (a *account) choose(now time.Duration) (form former, at time.Duration) {
 	if !a.gate.proven || a.gate.isOpen() {
 		parallel = 1
 	}
-	if a.turns.stopped || a.running >= parallel {
+	if a.turns.stopped || a.turns.running >= parallel {
 		return nil, never
 	}
 	if a.gate.isOpen() {
@@ -283,10 +283,10 @@ func (a *account) oneOf(o *owner, not string) []row {
 
 // newRequest begins a request.
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
-	a.sequence++
-	a.running++
+	a.turns.requests++
+	a.turns.running++
 	a.gate.begin(now)
-	r := &request{number: a.sequence, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
+	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
 	if i != nil {
 		i.busy = true
 	}

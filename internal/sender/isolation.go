@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -74,12 +75,18 @@ func newIsolation(now time.Duration, batch []*entry, answer alloy.Answer, tree t
 	return i
 }
 
-// newLone begins with a user that fails alone.
-func newLone(now time.Duration, e *entry, answer alloy.Answer, b BackOff, tree tree) *isolation {
-	i := &isolation{answer: answer, failedAt: now, proven: true, blamed: true, parts: []part{{users: []*entry{e}}}, tree: tree}
-	i.wait(now, b)
-	i.pause.lone = true
-	return i
+// owners visits the owners of some users, each once, in the order of the users.
+func owners(users []*entry) iter.Seq[*owner] {
+	return func(yield func(*owner) bool) {
+		seen := map[*owner]bool{}
+		for _, e := range users {
+			if o := e.owner(); !seen[o] {
+				if seen[o] = true; !yield(o) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // divide puts users back as parts, one of them at the end so that a creation can follow each refusal.

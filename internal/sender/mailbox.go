@@ -20,7 +20,6 @@ type mailbox struct {
 	failed    *Attempt
 	accepted  acceptance
 	unmatched bool
-	inFlight  int // requests with users of the owner
 	debt      debt
 	revision  revision
 }
@@ -45,7 +44,7 @@ func (m *mailbox) hasNews() bool { return m.revision.latest != m.revision.record
 func (m *mailbox) report() Report {
 	return Report{
 		News: m.hasNews(), Results: maps.Clone(m.results), Failed: m.failed, AcceptedKey: m.accepted.key, AcceptedAt: m.accepted.at,
-		InFlight: m.inFlight > 0 || m.leaving, Unmatched: m.unmatched, revision: m.revision.latest,
+		InFlight: m.account != nil, Unmatched: m.unmatched, revision: m.revision.latest,
 	}
 }
 
@@ -71,7 +70,8 @@ func (r Result) settles(user users.User) bool {
 }
 
 // deliver puts an update into the mailbox. It returns whether the owner is to be notified.
-func (m *mailbox) deliver(u *update, from *shell, now time.Time, at func(time.Duration) time.Time) (notify bool) {
+func (m *mailbox) deliver(u *update, from *shell, now time.Time) (notify bool) {
+	shift := now.Sub(epoch.Add(from.now()))
 	if len(m.results) == 0 {
 		m.results = u.results
 	} else {
@@ -81,11 +81,10 @@ func (m *mailbox) deliver(u *update, from *shell, now time.Time, at func(time.Du
 	case u.over:
 		m.failed = nil
 	case u.failed != nil:
-		m.failed = &Attempt{
-			Answer: u.failed.answer, Next: at(u.failed.next), Isolating: u.failed.isolating, KeyRejected: u.failed.rejected, KeyFingerprint: from.fingerprint,
-		}
-		if u.failed.attempted {
-			m.failed.Time = now
+		m.failed = u.failed
+		m.failed.Next, m.failed.KeyFingerprint = m.failed.Next.Add(shift), from.fingerprint
+		if !m.failed.Time.IsZero() {
+			m.failed.Time = m.failed.Time.Add(shift)
 		}
 	}
 	if u.served {

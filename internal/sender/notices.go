@@ -13,28 +13,32 @@ const (
 	noticeTicks = 100
 )
 
+// notices is what owners that wait are told.
+type notices struct {
+	class alloy.Outcome // of the failures that keep them waiting; empty for none
+	at    time.Duration // when the next ones are told
+	told  bool          // all were
+	late  []*owner      // to be notified a second after the last time
+}
+
 // obstacle returns what keeps owners waiting, if anything does.
-func (a *account) obstacle() *failure {
+func (a *account) obstacle() (answer alloy.Answer, until time.Duration) {
 	if a.gate.isOpen() {
-		return &failure{answer: unspoken(a.gate.answer), next: a.gate.next()}
+		return unspoken(a.gate.answer), a.gate.next()
 	}
 	if i := a.refusing(); i != nil {
-		return &failure{answer: unspoken(i.answer), next: i.pause.until}
+		return unspoken(i.answer), i.pause.until
 	}
-	return nil
+	return alloy.Answer{}, 0
 }
 
 // tellWaiting tells owners that only wait why, once for each class of failure, and some at a time. It returns when it has to
 // be called again.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
-	n, f := &a.turns.notices, a.obstacle()
-	class := alloy.Outcome("")
-	if f != nil {
-		class = f.answer.Outcome
-	}
-	if n.class != class {
-		n.class, n.told, n.at = class, false, now
-		if f != nil {
+	n := &a.notices
+	answer, until := a.obstacle()
+	if class := answer.Outcome; n.class != class {
+		if n.class, n.told, n.at = class, false, now; class != "" {
 			n.at += a.options.NoticeDelay
 		}
 	}
@@ -47,9 +51,9 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	some := len(a.queue.ready)/noticeTicks + 1
 	for _, o := range a.queue.ready {
 		switch {
-		case f != nil && o.notice.class != class:
-			a.fail(o, *f)
-		case f == nil && needsPerson(o.notice.class):
+		case n.class != "" && o.notice.class != n.class:
+			a.fail(o, 0, until, Attempt{Answer: answer})
+		case n.class == "" && needsPerson(o.notice.class):
 			a.recover(o)
 			a.outbox.to(o).notify = true
 		default:
@@ -76,7 +80,7 @@ func needsPerson(class alloy.Outcome) bool {
 
 // throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
 func (a *account) throttle(now time.Duration) time.Duration {
-	n := &a.turns.notices
+	n := &a.notices
 	late, at := n.late, never
 	n.late = nil
 	for _, o := range late {
@@ -84,8 +88,8 @@ func (a *account) throttle(now time.Duration) time.Duration {
 			a.outbox.to(o).notify = true
 		}
 	}
-	for _, u := range a.outbox.updates {
-		o := a.queue.owners[u.id.key()]
+	for _, id := range a.outbox.order {
+		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
 		if o == nil || o.open == 0 || !u.notify {
 			continue
 		}

@@ -3,7 +3,6 @@ package sender
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -27,7 +26,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		a.gate.fail(now, r.began, answer, b, "")
 		for _, c := range r.read.checks {
 			if c.isWanted() {
-				a.fail(c.entry.owner(), failure{answer: unspoken(answer), next: a.gate.next(), attempted: true})
+				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})
 			}
 		}
 	default:
@@ -35,28 +34,24 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 	if !isOver {
 		return
 	}
-	for _, verdict := range a.verification.answered(now, r.read, answer, found) {
-		a.conclude(now, verdict)
-	}
+	a.verification.answered(now, r.read, answer, found, func(c *check, v verdict) { a.conclude(now, c, v) })
 }
 
 // conclude settles a user by the verdict of its verification.
-func (a *account) conclude(now time.Duration, v verdict) {
-	e, c := v.check.entry, v.check
-	claims := slices.Clone(e.claims)
+func (a *account) conclude(now time.Duration, c *check, v verdict) {
+	e := c.entry
+	for _, claim := range e.claims {
+		a.recover(claim.owner)
+	}
 	switch {
-	case v.exists:
+	case v == exists:
 		a.exists(now, e, e.user(), !c.named)
-	case v.proven:
+	case v == absent:
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
 	default: // as the vendor's page says of users that an answer does not name
 		a.created(now, row{e, e.owner(), e.user()})
-	}
-	for _, claim := range claims {
-		a.recover(claim.owner)
-		a.releaseIfDone(claim.owner)
 	}
 }
 

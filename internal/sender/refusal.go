@@ -7,31 +7,14 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-func (a *account) tree() tree { return tree{a.options.Parts, a.chance} }
+// sizePause is how long nothing larger is sent than what passed after a request was too large or too slow.
+const sizePause = time.Hour
 
 // isolate begins an isolation of some users.
 func (a *account) isolate(now time.Duration, users []*entry, answer alloy.Answer) *isolation {
-	i := newIsolation(now, users, answer, a.tree())
+	i := newIsolation(now, users, answer, tree{a.options.Parts, a.chance})
 	a.isolations = append(a.isolations, i)
 	return i
-}
-
-// setApart has a user that fails alone wait by itself.
-func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) {
-	i := r.isolation
-	for _, e := range a.rest(r, isolated) {
-		if i != nil && i.pause.lone {
-			i.failed(now, []*entry{e}, answer)
-			i.wait(now, a.options.BackOff.User)
-		} else {
-			i = newLone(now, e, answer, a.options.BackOff.User, a.tree())
-			a.isolations = append(a.isolations, i)
-		}
-		a.tellAll(r, answer, i.pause.until, false)
-	}
-	if r.isolation != nil && r.isolation != i {
-		r.isolation.blamed, r.isolation.failedAt = true, now
-	}
 }
 
 // refused notes that the API refuses a request, whatever in it is the cause.
@@ -49,68 +32,106 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 	default:
 		asSuch = i.refused(users, answer)
 	}
-	if a.tellAll(r, answer, now, true); asSuch {
-		a.refuseAll(now, i, true)
+	if a.tellAll(now, r, answer, now, true); asSuch {
+		a.pauseIsolation(now, i, true)
 	}
 }
 
-// refuseAll pauses an isolation about whose users nothing can be said as long as the API refuses them. If it seems to refuse
-// everybody, so do other requests.
-func (a *account) refuseAll(now time.Duration, i *isolation, blocks bool) {
-	words := map[*owner]alloy.Answer{} // said of a request without other owners' users
+// setApart has a user that fails alone wait by itself.
+func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) {
+	i, users := r.isolation, a.rest(r, isolated)
+	if len(users) == 0 {
+		return
+	}
+	if i == nil || !i.pause.lone {
+		if i != nil {
+			i.blamed, i.failedAt = true, now
+		}
+		i = a.isolate(now, users, answer)
+		i.parts, i.held, i.proven, i.pause.lone = []part{{users: users}}, nil, true, true
+	} else {
+		i.failed(now, users, answer)
+	}
+	i.wait(now, a.options.BackOff.User)
+	a.tellAll(now, r, answer, i.pause.until, false)
+}
+
+// pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the
+// API seems to refuse everybody, and other requests wait as well.
+func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
+	words := map[*owner]alloy.Answer{} // of answers to requests without other owners' users
 	for _, r := range i.held {
 		words[r.entry.owner()] = r.answer
 	}
-	other := a.refusing()
-	wasPaused, pending := i.isPaused(), i.all()
+	other, wasPaused, users := a.refusing(), i.isPaused(), i.all()
 	i.wait(now, a.options.BackOff.Refused)
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
-		other.push([][]*entry{pending})
+		other.push([][]*entry{users})
 		i.parts, i = nil, other
 	default:
 		i.pause.blocks, a.turns.untriedAt = true, 0
 	}
-	told := map[*owner]bool{}
-	for _, e := range pending {
-		o := e.owner()
+	for o := range owners(users) {
 		answer, alone := words[o]
 		if !alone {
 			answer = unspoken(i.answer)
 		}
-		if !told[o] {
-			a.fail(o, failure{answer: answer, next: i.pause.until, attempted: true})
-		}
-		told[o] = true
+		a.fail(o, now, i.pause.until, Attempt{Answer: answer})
 	}
+}
+
+// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
+func (a *account) refusing() *isolation {
+	for _, i := range a.isolations {
+		if i.pause.blocks {
+			return i
+		}
+	}
+	return nil
+}
+
+// unblock notes that the API has created users, of an isolation if that is given. Those that it refused before are to blame.
+func (a *account) unblock(now time.Duration, i *isolation) {
+	if i != nil {
+		for _, blamed := range i.created() {
+			if blamed.entry.isWanted() {
+				a.invalid(now, blamed.entry, blamed.answer.Message)
+			}
+		}
+	}
+	for _, i := range a.isolations {
+		if i.pause.blocks {
+			i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
+		}
+	}
+}
+
+// isolatedOwners returns the owners with users in an isolation.
+func (a *account) isolatedOwners() map[*owner]bool {
+	all := map[*owner]bool{}
+	for _, i := range a.isolations {
+		for o := range owners(i.all()) {
+			all[o] = true
+		}
+	}
+	return all
 }
 
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
 		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		switch {
-		case i.busy || len(i.all()) > 0 && (i.isPaused() || len(i.all()) > len(i.held)):
-		case len(i.all()) > 0:
-			a.refuseAll(now, i, !i.proven)
+		switch all := i.all(); {
+		case i.busy || len(all) > 0 && i.isPaused() || len(all) > len(i.held):
+		case len(all) > 0:
+			a.pauseIsolation(now, i, !i.proven)
 		default:
 			a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
 			if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
 				a.size = size{i.largest, now + sizePause}
 			}
-		}
-	}
-}
-
-// tellAll tells the owners of a request that it failed. The API's words are for a single one.
-func (a *account) tellAll(r *request, answer alloy.Answer, next time.Duration, isolating bool) {
-	if len(r.owners) > 1 {
-		answer = unspoken(answer)
-	}
-	for _, o := range r.owners {
-		if o.open > 0 {
-			a.fail(o, failure{answer: answer, next: next, attempted: true, isolating: isolating})
 		}
 	}
 }

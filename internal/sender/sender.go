@@ -229,29 +229,22 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	return e
 }
 
-func (s *Sender) deliver(shell *shell, d decision, finished *request) {
+func (s *Sender) deliver(shell *shell, b outbox) {
+	var notify []ID
 	s.mu.Lock()
 	now := time.Now()
-	at := func(t time.Duration) time.Time { return now.Add(t - shell.now()) }
-	var notify []ID
-	if finished != nil {
-		s.count(shell, finished, -1)
-	}
-	if d.request != nil {
-		s.count(shell, d.request, 1)
-	}
-	for _, u := range d.updates {
-		m := s.mailboxes[u.id.key()]
+	for _, id := range b.order {
+		u, m := b.updates[id], s.mailboxes[id.key()]
 		switch {
-		case m == nil || m.id != u.id:
-			if u.sequence > 0 {
-				s.put(shell, acknowledged{u.sequence})
+		case m != nil && m.id == id:
+			if m.deliver(u, shell, now) {
+				notify = append(notify, id)
 			}
-		case m.deliver(u, shell, now, at):
-			notify = append(notify, u.id)
+		case u.sequence > 0: // nobody may ever record it
+			s.put(shell, acknowledged{u.sequence})
 		}
 	}
-	for _, gone := range d.released {
+	for _, gone := range b.released {
 		if s.release(shell, gone) {
 			notify = append(notify, gone.id)
 		}
@@ -259,15 +252,6 @@ func (s *Sender) deliver(shell *shell, d decision, finished *request) {
 	s.mu.Unlock()
 	for _, id := range notify {
 		s.notify(id)
-	}
-}
-
-// count notes that a request with users of some owners begins or is over.
-func (s *Sender) count(shell *shell, r *request, n int) {
-	for _, o := range r.owners {
-		if m := s.mailboxes[o.id.key()]; m != nil && m.account == shell && m.id == o.id {
-			m.inFlight += n
-		}
 	}
 }
 
@@ -279,7 +263,7 @@ func (s *Sender) release(shell *shell, gone released) (notify bool) {
 		return false
 	}
 	notify = m.leaving && m.work == nil && m.id == gone.id
-	m.account, m.inFlight, m.leaving, m.failed = nil, 0, false, nil
+	m.account, m.leaving, m.failed = nil, false, nil
 	if m.id.UID != "" || m.work != nil {
 		m.doubts = append(m.doubts, gone.doubts...)
 	}

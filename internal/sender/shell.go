@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -27,7 +28,7 @@ type router interface {
 	// take returns the events in a shell's inbox. If there are none and the account is done, it forgets the shell, and ok is false.
 	take(s *shell, isDone bool) (events []any, ok bool)
 	// deliver hands out what an account decided.
-	deliver(s *shell, d decision, finished *request)
+	deliver(s *shell, b outbox)
 	// post puts an event into a shell's inbox.
 	post(s *shell, event any)
 }
@@ -72,22 +73,12 @@ func (s *shell) run() {
 
 // step has the account decide, and does that.
 func (s *shell) step(timer *time.Timer, events []any) (isDone bool, slots chan struct{}) {
-	var finished *request
-	hasSlot := false
-	for _, event := range events {
-		switch e := event.(type) {
-		case answered:
-			finished = e.request
-		case granted:
-			hasSlot = true
-		}
-	}
 	now := s.now()
 	d := s.account.step(now, events...)
-	s.router.deliver(s, d, finished)
+	s.router.deliver(s, d.outbox)
 	if d.request != nil {
 		go s.send(d.request)
-	} else if hasSlot {
+	} else if slices.Contains(events, any(granted{})) {
 		<-s.slots
 	}
 	if d.wakeAt == never {

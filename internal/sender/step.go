@@ -36,9 +36,8 @@ type (
 
 // decision is what the shell has to do after a step.
 type decision struct {
-	request  *request // to send, in the slot that was granted
-	updates  []*update
-	released []released
+	request  *request      // to send, in the slot that was granted
+	outbox   outbox        // to deliver
 	wantSlot bool          // a request could begin now
 	wakeAt   time.Duration // when the next step is due without an event
 	isDone   bool          // nothing would be lost with the account
@@ -49,11 +48,9 @@ type decision struct {
 func (a *account) step(now time.Duration, events ...any) (d decision) {
 	slot := false
 	for _, event := range events {
-		if _, isSlot := event.(granted); isSlot {
-			slot = true
-		} else {
-			a.handle(now, event)
-		}
+		_, isSlot := event.(granted)
+		slot = slot || isSlot
+		a.handle(now, event)
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
 	form, at := a.choose(now)
@@ -61,15 +58,17 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 		d.request = form()
 		form, at = a.choose(now)
 	}
-	d.wantSlot = form != nil
-	if form == nil {
+	if d.wantSlot = form != nil; !d.wantSlot {
 		d.wakeAt = min(d.wakeAt, at)
 	}
-	d.updates, d.released = a.outbox.take()
-	d.isDone = a.isDone(now)
-	if !d.isDone && d.wakeAt == never && len(a.queue.owners) == 0 && a.running == 0 {
-		d.wakeAt = a.doneAt(now)
+	for _, id := range a.outbox.order {
+		a.releaseIfDone(a.queue.owners[id.key()])
 	}
+	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
+	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
+		d.isDone, d.wakeAt = a.doneAt(now) <= now, min(d.wakeAt, a.doneAt(now))
+	}
+	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
 	return d
 }
 
@@ -83,18 +82,18 @@ func (a *account) handle(now time.Duration, event any) {
 				a.queue.own(username).inDoubt = true
 			}
 		}
-		o.notBefore = e.notBefore
-		a.turns.notices.told = false
-		a.releaseIfDone(o)
+		o.notBefore, a.notices.told = e.notBefore, false
 		a.sweep(now)
+		a.releaseIfDone(o)
 	case withdrawn:
-		if o := a.queue.owners[e.id.key()]; o != nil {
-			a.queue.withdraw(now, o)
-			a.releaseIfDone(o)
-			a.sweep(now)
-		} else {
-			a.outbox.gone = append(a.outbox.gone, released{id: e.id})
+		o := a.queue.owners[e.id.key()]
+		if o == nil {
+			a.outbox.released = append(a.outbox.released, released{id: e.id})
+			return
 		}
+		a.queue.withdraw(now, o)
+		a.sweep(now)
+		a.releaseIfDone(o)
 	case acknowledged:
 		if e.sequence == a.turns.sequence {
 			if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
@@ -102,26 +101,28 @@ func (a *account) handle(now time.Duration, event any) {
 			}
 		}
 	case answered:
-		a.running--
+		a.turns.running--
 		if e.request.read != nil {
 			a.wasRead(now, e.request, e.answer, e.found)
 		} else {
 			a.answered(now, e.request, e.answer)
+		}
+		for _, o := range e.request.owners {
+			a.releaseIfDone(o)
 		}
 	case stopped:
 		a.turns.stopped = true
 	}
 }
 
-// isDone reports whether nothing would be lost with the account, and a new one would send as soon.
-func (a *account) isDone(now time.Duration) bool {
-	if a.turns.stopped {
-		return a.running == 0
+// releaseIfDone forgets an owner without unsettled users.
+func (a *account) releaseIfDone(o *owner) {
+	if o != nil && o.open == 0 && o.inFlight == 0 && a.queue.owners[o.id.key()] == o {
+		a.outbox.released = append(a.outbox.released, released{o.id, a.queue.release(o)})
 	}
-	return a.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 && a.doneAt(now) <= now
 }
 
-// doneAt returns when an account without owners and doubts is done.
+// doneAt returns when an account without owners and doubts is done: a new one would send as soon.
 func (a *account) doneAt(now time.Duration) time.Duration {
 	at := a.gate.idleAt(now)
 	if a.turns.unrecorded > 0 {

@@ -94,7 +94,7 @@ type Report struct {
 	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
 	AcceptedKey string
 	AcceptedAt  time.Time
-	// InFlight reports whether a request with users of this owner is running, or may be about to.
+	// InFlight reports whether a request with users of this owner is running, or may be about to begin.
 	InFlight bool
 	// Unmatched reports whether the API named a user as invalid that it was not sent.
 	Unmatched bool

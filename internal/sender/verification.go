@@ -66,10 +66,13 @@ type read struct {
 }
 
 // verdict is what a check ended with.
-type verdict struct {
-	check          *check
-	exists, proven bool // proven: that it does not exist
-}
+type verdict int
+
+const (
+	undecided verdict = iota // reading proves nothing
+	exists
+	absent
+)
 
 func (v *verification) add(now time.Duration, e *entry, named bool, since int) {
 	e.place = verifying
@@ -115,8 +118,8 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 	return r
 }
 
-// answered notes the answer to a read, with those of the usernames that it found, and returns what that decides.
-func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (verdicts []verdict) {
+// answered notes the answer to a read, with those of the usernames that it found. It calls conclude for each user that is decided.
+func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}, conclude func(*check, verdict)) {
 	if _, shown := found[r.witness.username]; shown {
 		v.proven[r.way] = max(v.proven[r.way], r.witness.request)
 	}
@@ -137,21 +140,20 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		if !c.isWanted() {
 			continue
 		}
-		if _, exists := found[c.entry.user().Username]; exists || c.read[r.way] && !v.askWitness {
-			verdicts = append(verdicts, v.judge(now, c, r.way, exists)...)
+		if _, isFound := found[c.entry.user().Username]; isFound || c.read[r.way] && !v.askWitness {
+			v.judge(now, c, r.way, isFound, conclude)
 		}
 	}
-	return verdicts
 }
 
 // judge decides what a read means for a check, if it means anything.
-func (v *verification) judge(now time.Duration, c *check, way way, exists bool) []verdict {
+func (v *verification) judge(now time.Duration, c *check, way way, isFound bool, conclude func(*check, verdict)) {
 	isAbsent := (c.answer.Outcome == alloy.Absent || c.answer.Outcome == alloy.Listed) && v.proven[way] >= c.since
 	switch {
-	case exists:
-		return []verdict{{check: c, exists: true}}
+	case isFound:
+		conclude(c, exists)
 	case isAbsent && c.absences > 0:
-		return []verdict{{check: c, proven: true}}
+		conclude(c, absent)
 	case isAbsent:
 		c.absences++
 		c.due, c.read = now+v.options.SecondRead, [2]bool{}
@@ -160,10 +162,9 @@ func (v *verification) judge(now time.Duration, c *check, way way, exists bool) 
 		c.backOff = v.options.BackOff.User.next(c.backOff)
 		c.due, c.read = now+c.backOff, [2]bool{}
 	case c.tries+1 >= maxTries:
-		return []verdict{{check: c}}
+		conclude(c, undecided)
 	default:
 		c.tries++
 		c.due, c.read = now+triesApart*v.options.SecondRead, [2]bool{}
 	}
-	return nil
 }
