@@ -36,6 +36,7 @@ type turns struct {
 	requests    int           // begun so far
 	running     int           // of these
 	wasShared   bool          // the last one was
+	wasRead     bool          // the last one was a read
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
 	sharedAt    time.Duration // when the last shared request ended

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -228,63 +229,51 @@ func (a *account) lookUp(now time.Duration) (former, time.Duration) {
 }
 
 // probe chooses while the circuit is open: one user, of the owner least recently tried, but not the user that failed last if
-// another waits.
+// another waits. Reads take every second turn.
 func (a *account) probe(now time.Duration) (former, time.Duration) {
-	last, at := a.gate.last, never
-	var best *owner
-	for _, o := range a.queue.ready {
-		at = min(at, o.readyAt())
-		if o.readyAt() <= now && (best == nil || o.triedAt < best.triedAt) && a.waitingBeside(o, last) > 0 {
-			best = o
+	read, at := a.lookUp(now)
+	if read != nil && !a.turns.wasRead {
+		return read, a.gate.passAt(true)
+	}
+	slices.SortStableFunc(a.queue.ready, func(o, p *owner) int { return cmp.Compare(o.triedAt, p.triedAt) })
+	for _, not := range []string{a.gate.last, ""} {
+		fits := func(e *entry) bool { return e.user().Username != not }
+		for _, o := range a.queue.ready {
+			at = min(at, o.readyAt())
+			if e := a.queue.index[not]; o.readyAt() <= now && (o.waiting > 1 || e == nil || e.claimOf(o) < 0) {
+				return func() *request { return a.newRequest(now, a.oneOf(o, not), nil) }, a.gate.passAt(not == a.gate.last)
+			}
 		}
-	}
-	if best != nil {
-		return func() *request { return a.newRequest(now, a.oneOf(best, last), nil) }, a.gate.passAt(true)
-	}
-	for _, not := range []string{last, ""} {
 		for _, i := range a.isolations {
 			at = min(at, i.readyAt())
-			if i.readyAt() <= now && slices.ContainsFunc(i.all(), func(e *entry) bool { return e.user().Username != not }) {
-				return func() *request { return a.newRequest(now, rowsOf(i.pick(not)), i) }, a.gate.passAt(not == last)
+			if i.readyAt() <= now && slices.ContainsFunc(i.all(), fits) {
+				return func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) }, a.gate.passAt(not == a.gate.last)
 			}
 		}
 	}
-	for _, o := range a.queue.ready {
-		if o.readyAt() <= now {
-			return func() *request { return a.newRequest(now, a.queue.take(o, 1, nil), nil) }, a.gate.passAt(false)
-		}
+	if read != nil {
+		return read, a.gate.passAt(true)
 	}
-	form, due := a.lookUp(now)
-	if form != nil {
-		return form, a.gate.passAt(false)
-	}
-	return nil, min(at, due)
-}
-
-// waitingBeside returns how many users of an owner wait, but for a certain one.
-func (a *account) waitingBeside(o *owner, not string) int {
-	if e := a.queue.index[not]; e != nil && e.isWanted() && e.owner() == o && e.place == waiting {
-		return o.waiting - 1
-	}
-	return o.waiting
+	return nil, at
 }
 
 // oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) []row {
-	skip := a.chance.IntN(a.waitingBeside(o, not))
-	return a.queue.take(o, 1, func(user users.User) bool {
-		if user.Username == not {
-			return false
-		}
-		skip--
-		return skip < 0
-	})
+func (a *account) oneOf(o *owner, not string) (rows []row) {
+	skip := a.chance.IntN(o.waiting)
+	for ; len(rows) == 0; skip = 0 {
+		rows = a.queue.take(o, 1, func(user users.User) bool {
+			skip--
+			return skip < 0 && user.Username != not
+		})
+	}
+	return rows
 }
 
 // newRequest begins a request.
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++
+	a.turns.wasRead = len(rows) == 0
 	a.gate.begin(now)
 	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
 	if i != nil {

@@ -258,12 +258,9 @@ func (i *isolation) readyAt() time.Duration {
 	return max(i.pause.until, i.pause.held)
 }
 
-// pick takes out one user, chosen by chance, but not a certain one. There is none if no other one is left.
-func (i *isolation) pick(not string) []*entry {
-	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return e.user().Username == not })
-	if len(all) == 0 {
-		return nil
-	}
+// pick takes out one user that fits, chosen by chance.
+func (i *isolation) pick(fits func(*entry) bool) []*entry {
+	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return !fits(e) })
 	e := all[i.tree.chance.IntN(len(all))]
 	i.remove(e)
 	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })

@@ -123,15 +123,17 @@ func (a *account) isolatedOwners() map[*owner]bool {
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
 		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		switch all := i.all(); {
-		case i.busy || len(all) > 0 && i.isPaused() || len(all) > len(i.held):
-		case len(all) > 0:
+		if all := i.all(); i.busy || len(all) > 0 && i.isPaused() || len(all) > len(i.held) {
+			continue
+		} else if len(all) > 0 {
 			a.pauseIsolation(now, i, !i.proven)
-		default:
-			a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
-			if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
-				a.size = size{i.largest, now + sizePause}
-			}
+		}
+		if len(i.all()) > 0 {
+			continue
+		}
+		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
+		if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
+			a.size = size{i.largest, now + sizePause}
 		}
 	}
 }
