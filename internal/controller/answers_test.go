@@ -130,7 +130,7 @@ func TestAnswers_Verification(t *testing.T) {
 		"a few are asked for one by one": {existing: 20, gets: 20},
 		"many are looked up in the list": {existing: 21, lists: 1},
 		"one that is not acceptable is looked for twice": {
-			options: simulator.Options{Reject: reject}, existing: 2, gets: 4, refused: []string{"refused"},
+			options: simulator.Options{Reject: reject}, existing: 2, gets: 5, refused: []string{"refused"},
 		},
 		"a dot does not go into a path": {
 			options: simulator.Options{Reject: reject}, existing: 2, gets: 2, lists: 2, refused: []string{"."},
@@ -142,7 +142,7 @@ func TestAnswers_Verification(t *testing.T) {
 			existing: 1, gets: 1, lists: 1, fault: &simulator.Fault{Operation: simulator.Get, Body: `{"userId":"1","username":"somebody else"}`},
 		},
 		"reading calls may lag behind": {
-			existing: 1, gets: 2, fault: &simulator.Fault{Operation: simulator.Get, Times: 1, Status: 404, Body: `{"message":"not yet"}`},
+			existing: 1, gets: 3, fault: &simulator.Fault{Operation: simulator.Get, Times: 1, Status: 404, Body: `{"message":"not yet"}`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,14 +227,14 @@ func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
 			if diff := cmp.Diff(want, got.InvalidUsers); diff != "" {
 				t.Errorf("invalid users (-want +got):\n%s", diff)
 			}
-			if _, requests := w.sent(); requests > 25 {
+			if _, requests := w.sent(); requests > 30 {
 				t.Errorf("%d requests were sent", requests)
 			}
 		})
 	}
 }
 
-func TestAnswers_TenRefusedUsersTakeAtMost64Requests(t *testing.T) {
+func TestAnswers_TenRefusedUsersTakeAtMost160Requests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	users := numbered("many", 1000)
 	bad := map[string]bool{}
@@ -249,13 +249,13 @@ func TestAnswers_TenRefusedUsersTakeAtMost64Requests(t *testing.T) {
 	})
 	w.secret(w.key)
 	w.create(w.batch("ten", users...))
-	// Ten of a thousand can be anywhere, which 64 answers of yes or no cannot tell: the rest follows after a pause.
-	got := w.await("ten", v1alpha1.ReasonRetrying).Status
-	if _, requests := w.sent(); requests > 64 {
+	// One user goes last, to show that the API still creates users. If it is one of the ten, it stays pending.
+	w.Eventually(func() int32 {
+		counts := w.load("ten").Status.Counts
+		return counts.Created + counts.Invalid
+	}, patience).Should(gomega.BeNumerically(">=", 999))
+	if _, requests := w.sent(); requests > 160 {
 		t.Errorf("%d requests were sent", requests)
-	}
-	if got.Counts.Created < 300 || got.Counts.Pending == 0 {
-		t.Errorf("counts: %+v", got.Counts)
 	}
 	for username, result := range w.results() {
 		if (result.Result == v1alpha1.ResultInvalid) != bad[username] {

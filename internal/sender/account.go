@@ -113,12 +113,9 @@ func (a *account) tell(o *owner, result Result) {
 	u.results[result.Sent.Username], u.notify = result, true
 }
 
-// fail tells an owner of a failure; next is when requests are made again. A failure without a time is others'.
+// fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
-	if at > 0 {
-		f.Time = epoch.Add(at)
-	}
-	f.Next, f.KeyRejected = epoch.Add(next), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
+	f.Time, f.Next, f.KeyRejected = epoch.Add(at), epoch.Add(next), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
 	o.notice.class = f.Answer.Outcome

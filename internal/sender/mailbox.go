@@ -82,10 +82,7 @@ func (m *mailbox) deliver(u *update, from *shell, now time.Time) (notify bool) {
 		m.failed = nil
 	case u.failed != nil:
 		m.failed = u.failed
-		m.failed.Next, m.failed.KeyFingerprint = m.failed.Next.Add(shift), from.fingerprint
-		if !m.failed.Time.IsZero() {
-			m.failed.Time = m.failed.Time.Add(shift)
-		}
+		m.failed.Time, m.failed.Next, m.failed.KeyFingerprint = m.failed.Time.Add(shift), m.failed.Next.Add(shift), from.fingerprint
 	}
 	if u.served {
 		m.accepted = acceptance{from.fingerprint, now}

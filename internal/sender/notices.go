@@ -52,7 +52,7 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	for _, o := range a.queue.ready {
 		switch {
 		case n.class != "" && o.notice.class != n.class:
-			a.fail(o, 0, until, Attempt{Answer: answer})
+			a.fail(o, now, until, Attempt{Answer: answer, Waiting: true})
 		case n.class == "" && needsPerson(o.notice.class):
 			a.recover(o)
 			a.outbox.to(o).notify = true

@@ -71,8 +71,10 @@ type Result struct {
 type Attempt struct {
 	// Answer has the API's words only if the request carried no other owner's users.
 	Answer alloy.Answer
-	// Time of the answer; zero if the owner only waits because requests of others fail.
+	// Time of the answer.
 	Time time.Time
+	// Waiting reports whether the owner only waits because requests of others fail.
+	Waiting bool
 	// Next is when a request is made again. It may be another owner's.
 	Next time.Time
 	// Isolating reports whether the users that the API refuses are being searched for.

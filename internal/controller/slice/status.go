@@ -51,7 +51,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		Counts:             ledger.Count(s.slice, s.results),
 		KeyCheck:           s.keyCheck(),
 	}
-	if failed := s.failed(); failed != nil && !failed.Time.IsZero() && len(s.pending) > 0 && s.problem == nil {
+	if failed := s.failed(); failed != nil && !failed.Waiting && len(s.pending) > 0 && s.problem == nil {
 		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed).Reason}
 		nextTime := seconds(failed.Next)
 		next.NextAttemptTime = &nextTime
