@@ -65,6 +65,10 @@ const (
 // status. The users are created all the same.
 const ReasonStatusTooLarge = "StatusTooLarge"
 
+// ReasonUnmatchedInvalidUsers is the reason of an event, not of a condition: the API named a user as invalid that the request
+// did not hold. The users of the request are looked up, because the answer does not prove which of them it created.
+const ReasonUnmatchedInvalidUsers = "UnmatchedInvalidUsers"
+
 // ConditionUsersCreated is True when no valid user of the batch remains to be created. On EmbeddedUserBatch.
 const ConditionUsersCreated = "UsersCreated"
 

@@ -114,7 +114,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	keys := &credentials.Store{Live: mgr.GetAPIReader(), Metadata: mgr.GetCache()}
 	ledgers := &slice.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -76,6 +78,8 @@ type world struct {
 	stopped   chan struct{}
 	options   sender.Options
 	timeout   time.Duration
+
+	secretsForbidden atomic.Bool
 }
 
 var worlds atomic.Int64
@@ -139,7 +143,9 @@ func (w *world) start() {
 	controller.Configure(&options, w.timeout)
 	options.Cache.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
 	options.Metrics.BindAddress = "0"
-	mgr, err := ctrl.NewManager(environment.Config, options)
+	config := rest.CopyConfig(environment.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidSecrets{w, next} })
+	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package credentials
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,6 +69,13 @@ func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeyS
 		s.read[at] = reading{uid: secret.UID, version: secret.ResourceVersion, key: key, problem: problem}
 	}
 	return key, problem, err
+}
+
+// Forget drops what was read of a Secret, which was changed or deleted: an old key must not stay in memory.
+func (s *Store) Forget(namespace, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.read, func(at reference, _ reading) bool { return at.namespace == namespace && at.name == name })
 }
 
 // parse takes the key out of a Secret, or says why there is none; err is that of reading it.

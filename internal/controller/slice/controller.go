@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -38,12 +39,16 @@ import (
 // before; this only bounds the harm of a mistake.
 const safetyNet = 10 * time.Minute
 
+// actionRecord is the action of the controller's events.
+const actionRecord = "RecordResults"
+
 // Reconciler reconciles EmbeddedUserSlices.
 type Reconciler struct {
 	client.Client               // reads from the cache, which has no long lists
 	Live          client.Reader // reads from the API server
 	Credentials   *credentials.Store
 	Sender        *sender.Sender
+	Recorder      events.EventRecorder
 	Options       Options
 
 	written   cached.Writes
@@ -68,8 +73,8 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 
 // SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Options.RequestTimeout <= 0 {
-		return errors.New("one of Client, Live, Credentials, Sender and RequestTimeout is not set")
+	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Recorder == nil || r.Options.RequestTimeout <= 0 {
+		return errors.New("one of Client, Live, Credentials, Sender, Recorder and RequestTimeout is not set")
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -131,7 +136,9 @@ func (r *Reconciler) handler() handler.EventHandler {
 	}
 }
 
+// slicesOfSecret returns the slices whose key a Secret holds that was changed or deleted.
 func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	r.Credentials.Forget(secret.GetNamespace(), secret.GetName())
 	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()})
 }
 
@@ -247,6 +254,12 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice", "reason", ready.Reason,
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
+	}
+	if s.report.Unmatched {
+		owner := metav1.GetControllerOf(s.slice)
+		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: s.slice.Namespace, Name: owner.Name, UID: owner.UID}}
+		r.Recorder.Eventf(batch, s.slice, corev1.EventTypeWarning, v1alpha1.ReasonUnmatchedInvalidUsers, actionRecord,
+			"The Alloy API named a user as invalid that the request did not hold; looking up all users of the request")
 	}
 	r.Sender.Recorded(idOf(s.slice), s.report)
 	return nil
