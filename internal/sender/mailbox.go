@@ -8,20 +8,17 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// mailbox holds what an owner wants that its account has not taken yet, and what became of its users that it has not recorded
-// yet. The sender's lock guards it.
+// mailbox holds what an owner wants that its account has not taken yet, and what the owner has not recorded yet. The sender's
+// lock guards it.
 type mailbox struct {
-	id        ID
-	account   *shell   // that knows the owner; nil for none
-	work      *Work    // to be handed to the account
-	leaving   bool     // the account has been told that the owner withdraws; work waits until it has let go
-	doubts    []string // usernames that the last account is in doubt about
-	results   map[string]Result
-	failed    *Attempt
-	accepted  acceptance
-	unmatched bool
-	debt      debt
-	revision  revision
+	id       ID
+	account  *shell   // that knows the owner; nil for none
+	leaving  bool     // the account is to let go of the owner; work waits for that
+	work     *Work    // to be handed to the account
+	doubts   []string // usernames that the last account is in doubt about
+	known    Report
+	recorded int // the last revision of known that was
+	debt     debt
 }
 
 // debt is a request that is to be acknowledged when all is recorded.
@@ -30,67 +27,58 @@ type debt struct {
 	sequence int
 }
 
-// acceptance is when the API last served which key.
-type acceptance struct {
-	key string
-	at  time.Time
-}
-
-// revision counts what is new in a mailbox.
-type revision struct{ latest, recorded int }
-
-func (m *mailbox) hasNews() bool { return m.revision.latest != m.revision.recorded }
+func (m *mailbox) hasNews() bool { return m.known.revision != m.recorded }
 
 func (m *mailbox) report() Report {
-	return Report{
-		News: m.hasNews(), Results: maps.Clone(m.results), Failed: m.failed, AcceptedKey: m.accepted.key, AcceptedAt: m.accepted.at,
-		InFlight: m.account != nil, Unmatched: m.unmatched, revision: m.revision.latest,
-	}
+	report := m.known
+	report.News, report.Results, report.InFlight = m.hasNews(), maps.Clone(report.Results), m.account != nil
+	return report
 }
 
-// recorded drops what a report held. It reports whether nothing is new any more.
-func (m *mailbox) recorded(report Report) bool {
+// record drops what a report held.
+func (m *mailbox) record(report Report) {
 	for username, result := range report.Results {
-		if m.results[username] == result {
-			delete(m.results, username)
+		if m.known.Results[username] == result {
+			delete(m.known.Results, username)
 		}
 	}
 	if m.work != nil { // it was submitted before the results were known
-		m.work.Users = slices.DeleteFunc(m.work.Users, func(user users.User) bool { return report.Results[user.Username].settles(user) })
+		m.work.Users = unsettled(m.work.Users, report.Results)
 	}
-	if m.revision.latest == report.revision {
-		m.revision.recorded, m.unmatched = report.revision, false
+	if m.known.revision == report.revision {
+		m.recorded, m.known.Unmatched = report.revision, false
 	}
-	return !m.hasNews()
 }
 
-// settles reports whether a result speaks of a user as it is wanted.
-func (r Result) settles(user users.User) bool {
-	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
+// unsettled returns the users of whom no result speaks as they are wanted.
+func unsettled(list []users.User, results map[string]Result) []users.User {
+	return slices.DeleteFunc(list, func(user users.User) bool {
+		result, known := results[user.Username]
+		return known && (result.State != Invalid || result.Sent == user)
+	})
 }
 
-// deliver puts an update into the mailbox. It returns whether the owner is to be notified.
-func (m *mailbox) deliver(u *update, from *shell, now time.Time) (notify bool) {
-	shift := now.Sub(epoch.Add(from.now()))
-	if len(m.results) == 0 {
-		m.results = u.results
+// deliver puts an update into the mailbox.
+func (m *mailbox) deliver(u *update, from *shell) {
+	now, known := time.Now(), &m.known
+	known.revision++
+	if known.Results == nil {
+		known.Results = u.results
 	} else {
-		maps.Copy(m.results, u.results)
+		maps.Copy(known.Results, u.results)
 	}
 	switch {
 	case u.over:
-		m.failed = nil
+		known.Failed = nil
 	case u.failed != nil:
-		m.failed = u.failed
-		m.failed.Time, m.failed.Next, m.failed.KeyFingerprint = m.failed.Time.Add(shift), m.failed.Next.Add(shift), from.fingerprint
+		shift := now.Sub(epoch.Add(from.now()))
+		known.Failed = u.failed
+		known.Failed.Time, known.Failed.Next, known.Failed.KeyFingerprint = u.failed.Time.Add(shift), u.failed.Next.Add(shift), from.fingerprint
 	}
 	if u.served {
-		m.accepted = acceptance{from.fingerprint, now}
+		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
-	m.unmatched = m.unmatched || u.unmatched
-	m.revision.latest++
-	if u.sequence > 0 {
+	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
 		m.debt = debt{from, u.sequence}
 	}
-	return u.notify
 }

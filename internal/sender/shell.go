@@ -16,84 +16,88 @@ type shell struct {
 	key         alloy.Key
 	fingerprint string
 	account     *account
-	router      router
 	began       time.Time
-	slots       chan struct{} // holds a token for each request that runs, under any key; nil for no bound
-	inbox       []any         // guarded by the router's lock
+	slots       chan struct{} // holds a token for each request that runs, under any key
+	inbox       []any         // guarded by the sender's lock
 	signal      chan struct{} // has a token when the inbox is not empty
 }
 
 // router is what a shell needs of the sender.
 type router interface {
-	// take returns the events in a shell's inbox. If there are none and the account is done, it forgets the shell, and ok is false.
 	take(s *shell, isDone bool) (events []any, ok bool)
-	// deliver hands out what an account decided.
 	deliver(s *shell, b outbox)
-	// post puts an event into a shell's inbox.
 	post(s *shell, event any)
 }
 
-func newShell(api API, key alloy.Key, fingerprint string, options Options, slots chan struct{}, router router) *shell {
+func newShell(api API, key alloy.Key, fingerprint string, options Options, slots chan struct{}) *shell {
+	chance := rand.New(rand.NewPCG(new(maphash.Hash).Sum64(), 0)) //nolint:gosec // nothing secret depends on it
 	return &shell{
-		api: api, key: key, fingerprint: fingerprint, router: router, began: time.Now(), slots: slots, signal: make(chan struct{}, 1),
-		account: newAccount(options, rand.New(rand.NewPCG(new(maphash.Hash).Sum64(), 0))), //nolint:gosec // nothing secret depends on it
+		api: api, key: key, fingerprint: fingerprint, began: time.Now(), slots: slots, signal: make(chan struct{}, 1), account: newAccount(options, chance),
 	}
 }
 
 // now is the time of the account. It is monotonic: a clock that is set does not change it.
 func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 
-func (s *shell) run() {
+// put puts an event into the inbox.
+func (s *shell) put(event any) {
+	s.inbox = append(s.inbox, event)
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run runs the account until it is done.
+func (s *shell) run(router router) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	isDone, slots := false, (chan struct{})(nil)
+	var d decision
 	for {
-		events, ok := s.router.take(s, isDone)
+		events, ok := router.take(s, d.isDone)
 		if !ok {
 			return
 		}
-		if len(events) == 0 {
-			select {
-			case <-s.signal:
-				continue
-			case <-timer.C:
-			case slots <- struct{}{}:
-				events = []any{granted{}}
-			}
-		} else {
-			select {
-			case slots <- struct{}{}:
-				events = append(events, granted{})
-			default:
-			}
+		var slots chan struct{} // nil blocks
+		if d.wantSlot {
+			slots = s.slots
 		}
-		isDone, slots = s.step(timer, events)
+		wait := s.signal
+		if len(events) > 0 {
+			wait = closed
+		}
+		select {
+		case slots <- struct{}{}:
+			events = append(events, granted{})
+		case <-wait:
+			if len(events) == 0 {
+				continue
+			}
+		case <-timer.C:
+		}
+		now := s.now()
+		d = s.account.step(now, events...)
+		router.deliver(s, d.outbox)
+		if d.request != nil {
+			go s.send(router, d.request)
+		} else if slices.Contains(events, any(granted{})) {
+			<-s.slots
+		}
+		if timer.Stop(); d.wakeAt != never {
+			timer.Reset(d.wakeAt - now)
+		}
 	}
 }
 
-// step has the account decide, and does that.
-func (s *shell) step(timer *time.Timer, events []any) (isDone bool, slots chan struct{}) {
-	now := s.now()
-	d := s.account.step(now, events...)
-	s.router.deliver(s, d.outbox)
-	if d.request != nil {
-		go s.send(d.request)
-	} else if slices.Contains(events, any(granted{})) {
-		<-s.slots
-	}
-	if d.wakeAt == never {
-		timer.Stop()
-	} else {
-		timer.Reset(d.wakeAt - now)
-	}
-	if d.wantSlot {
-		slots = s.slots
-	}
-	return d.isDone, slots
-}
+// closed lets a receive go on at once.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
-func (s *shell) send(r *request) {
+func (s *shell) send(router router, r *request) {
 	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
 	visit := func(username string) {
 		if _, wanted := r.read.wanted[username]; wanted {
@@ -113,5 +117,5 @@ func (s *shell) send(r *request) {
 		}
 	}
 	<-s.slots
-	s.router.post(s, event)
+	router.post(s, event)
 }
