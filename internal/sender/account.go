@@ -27,7 +27,7 @@ func newAccount(options Options, chance *rand.Rand) *account {
 	options = options.withDefaults()
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		verification: verification{options: options}, turns: turns{gatherSince: never}, outbox: outbox{updates: map[ID]*update{}},
+		verification: verification{options: options}, turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
 	}
 }
 

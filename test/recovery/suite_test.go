@@ -237,7 +237,7 @@ func (w *world) load(name string) *v1alpha1.EmbeddedUserBatch {
 }
 
 // await waits until the batch's Ready condition has a reason.
-func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
+func (w *world) await(name string, reasons ...string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
 	var batch *v1alpha1.EmbeddedUserBatch
 	w.Eventually(func() string {
@@ -248,7 +248,7 @@ func (w *world) await(name, reason string) *v1alpha1.EmbeddedUserBatch {
 			}
 		}
 		return "not observed"
-	}, patience, 20*time.Millisecond).Should(gomega.Equal(reason))
+	}, patience, 20*time.Millisecond).Should(gomega.BeElementOf(reasons))
 	return batch
 }
 
