@@ -66,7 +66,7 @@ type UserResult struct {
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
 
-	// message is what the API said about an Invalid user. At most 100 results of a slice have one.
+	// message is what the API said about an Invalid user, or why the user could not be read. At most 100 results of a slice have one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
 	Message string `json:"message,omitempty"`
@@ -85,7 +85,7 @@ const (
 	// KeyAccepted means that the API accepted a request with the key.
 	KeyAccepted KeyResult = "Accepted"
 
-	// KeyRejected means that the API answered 401 or 403.
+	// KeyRejected means that the API answered 401, or 403 before it served a request with the key.
 	KeyRejected KeyResult = "Rejected"
 )
 
@@ -139,12 +139,12 @@ type EmbeddedUserSliceStatus struct {
 	// +optional
 	LastAttempt *Attempt `json:"lastAttempt,omitempty"`
 
-	// nextAttemptTime is when the operator retries the pending users after a failed attempt.
+	// nextAttemptTime is the earliest time of the next request after a failed attempt. It may carry a user of another slice.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
-	// keyCheck is the API's last verdict on the API key that was sent for this slice.
-	// The operator retries a rejected key after 15 minutes.
+	// keyCheck is the API's last verdict on the API key of this slice.
+	// The operator retries a rejected key after 10 seconds, doubling to 15 minutes, and at once when the Secret has another key.
 	// +optional
 	KeyCheck *KeyCheck `json:"keyCheck,omitempty"`
 

@@ -22,10 +22,10 @@ type EmbeddedUserSliceStatusApplyConfiguration struct {
 	Counts *UserCountsApplyConfiguration `json:"counts,omitempty"`
 	// lastAttempt is the last failed attempt; absent once an attempt succeeds.
 	LastAttempt *AttemptApplyConfiguration `json:"lastAttempt,omitempty"`
-	// nextAttemptTime is when the operator retries the pending users after a failed attempt.
+	// nextAttemptTime is the earliest time of the next request after a failed attempt. It may carry a user of another slice.
 	NextAttemptTime *v1.Time `json:"nextAttemptTime,omitempty"`
-	// keyCheck is the API's last verdict on the API key that was sent for this slice.
-	// The operator retries a rejected key after 15 minutes.
+	// keyCheck is the API's last verdict on the API key of this slice.
+	// The operator retries a rejected key after 10 seconds, doubling to 15 minutes, and at once when the Secret has another key.
 	KeyCheck *KeyCheckApplyConfiguration `json:"keyCheck,omitempty"`
 	// conditions of the slice: Ready, and Reconciling or Stalled while they apply.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`

@@ -21,7 +21,7 @@ type UserResultApplyConfiguration struct {
 	// UnconfirmedAttempt: the operator may have created this Existing user with a request whose answer was lost.
 	// RejectedByAPI: the API did not accept this Invalid user.
 	Reason *string `json:"reason,omitempty"`
-	// message is what the API said about an Invalid user. At most 100 results of a slice have one.
+	// message is what the API said about an Invalid user, or why the user could not be read. At most 100 results of a slice have one.
 	Message *string `json:"message,omitempty"`
 	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
 	Hash *string `json:"hash,omitempty"`
