@@ -164,7 +164,7 @@ func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Conditi
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
 		return true // this reconcile found a key
 	case v1alpha1.ReasonUnauthorized:
-		return slice.Status.KeyCheck == nil || slice.Status.KeyCheck.Fingerprint != s.fingerprint
+		return slice.Status.KeyCheck != nil && slice.Status.KeyCheck.Fingerprint != s.fingerprint
 	default:
 		return false
 	}
