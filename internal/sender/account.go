@@ -36,7 +36,6 @@ type turns struct {
 	requests    int           // begun so far
 	running     int           // of these
 	wasShared   bool          // the last one was
-	wasRead     bool          // the last one was a read
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
 	sharedAt    time.Duration // when the last shared request ended
@@ -128,8 +127,8 @@ func (a *account) recover(o *owner) {
 }
 
 // exists settles a user that exists.
-func (a *account) exists(now time.Duration, e *entry, user users.User, unconfirmed bool) {
-	unconfirmed = unconfirmed || e.inDoubt
+func (a *account) exists(now time.Duration, e *entry, user users.User) {
+	unconfirmed := e.inDoubt
 	for _, c := range a.queue.settle(now, e, user.Username, func(users.User) bool { return true }) {
 		a.tell(c.owner, Result{State: Existing, Sent: user, Unconfirmed: unconfirmed})
 	}

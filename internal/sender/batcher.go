@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -196,7 +195,10 @@ func (a *account) isolatedPart(now time.Duration) (former, time.Duration) {
 		if at = min(at, i.readyAt()); i.readyAt() <= now {
 			return func() *request {
 				a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-				return a.newRequest(now, rowsOf(i.next(a.passedAt)), i)
+				if o, _ := a.leastTried(now, ""); i.pause.blocks && o != nil && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
+					return a.newRequest(now, a.oneOf(o, ""), i)
+				}
+				return a.newRequest(now, rowsOf(i.next(a.passedAt, a.maxUsers(now))), i)
 			}, now
 		}
 	}
@@ -228,33 +230,50 @@ func (a *account) lookUp(now time.Duration) (former, time.Duration) {
 	}, now
 }
 
-// probe chooses while the circuit is open: one user, of the owner least recently tried, but not the user that failed last if
-// another waits. Reads take every second turn.
+// probe chooses while the circuit is open: one user, but not the one that failed last if another waits. The queue, the isolations
+// and the reads have their turn by chance, so that none of them keeps the others waiting.
 func (a *account) probe(now time.Duration) (former, time.Duration) {
+	var formers []former
 	read, at := a.lookUp(now)
-	if read != nil && !a.turns.wasRead {
-		return read, a.gate.passAt(true)
-	}
-	slices.SortStableFunc(a.queue.ready, func(o, p *owner) int { return cmp.Compare(o.triedAt, p.triedAt) })
-	for _, not := range []string{a.gate.last, ""} {
-		fits := func(e *entry) bool { return e.user().Username != not }
-		for _, o := range a.queue.ready {
-			at = min(at, o.readyAt())
-			if e := a.queue.index[not]; o.readyAt() <= now && (o.waiting > 1 || e == nil || e.claimOf(o) < 0) {
-				return func() *request { return a.newRequest(now, a.oneOf(o, not), nil) }, a.gate.passAt(not == a.gate.last)
-			}
-		}
-		for _, i := range a.isolations {
-			at = min(at, i.readyAt())
-			if i.readyAt() <= now && slices.ContainsFunc(i.all(), fits) {
-				return func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) }, a.gate.passAt(not == a.gate.last)
-			}
-		}
-	}
 	if read != nil {
-		return read, a.gate.passAt(true)
+		formers = append(formers, read)
+	}
+	for _, not := range []string{a.gate.last, ""} {
+		o, ripe := a.leastTried(now, not)
+		if at = min(at, ripe); o != nil {
+			formers = append(formers, func() *request { return a.newRequest(now, a.oneOf(o, not), nil) })
+		}
+		fits := func(e *entry) bool { return e.user().Username != not }
+		var ready []*isolation
+		for _, i := range a.isolations {
+			if at = min(at, i.readyAt()); i.readyAt() <= now && slices.ContainsFunc(i.all(), fits) {
+				ready = append(ready, i)
+			}
+		}
+		if len(ready) > 0 {
+			i := ready[a.chance.IntN(len(ready))]
+			formers = append(formers, func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) })
+		}
+		if len(formers) > 0 {
+			return func() *request { return formers[a.chance.IntN(len(formers))]() }, a.gate.passAt(not == a.gate.last)
+		}
 	}
 	return nil, at
+}
+
+// leastTried returns the owner least recently tried that has a user who waits, but for a certain one, and when the next one is
+// ready.
+func (a *account) leastTried(now time.Duration, not string) (least *owner, at time.Duration) {
+	at = never
+	e := a.queue.index[not]
+	for _, o := range a.queue.ready {
+		at = min(at, o.readyAt())
+		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
+		if !isOnly && o.readyAt() <= now && (least == nil || o.triedAt < least.triedAt) {
+			least = o
+		}
+	}
+	return least, at
 }
 
 // oneOf takes one user of an owner, chosen by chance, but not a certain one.
@@ -273,7 +292,6 @@ func (a *account) oneOf(o *owner, not string) (rows []row) {
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++
-	a.turns.wasRead = len(rows) == 0
 	a.gate.begin(now)
 	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
 	if i != nil {

@@ -63,9 +63,9 @@ type tree struct {
 }
 
 // newIsolation begins after a request with some users was refused or failed.
-func newIsolation(now time.Duration, batch []*entry, answer alloy.Answer, tree tree) *isolation {
+func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.Answer, tree tree) *isolation {
 	i := &isolation{answer: answer, failedAt: now, proven: answer.InDoubt(), tree: tree} // in doubt: smaller requests pass
-	if len(batch) == 1 {
+	if alone {
 		i.blamed, i.held = true, []refusal{{batch[0], answer}}
 		return i
 	}
@@ -182,8 +182,8 @@ func (i *isolation) all() (all []*entry) {
 	return onlyWanted(all)
 }
 
-// next takes out the users that go next. There are none if all that remain are held.
-func (i *isolation) next(passedAt time.Duration) []*entry {
+// next takes out the users that go next, at most so many. There are none if all that remain are held.
+func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
 	if !isControlled && (i.isPaused() || !i.proven || len(i.held) >= firstControls) {
 		i.choose(1)
@@ -193,6 +193,8 @@ func (i *isolation) next(passedAt time.Duration) []*entry {
 		i.parts = i.parts[:len(i.parts)-1]
 		switch users := onlyWanted(top.users); {
 		case len(users) == 0:
+		case len(users) > most: // of several requests
+			i.push(cut(users, (len(users)+most-1)/most))
 		case top.failed && passedAt > i.failedAt && len(users) > 1:
 			i.push(cut(users, i.tree.parts))
 		default:
@@ -214,10 +216,11 @@ func (i *isolation) created() []refusal {
 	return blamed
 }
 
-// refused notes that the API refused the users that went. It reports whether the request as such seems to be refused.
-func (i *isolation) refused(batch []*entry, answer alloy.Answer) (asSuch bool) {
+// refused notes that the API refused the users that went, alone or with others that nobody wants any more. It reports whether the
+// request as such seems to be refused.
+func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
-	if len(batch) > 1 {
+	if !alone {
 		i.push(cut(batch, i.tree.parts))
 		return false
 	}

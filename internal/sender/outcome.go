@@ -75,19 +75,20 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	creations := 0
 	for _, row := range r.rows {
 		_, named := answer.Named[row.user.Username]
-		switch e := row.entry; {
-		case answer.Outcome == alloy.AllExist:
-			a.exists(now, e, row.user, false)
-		case answer.Outcome == alloy.Accepted && !named && answer.Unmatched == 0:
+		e, unproven := row.entry, answer.Outcome == alloy.Accepted && !named && answer.Unmatched > 0
+		e.inDoubt = e.inDoubt || unproven
+		switch {
+		case answer.Outcome == alloy.Accepted && !named && !unproven:
 			a.created(now, row)
 			a.verification.witness = witness{row.user.Username, r.number}
 			creations++
 		case !e.isWanted():
-			e.inDoubt = e.inDoubt || !named && answer.Outcome == alloy.Accepted
+		case answer.Outcome == alloy.AllExist:
+			a.exists(now, e, row.user)
 		case e.user() != row.user: // another row goes next
 			a.queue.putBack(e)
 		default:
-			a.verification.add(now, e, named || answer.Outcome == alloy.NoneValid, r.number)
+			a.verification.add(now, e, !unproven, r.number)
 		}
 	}
 	if r.isolation != nil {
@@ -119,29 +120,32 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 	for _, o := range r.owners {
 		repeated = repeated || i == nil && o.failedAt > 0 && a.passedAt > o.failedAt
 		o.failedAt = now
-		if answer.MayBeRunning() {
-			o.heldUntil = max(o.heldUntil, now+a.options.RequestTimeout)
-		}
 	}
 	if i != nil {
 		repeated = i.pause.lone || a.passedAt > i.failedAt
-		if answer.MayBeRunning() {
-			i.pause.held = now + a.options.RequestTimeout
-		}
 	}
 	for _, row := range r.rows {
 		row.entry.inDoubt = true
+		if answer.MayBeRunning() {
+			row.owner.heldUntil = now + a.options.RequestTimeout
+			if e := row.entry; e.isWanted() { // perhaps by another one by now
+				e.owner().heldUntil = now + a.options.RequestTimeout
+			}
+		}
 	}
 	switch {
 	case repeated && len(r.rows) == 1: // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)
-		a.setApart(now, r, answer)
+		i = a.setApart(now, r, answer)
 	case repeated && i == nil:
 		a.gate.fail(now, r.began, answer, a.options.BackOff.API, "")
-		a.isolate(now, a.rest(r, isolated), answer)
+		i = a.isolate(now, r, a.rest(r, isolated), answer)
 		a.tellAll(now, r, answer, a.gate.next(), true)
 	default:
 		a.failed(now, r, answer, a.options.BackOff.API)
+	}
+	if i != nil && answer.MayBeRunning() {
+		i.pause.held = now + a.options.RequestTimeout
 	}
 }
 

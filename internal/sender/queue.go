@@ -173,6 +173,9 @@ func (q *queue) drop(now time.Duration, o *owner, username string) {
 	k := e.claimOf(o)
 	before := e.claims[k].user
 	e.claims = slices.Delete(e.claims, k, k+1)
+	if e.inDoubt && e.isWanted() {
+		e.owner().heldUntil = max(e.owner().heldUntil, o.heldUntil)
+	}
 	switch {
 	case k > 0 || e.place == inFlight:
 	case e.place == waiting:
@@ -191,9 +194,6 @@ func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil t
 	q.index[username] = next
 	switch {
 	case next.isWanted():
-		if next.inDoubt {
-			next.owner().heldUntil = max(next.owner().heldUntil, heldUntil)
-		}
 		q.putBack(next)
 	case next.inDoubt:
 		next.held, next.expires = heldUntil, now+doubtKept

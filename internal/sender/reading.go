@@ -45,7 +45,7 @@ func (a *account) conclude(now time.Duration, c *check, v verdict) {
 	}
 	switch {
 	case v == exists:
-		a.exists(now, e, e.user(), !c.named)
+		a.exists(now, e, e.user())
 	case v == absent:
 		a.invalid(now, e, "")
 	case c.named:

@@ -10,9 +10,9 @@ import (
 // sizePause is how long nothing larger is sent than what passed after a request was too large or too slow.
 const sizePause = time.Hour
 
-// isolate begins an isolation of some users.
-func (a *account) isolate(now time.Duration, users []*entry, answer alloy.Answer) *isolation {
-	i := newIsolation(now, users, answer, tree{a.options.Parts, a.chance})
+// isolate begins an isolation of the users of a request that are still wanted.
+func (a *account) isolate(now time.Duration, r *request, users []*entry, answer alloy.Answer) *isolation {
+	i := newIsolation(now, users, len(r.rows) == 1, answer, tree{a.options.Parts, a.chance})
 	a.isolations = append(a.isolations, i)
 	return i
 }
@@ -24,36 +24,37 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 	case len(users) == 0:
 		return
 	case i == nil:
-		i = a.isolate(now, users, answer)
+		i = a.isolate(now, r, users, answer)
 		asSuch = len(r.rows) == 1 || answer.Outcome == alloy.Redirected
 	case i.isPaused():
 		i.push([][]*entry{users})
-		asSuch = true
+		i.answer, asSuch = answer, true
 	default:
-		asSuch = i.refused(users, answer)
+		asSuch = i.refused(users, len(r.rows) == 1, answer)
 	}
 	if a.tellAll(now, r, answer, now, true); asSuch {
 		a.pauseIsolation(now, i, true)
 	}
 }
 
-// setApart has a user that fails alone wait by itself.
-func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) {
+// setApart has a user that fails alone wait by itself. It returns the isolation in which it does.
+func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
 	i, users := r.isolation, a.rest(r, isolated)
 	if len(users) == 0 {
-		return
+		return nil
 	}
 	if i == nil || !i.pause.lone {
 		if i != nil {
 			i.blamed, i.failedAt = true, now
 		}
-		i = a.isolate(now, users, answer)
+		i = a.isolate(now, r, users, answer)
 		i.parts, i.held, i.proven, i.pause.lone = []part{{users: users}}, nil, true, true
 	} else {
 		i.failed(now, users, answer)
 	}
 	i.wait(now, a.options.BackOff.User)
 	a.tellAll(now, r, answer, i.pause.until, false)
+	return i
 }
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the

@@ -222,15 +222,20 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 		delete(s.shells, shell.fingerprint)
 		return nil, false
 	}
-	for _, event := range shell.inbox {
+	inbox := shell.inbox
+	shell.inbox = nil
+	for n, event := range inbox {
 		if key, isOwner := event.(ownerKey); isOwner {
 			event = s.submission(shell, key)
 		}
 		if event != nil {
 			events = append(events, event)
 		}
+		if _, isAnswer := event.(answered); isAnswer { // what it says is delivered before more work is taken
+			shell.inbox = inbox[n+1:]
+			break
+		}
 	}
-	shell.inbox = nil
 	return events, true
 }
 

@@ -1,0 +1,139 @@
+package sender
+
+import (
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// seen is what an observer knows of a key, who sees the events of its account, its requests and their answers, but not how it
+// decides.
+type seen struct {
+	owners    map[ownerKey]*seenOwner
+	doubts    map[string]*seenDoubt
+	lone      map[string]loneRefusal
+	unmatched map[string]bool // users of requests whose answer named somebody else
+	proven    bool            // the API has served a request
+
+	tokens   float64 // of the rate limiter
+	tokensAt time.Duration
+	asked    time.Duration // by a Retry-After
+	failure  seenFailure
+	passed   int // requests in a row that passed over a small owner
+
+	sharedAt, acknowledgedAt time.Duration
+}
+
+// seenOwner is what an owner wants, as the account was told last.
+type seenOwner struct {
+	id    ID
+	wants map[string]users.User
+	told  map[string]Result // since
+	stale map[string]bool   // of these it has recorded results that it did not know
+	ripe  time.Duration     // since then its users could go with others; 0 for not
+}
+
+// seenDoubt is of a user that a request may have created whose answer was lost.
+type seenDoubt struct {
+	unwanted time.Duration // since then nobody wants it; 0 if somebody does
+	held     time.Duration // until then the API may still be working on it
+	hard     bool          // an answer was lost; else an answer proved nothing
+}
+
+// loneRefusal is the last one of a user by itself.
+type loneRefusal struct {
+	cause string
+	row   users.User
+}
+
+// seenFailure is a row of failures of the API without any other answer.
+type seenFailure struct {
+	outcome  alloy.Outcome // of the last one; empty for none
+	at       time.Duration
+	interval time.Duration
+	only     string // the only user that was in all of these requests
+}
+
+func newSeen() *seen {
+	return &seen{owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{}, tokens: 1e9}
+}
+
+// isWanted reports whether some owner wants a user, and has not been told of it.
+func (s *seen) isWanted(username string) bool {
+	for _, o := range s.owners {
+		if row, wants := o.wants[username]; wants && !o.told[username].settles(row) {
+			return true
+		}
+	}
+	return false
+}
+
+// doubt notes that a request may have created a user.
+func (s *seen) doubt(username string, held time.Duration, isHard bool) {
+	d := s.doubts[username]
+	if d == nil {
+		d = &seenDoubt{}
+		s.doubts[username] = d
+	}
+	d.held, d.hard = max(d.held, held), d.hard || isHard
+}
+
+// submitted notes what an owner wants.
+func (s *seen) submitted(e submitted, stale map[string]bool) {
+	o := &seenOwner{id: e.id, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
+	for _, user := range e.users {
+		o.wants[user.Username] = user
+		if e.inDoubt {
+			s.doubt(user.Username, 0, true)
+		}
+	}
+	for _, username := range e.doubts {
+		if _, wants := o.wants[username]; wants {
+			s.doubt(username, 0, true)
+		}
+	}
+	s.owners[e.id.key()] = o
+}
+
+// expire forgets doubts of users that nobody has wanted for long.
+func (s *seen) expire(now time.Duration, running []*call) {
+	for username, d := range s.doubts {
+		switch isWanted := s.isWanted(username) || isIn(running, username); {
+		case d.unwanted > 0 && now-d.unwanted >= doubtKept:
+			delete(s.doubts, username)
+		case isWanted:
+			d.unwanted = 0
+		case d.unwanted == 0:
+			d.unwanted = now
+		}
+	}
+}
+
+func isIn(running []*call, username string) bool {
+	for _, c := range running {
+		for _, user := range c.request.users {
+			if user.Username == username {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fail notes a failure that opened the circuit.
+func (f *seenFailure) fail(now time.Duration, answer alloy.Answer, b BackOff, only string) {
+	if f.outcome != "" && f.only != only {
+		only = ""
+	}
+	*f = seenFailure{outcome: answer.Outcome, at: now, interval: b.next(f.interval), only: only}
+}
+
+// next returns when the next request may begin.
+func (f *seenFailure) next(carries func(username string) bool) time.Duration {
+	at := f.at + f.interval
+	if f.only != "" && !carries(f.only) {
+		at = min(at, f.at+soloPause)
+	}
+	return at
+}
