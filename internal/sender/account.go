@@ -114,7 +114,7 @@ func (a *account) tell(o *owner, result Result) {
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
-	f.Time, f.Next, f.KeyRejected = epoch.Add(at), epoch.Add(next), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
+	f.Time, f.Next, f.KeyRejected = epoch.Add(at), epoch.Add(max(next, o.heldUntil)), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
 	o.notice.class = f.Answer.Outcome

@@ -52,10 +52,12 @@ func (m *mailbox) record(report Report) {
 
 // unsettled returns the users of whom no result speaks as they are wanted.
 func unsettled(list []users.User, results map[string]Result) []users.User {
-	return slices.DeleteFunc(list, func(user users.User) bool {
-		result, known := results[user.Username]
-		return known && (result.State != Invalid || result.Sent == user)
-	})
+	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
+}
+
+// settles reports whether a result speaks of a user as it is wanted.
+func (r Result) settles(user users.User) bool {
+	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
 }
 
 // deliver puts an update into the mailbox.

@@ -22,21 +22,21 @@ type notices struct {
 }
 
 // obstacle returns what keeps owners waiting, if anything does.
-func (a *account) obstacle() (answer alloy.Answer, until time.Duration) {
+func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
 	if a.gate.isOpen() {
-		return unspoken(a.gate.answer), a.gate.next()
+		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
 	}
 	if i := a.refusing(); i != nil {
-		return unspoken(i.answer), i.pause.until
+		return unspoken(i.answer), a.passedAt, i.pause.until
 	}
-	return alloy.Answer{}, 0
+	return alloy.Answer{}, 0, 0
 }
 
 // tellWaiting tells owners that only wait why, once for each class of failure, and some at a time. It returns when it has to
 // be called again.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
 	n := &a.notices
-	answer, until := a.obstacle()
+	answer, since, until := a.obstacle()
 	if class := answer.Outcome; n.class != class {
 		if n.class, n.told, n.at = class, false, now; class != "" {
 			n.at += a.options.NoticeDelay
@@ -52,7 +52,7 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	for _, o := range a.queue.ready {
 		switch {
 		case n.class != "" && o.notice.class != n.class:
-			a.fail(o, now, until, Attempt{Answer: answer, Waiting: true})
+			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
 		case n.class == "" && needsPerson(o.notice.class):
 			a.recover(o)
 			a.outbox.to(o).notify = true

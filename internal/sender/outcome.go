@@ -15,7 +15,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	if answer.Outcome == alloy.Forbidden && answer.RetryAfter > 0 {
+	if isRefusal := !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized; isRefusal && answer.RetryAfter > 0 {
 		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
 	}
 	switch {
@@ -25,7 +25,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		a.failed(now, r, answer, a.options.BackOff.Key)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Deferred, answer.RetryAfter > 0:
+	case answer.Outcome == alloy.Deferred:
 		a.failed(now, r, answer, a.options.BackOff.API)
 	default:
 		a.gate.pass()

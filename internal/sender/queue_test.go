@@ -112,7 +112,7 @@ func TestQueue_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 		"the first creates it, for the other it exists":  {second: users.User{Username: "x"}, want: sender.Result{State: sender.Existing}, posts: 1},
 		"the other one's full name comes too late":       {second: users.User{Username: "x", FullName: "X"}, want: sender.Result{State: sender.Existing}, posts: 1},
 		"it exists for both":                             {second: users.User{Username: "x"}, seed: "x", want: sender.Result{State: sender.Existing}, posts: 1},
-		"it is refused for both, if it is the same user": {second: users.User{Username: "x"}, options: simulator.Options{Reject: func(u string) bool { return u == "x" }}, want: sender.Result{State: sender.Invalid, Message: "the API named this user, and does not show it"}, posts: 1},
+		"it is refused for both, if it is the same user": {second: users.User{Username: "x"}, options: simulator.Options{Reject: func(u string) bool { return u == "x" }}, want: sender.Result{State: sender.Invalid, Message: "it named the user as invalid, and does not show it"}, posts: 1},
 	} {
 		for _, inFlight := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, in request %t", name, inFlight), func(t *testing.T) {

@@ -58,7 +58,7 @@ func (a *account) conclude(now time.Duration, c *check, v verdict) {
 // unread says why a user is invalid that could not be verified: the API did name it.
 func unread(last alloy.Answer) string {
 	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
-		return fmt.Sprintf("the API named this user, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
 	}
-	return "the API named this user, and does not show it"
+	return "it named the user as invalid, and does not show it"
 }
