@@ -200,7 +200,7 @@ func (x *checks) created(k *simKey, id ID, result Result) {
 func (x *checks) blamed(k *simKey, result Result) {
 	w, username, trait := x.w, result.Sent.Username, traitOf(result.Sent)
 	if x.read != nil {
-		if trait != rejected && !(strings.Contains(result.Message, "the API named this user") && w.api.isUnreadable(w.now)) {
+		if trait != rejected && !(strings.Contains(result.Message, "it named the user as invalid") && w.api.isUnreadable(w.now)) {
 			w.violated(blameIsJust, "%s, which the API accepts, after it was looked up", username)
 		}
 		return
