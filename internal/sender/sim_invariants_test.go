@@ -201,7 +201,7 @@ func (x *checks) created(k *simKey, id ID, result Result) {
 func (x *checks) blamed(k *simKey, result Result) {
 	w, username, trait := x.w, result.Sent.Username, traitOf(result.Sent)
 	if x.read != nil {
-		isUnread := strings.Contains(result.Message, "the API named this user") && w.api.isUnreadable(w.now)
+		isUnread := result.Message != "" && w.api.isUnreadable(w.now)
 		isTaken := k.seen.unmatched[username] && !w.api.modes.echo && w.api.modes.reads[x.read.read.way].lag > 0
 		if trait != rejected && !isUnread && !isTaken {
 			w.violated(blameIsJust, "%s, which the API accepts, after it was looked up", username)
