@@ -35,6 +35,10 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 		go test -race -count=1 -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
+.PHONY: test-sim
+test-sim: ## Simulate the sender's state machine. RUNS=n, or SEED=n to repeat one run and print its trace.
+	go test -count=1 -timeout 30m -run '^TestSimulation$$' $(if $(SEED),-v) ./internal/sender -args -runs $(or $(RUNS),20000) -seed $(or $(SEED),0)
+
 .PHONY: test-chaos
 test-chaos: ## Inject random failures and check that the records agree. SEEDS=n, SEED=the first.
 	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \

@@ -195,8 +195,10 @@ func (a *account) isolatedPart(now time.Duration) (former, time.Duration) {
 		if at = min(at, i.readyAt()); i.readyAt() <= now {
 			return func() *request {
 				a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-				if o, _ := a.leastTried(now, ""); i.pause.blocks && o != nil && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
-					return a.newRequest(now, a.oneOf(o, ""), i)
+				if n := len(a.queue.ready); i.pause.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
+					if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
+						return a.newRequest(now, a.oneOf(o, ""), i)
+					}
 				}
 				return a.newRequest(now, rowsOf(i.next(a.passedAt, a.maxUsers(now))), i)
 			}, now

@@ -184,8 +184,13 @@ func (i *isolation) all() (all []*entry) {
 
 // next takes out the users that go next, at most so many. There are none if all that remain are held.
 func (i *isolation) next(passedAt time.Duration, most int) []*entry {
+	if i.isPaused() { // each has its turn
+		all := i.all()
+		i.remove(all[0])
+		return all[:1]
+	}
 	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
-	if !isControlled && (i.isPaused() || !i.proven || len(i.held) >= firstControls) {
+	if !isControlled && (!i.proven || len(i.held) >= firstControls) {
 		i.choose(1)
 	}
 	for len(i.parts) > 0 {

@@ -17,7 +17,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 	}
 	isOver := true
 	switch {
-	case answer.Served():
+	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
 		a.serves(now, answer)
 	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Deferred, answer.RetryAfter > 0:
 		isOver = false

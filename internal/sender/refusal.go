@@ -27,7 +27,7 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 		i = a.isolate(now, r, users, answer)
 		asSuch = len(r.rows) == 1 || answer.Outcome == alloy.Redirected
 	case i.isPaused():
-		i.push([][]*entry{users})
+		i.held = append(i.held, refusal{users[0], answer})
 		i.answer, asSuch = answer, true
 	default:
 		asSuch = i.refused(users, len(r.rows) == 1, answer)
@@ -54,6 +54,9 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 	}
 	i.wait(now, a.options.BackOff.User)
 	a.tellAll(now, r, answer, i.pause.until, false)
+	for _, e := range users {
+		a.queue.yield(now, e)
+	}
 	return i
 }
 
@@ -64,7 +67,7 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	for _, r := range i.held {
 		words[r.entry.owner()] = r.answer
 	}
-	other, wasPaused, users := a.refusing(), i.isPaused(), i.all()
+	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
 	i.wait(now, a.options.BackOff.Refused)
 	switch {
 	case wasPaused || !blocks:
@@ -80,6 +83,9 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 			answer = unspoken(i.answer)
 		}
 		a.fail(o, now, i.pause.until, Attempt{Answer: answer})
+	}
+	for _, r := range held {
+		a.queue.yield(now, r.entry)
 	}
 }
 

@@ -65,9 +65,11 @@ func (s *Sender) Submit(work Work) {
 func (s *Sender) Withdraw(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
-		m.work = nil
+	if m := s.mailboxes[id.key()]; m != nil {
 		s.leave(m)
+		if m.work = nil; m.id != id {
+			*m = mailbox{id: id, account: m.account, leaving: m.leaving}
+		}
 		s.drop(m)
 	}
 }

@@ -202,6 +202,7 @@ func (a *simAPI) failRead(now time.Duration, r *request, f *fault) alloy.Answer 
 	switch answer.Outcome {
 	case alloy.Refused, alloy.TooLarge, alloy.Redirected, alloy.Forbidden:
 		answer.Outcome = alloy.Inconclusive
+	default:
 	}
 	return answer
 }

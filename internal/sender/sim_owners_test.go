@@ -39,11 +39,16 @@ func (w *world) addOwner(k *simKey, wants []users.User) *simOwner {
 // pending returns the users that an owner wants and has no result of.
 func (o *simOwner) pending() (pending []users.User) {
 	for _, user := range o.wants {
-		if !o.ledger[user.Username].settles(user) {
+		if !settles(o.ledger[user.Username], user) {
 			pending = append(pending, user)
 		}
 	}
 	return pending
+}
+
+// settles reports whether a result speaks of a user as it is wanted.
+func settles(r Result, user users.User) bool {
+	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
 }
 
 // submit submits what an owner has no result of; if stale, with users of which it has.

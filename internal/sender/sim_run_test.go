@@ -113,7 +113,11 @@ func (w *world) run() {
 		}
 	}
 	w.isChanged = true
-	w.runUntil(w.now+48*time.Hour, w.isOver)
+	long := 48 * time.Hour
+	if w.api.modes.quotaStays { // users that exist are found one at a time, as slowly as the API is asked
+		long *= 7
+	}
+	w.runUntil(w.now+long, w.isOver)
 	w.checks.complete()
 	for _, o := range w.owners {
 		w.withdraw(o)

@@ -19,7 +19,7 @@ type schedule struct {
 
 // drawWorld draws a world and what will happen in it.
 func drawWorld(seed uint64) *world {
-	chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // simulation
+	chance := rand.New(rand.NewPCG(seed, 1))
 	isLarge := chance.IntN(100) == 0
 	s := &schedule{chaos: time.Second + time.Duration(chance.Int64N(int64(20*time.Minute))), usernames: 4 + chance.IntN(61), most: 24}
 	if chance.IntN(3) == 0 {

@@ -62,7 +62,7 @@ func newSeen() *seen {
 // isWanted reports whether some owner wants a user, and has not been told of it.
 func (s *seen) isWanted(username string) bool {
 	for _, o := range s.owners {
-		if row, wants := o.wants[username]; wants && !o.told[username].settles(row) {
+		if row, wants := o.wants[username]; wants && !settles(o.told[username], row) {
 			return true
 		}
 	}

@@ -29,7 +29,7 @@ func (q timedQueue) Less(i, j int) bool {
 	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].number < q[j].number
 }
 func (q timedQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *timedQueue) Push(x any)   { *q = append(*q, x.(timed)) } //nolint:errcheck,forcetypeassert // by this file only
+func (q *timedQueue) Push(x any)   { *q = append(*q, x.(timed)) }
 func (q *timedQueue) Pop() any {
 	last := len(*q) - 1
 	x := (*q)[last]
@@ -53,7 +53,7 @@ func (t *timeline) runUntil(end time.Duration, isOver func() bool) {
 		if isOver != nil && isOver() {
 			return
 		}
-		next := heap.Pop(&t.queue).(timed) //nolint:errcheck,forcetypeassert // by this file only
+		next := heap.Pop(&t.queue).(timed)
 		t.now = next.at
 		next.do()
 	}

@@ -157,7 +157,8 @@ func (w *world) step(k *simKey, events []any) {
 		w.send(k, d.request)
 	}
 	k.isDone, k.wantsSlot = d.isDone, d.wantSlot
-	if d.wantSlot && !k.granting && !(hasSlot && d.request == nil) {
+	isReturned := hasSlot && d.request == nil
+	if d.wantSlot && !k.granting && !isReturned {
 		k.granting = true
 		w.after(w.delay(w.slotDelay), func() { w.grant(k) })
 	}
