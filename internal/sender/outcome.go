@@ -112,6 +112,9 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, b B
 		r.isolation.failed(now, a.rest(r, isolated), answer)
 	}
 	a.tellAll(now, r, answer, a.gate.next(), r.isolation != nil)
+	if e := r.rows[0].entry; only != "" && e.isWanted() {
+		a.queue.yield(now, e)
+	}
 }
 
 // lost notes that an answer was lost, so that the users may have been created.

@@ -203,12 +203,16 @@ func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil t
 	}
 }
 
-// yield lets another row for the username of an entry go first, if there is one: this one may wait for ever.
+// yield lets another row for the username of an entry go first, if there is one, because this one may wait for ever.
 func (q *queue) yield(now time.Duration, e *entry) {
 	user := e.user()
 	if k := slices.IndexFunc(e.claims, func(c claim) bool { return c.user != user }); k > 0 {
-		e.claims[0], e.claims[k] = e.claims[k], e.claims[0]
-		e.owner().heldUntil = max(e.owner().heldUntil, e.claims[k].owner.heldUntil)
+		if e.place == waiting {
+			e.owner().waiting--
+		}
+		held := e.owner().heldUntil
+		e.claims = slices.Concat(e.claims[k:], e.claims[:k])
+		e.owner().heldUntil = max(e.owner().heldUntil, held)
 		q.passOn(now, e, user.Username, 0)
 	}
 }

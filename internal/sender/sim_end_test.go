@@ -24,13 +24,13 @@ func (w *world) isOver() bool {
 // isComplete reports whether every user has a result that is wanted, but those for which the API never gives one. It calls a
 // function, if that is given, for each other one.
 func (w *world) isComplete(report func(o *simOwner, user users.User)) bool {
-	isComplete, stuck := true, w.stuck()
+	isComplete := true
 	for _, o := range w.owners {
 		if !o.isActive {
 			continue
 		}
 		for _, user := range o.pending() {
-			if stuck[o.key][user.Username] {
+			if w.api.mayStayPending(o.key.account, user) {
 				continue
 			}
 			if isComplete = false; report == nil {
@@ -40,23 +40,6 @@ func (w *world) isComplete(report func(o *simOwner, user users.User)) bool {
 		}
 	}
 	return isComplete
-}
-
-// stuck returns for each key the usernames of rows to which the API never gives a result. Another row for the same username
-// waits behind one of these.
-func (w *world) stuck() map[*simKey]map[string]bool {
-	stuck := map[*simKey]map[string]bool{}
-	for _, k := range w.keys {
-		stuck[k] = map[string]bool{}
-	}
-	for _, o := range w.owners {
-		for _, user := range o.pending() {
-			if o.isActive && w.api.mayStayPending(o.key.account, user) {
-				stuck[o.key][user.Username] = true
-			}
-		}
-	}
-	return stuck
 }
 
 // mayStayPending reports whether the API never gives a user a result.
