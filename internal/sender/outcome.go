@@ -15,38 +15,39 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	if isRefusal := !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized; isRefusal && answer.RetryAfter > 0 {
-		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
-	}
+	refuses := !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
-	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
-		a.failed(now, r, answer, a.options.BackOff.Key)
+	case refuses && answer.RetryAfter > 0, answer.Outcome == alloy.Deferred: // some APIs limit rates with 403
+		answer.Outcome = alloy.Deferred
+		a.failed(now, r, answer, a.options.BackOff.API)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Deferred:
-		a.failed(now, r, answer, a.options.BackOff.API)
+	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
+		a.failed(now, r, answer, a.options.BackOff.Key)
 	default:
 		a.gate.pass()
 		a.passedAt = now
 		a.refused(now, r, answer)
 	}
-	for _, row := range r.rows { // of users that nobody wants any more
-		if e := row.entry; e.place == inFlight && !e.isWanted() && a.queue.index[row.user.Username] == e {
-			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
-		}
+	for _, row := range r.rows {
+		a.queue.over(now, row)
 	}
 	a.sweep(now)
-	if !r.shared {
-		return
+	if r.shared {
+		a.gather(now, r)
 	}
-	// Users gather until the owners have recorded what the request brought.
-	a.turns.sharing, a.turns.sharedAt, a.turns.gatherSince, a.turns.sequence, a.turns.unrecorded = false, now, now, r.number, 0
+}
+
+// gather lets users gather until the owners have recorded what a shared request brought.
+func (a *account) gather(now time.Duration, r *request) {
+	t := &a.turns
+	t.sharing, t.sharedAt, t.gatherSince, t.sequence, t.unrecorded = false, now, now, r.number, 0
 	for _, o := range r.owners {
 		if u := a.outbox.updates[o.id]; u != nil && u.notify {
 			u.sequence = r.number
-			a.turns.unrecorded++
+			t.unrecorded++
 		}
 	}
 }
@@ -74,21 +75,8 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	}
 	creations := 0
 	for _, row := range r.rows {
-		_, named := answer.Named[row.user.Username]
-		e, unproven := row.entry, answer.Outcome == alloy.Accepted && !named && answer.Unmatched > 0
-		e.inDoubt = e.inDoubt || unproven
-		switch {
-		case answer.Outcome == alloy.Accepted && !named && !unproven:
-			a.created(now, row)
-			a.verification.witness = witness{row.user.Username, r.number}
+		if a.judge(now, r, row, answer) {
 			creations++
-		case !e.isWanted():
-		case answer.Outcome == alloy.AllExist:
-			a.exists(now, e, row.user)
-		case e.user() != row.user: // another row goes next
-			a.queue.putBack(e)
-		default:
-			a.verification.add(now, e, !unproven, r.number)
 		}
 	}
 	if r.isolation != nil {
@@ -97,6 +85,28 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	if creations > 0 {
 		a.unblock(now, r.isolation)
 	}
+}
+
+// judge notes what an answer says of a user. It reports whether the request created it.
+func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Answer) (created bool) {
+	e, accepted := row.entry, answer.Outcome == alloy.Accepted
+	_, named := answer.Named[row.user.Username]
+	unproven := accepted && !named && answer.Unmatched > 0
+	e.inDoubt = e.inDoubt || unproven
+	switch {
+	case accepted && !named && !unproven:
+		a.created(now, row)
+		a.verification.witness = witness{row.user.Username, r.number}
+		return true
+	case !e.isWanted():
+	case answer.Outcome == alloy.AllExist:
+		a.exists(now, e, row.user)
+	case e.user() != row.user: // another row goes next
+		a.queue.putBack(e)
+	default:
+		a.verification.add(now, e, !unproven, r.number)
+	}
+	return false
 }
 
 // failed notes a failure that says nothing of the users: they wait where they were.
@@ -127,15 +137,7 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 	if i != nil {
 		repeated = i.pause.lone || a.passedAt > i.failedAt
 	}
-	for _, row := range r.rows {
-		row.entry.inDoubt = true
-		if answer.MayBeRunning() {
-			row.owner.heldUntil = now + a.options.RequestTimeout
-			if e := row.entry; e.isWanted() { // perhaps by another one by now
-				e.owner().heldUntil = now + a.options.RequestTimeout
-			}
-		}
-	}
+	a.doubt(now, r, answer.MayBeRunning())
 	switch {
 	case repeated && len(r.rows) == 1: // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)
@@ -149,6 +151,20 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 	}
 	if i != nil && answer.MayBeRunning() {
 		i.pause.held = now + a.options.RequestTimeout
+	}
+}
+
+// doubt notes that a request may have created its users, and whether the API may still be working on them.
+func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
+	for _, row := range r.rows {
+		row.entry.inDoubt = true
+		if !mayBeRunning {
+			continue
+		}
+		row.owner.heldUntil = now + a.options.RequestTimeout
+		if row.entry.isWanted() { // perhaps by another owner by now
+			row.entry.owner().heldUntil = now + a.options.RequestTimeout
+		}
 	}
 }
 

@@ -203,6 +203,13 @@ func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil t
 	}
 }
 
+// over forgets a user whose request is over and that nobody wants any more.
+func (q *queue) over(now time.Duration, r row) {
+	if e := r.entry; e.place == inFlight && !e.isWanted() && q.index[r.user.Username] == e {
+		q.passOn(now, e, r.user.Username, r.owner.heldUntil)
+	}
+}
+
 // yield lets another row for the username of an entry go first, if there is one, because this one may wait for ever.
 func (q *queue) yield(now time.Duration, e *entry) {
 	user := e.user()
@@ -273,13 +280,6 @@ func (q *queue) prune() {
 		o.queued = o.waiting > 0
 		return !o.queued
 	})
-}
-
-// withdraw ends what an owner wants.
-func (q *queue) withdraw(now time.Duration, o *owner) {
-	for _, user := range o.wanted {
-		q.drop(now, o, user.Username)
-	}
 }
 
 // release forgets an owner without unsettled users, and returns which of those it wanted last are in doubt.

@@ -75,23 +75,16 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 func (a *account) handle(now time.Duration, event any) {
 	switch e := event.(type) {
 	case submitted:
-		a.gate.proven = a.gate.proven || e.accepted
-		o := a.queue.submit(now, e.id, e.users, e.inDoubt)
-		for _, username := range e.doubts {
-			if known := a.queue.index[username]; known != nil && known.claimOf(o) >= 0 {
-				a.queue.own(username).inDoubt = true
-			}
-		}
-		o.notBefore, a.notices.told = e.notBefore, false
-		a.sweep(now)
-		a.releaseIfDone(o)
+		a.submit(now, e)
 	case withdrawn:
 		o := a.queue.owners[e.id.key()]
 		if o == nil {
 			a.outbox.released = append(a.outbox.released, released{id: e.id})
 			return
 		}
-		a.queue.withdraw(now, o)
+		for _, user := range o.wanted {
+			a.queue.drop(now, o, user.Username)
+		}
 		a.sweep(now)
 		a.releaseIfDone(o)
 	case acknowledged:
@@ -113,6 +106,19 @@ func (a *account) handle(now time.Duration, event any) {
 	case stopped:
 		a.turns.stopped = true
 	}
+}
+
+func (a *account) submit(now time.Duration, e submitted) {
+	a.gate.proven = a.gate.proven || e.accepted
+	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
+	for _, username := range e.doubts {
+		if known := a.queue.index[username]; known != nil && known.claimOf(o) >= 0 {
+			a.queue.own(username).inDoubt = true
+		}
+	}
+	o.notBefore, a.notices.told = e.notBefore, false
+	a.sweep(now)
+	a.releaseIfDone(o)
 }
 
 // releaseIfDone forgets an owner without unsettled users.

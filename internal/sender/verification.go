@@ -126,15 +126,13 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 	if r.way == inList && answer.Outcome != alloy.Listed {
 		v.noListUntil = now + listPause
 	}
+	v.askWitness = v.needsWitness(r, answer)
 	checks := r.checks
-	if isWitness := r.way == singly && len(checks) == 0; isWitness {
-		v.askWitness = false
+	if len(checks) == 0 { // it was of the witness, for all that were not found
 		checks, _ = v.due(now)
-	} else if r.way == singly && answer.Outcome == alloy.Absent && v.proven[singly] < checks[0].since && v.witness.request >= checks[0].since {
-		v.askWitness = true
 	}
 	for _, c := range checks {
-		if len(r.checks) > 0 { // else its own answer stands
+		if len(r.checks) > 0 {
 			c.answer, c.read[r.way] = answer, true
 		}
 		if !c.isWanted() {
@@ -144,6 +142,15 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 			v.judge(now, c, r.way, isFound, conclude)
 		}
 	}
+}
+
+// needsWitness reports whether a user that a single read did not show is absent only if a single read shows the witness.
+func (v *verification) needsWitness(r *read, answer alloy.Answer) bool {
+	if r.way != singly || len(r.checks) == 0 || answer.Outcome != alloy.Absent {
+		return false
+	}
+	since := r.checks[0].since
+	return v.proven[singly] < since && v.witness.request >= since
 }
 
 // judge decides what a read means for a check, if it means anything.
