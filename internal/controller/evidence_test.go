@@ -3,6 +3,7 @@ package controller_test
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,4 +77,28 @@ func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {
 	w.secretsForbidden.Store(false)
 	w.sim.ClearFaults()
 	w.await("blocked", v1alpha1.ReasonSucceeded)
+}
+
+// TestEvidence_A403ForSomeUsersIsTheirs has the API forbid the users of one batch, under a key that it serves.
+func TestEvidence_A403ForSomeUsersIsTheirs(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.secret(w.key)
+	w.create(w.batch("first", numbered("first", 3)...))
+	w.await("first", v1alpha1.ReasonSucceeded)
+	w.sim.Inject(simulator.Fault{
+		Operation: simulator.Create, Status: http.StatusForbidden, Body: `{"message":"not this domain"}`,
+		Match: func(r simulator.Request) bool {
+			return slices.ContainsFunc(r.Usernames, func(username string) bool { return strings.HasPrefix(username, "forbidden") })
+		},
+	})
+	w.create(w.batch("forbidden", numbered("forbidden", 3)...))
+	status := w.await("forbidden", v1alpha1.ReasonUnauthorized).Status
+	if ready := find(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "403 Forbidden: not this domain", "gateway") {
+		t.Errorf("message: %s", ready.Message)
+	}
+	if key := find(status.Conditions, v1alpha1.ConditionCredentialsValid); key.Reason == v1alpha1.ReasonUnauthorized {
+		t.Errorf("the key is called invalid: %+v", key)
+	}
+	w.create(w.batch("others", numbered("others", 3)...))
+	w.await("others", v1alpha1.ReasonSucceeded)
 }

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,9 +19,14 @@ type Sender struct {
 
 	mu        sync.Mutex
 	mailboxes map[ownerKey]*mailbox
-	shells    map[string]*shell // by key fingerprint
+	shells    map[string]*shell    // by key fingerprint
+	accepted  map[string]time.Time // when the API last served a key, by fingerprint
 	stopped   bool
 }
+
+// acceptedKept is how long it is remembered that the API has served a key of which there is no account any more: then a 403 is
+// not about the key.
+const acceptedKept = 24 * time.Hour
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
@@ -29,7 +35,7 @@ func New(api API, options Options, notify func(ID)) *Sender {
 	}
 	return &Sender{
 		api: api, options: options, notify: notify, slots: make(chan struct{}, options.Requests),
-		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{},
+		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]time.Time{},
 	}
 }
 
@@ -145,6 +151,8 @@ func (s *Sender) assign(m *mailbox) {
 		fingerprint := s.Fingerprint(m.work.Key)
 		if s.shells[fingerprint] == nil {
 			shell := newShell(s.api, m.work.Key, fingerprint, s.options, s.slots)
+			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
+			_, shell.account.gate.proven = s.accepted[fingerprint]
 			s.shells[fingerprint] = shell
 			s.running.Go(func() { shell.run(s) })
 		}
@@ -247,6 +255,9 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 	s.mu.Lock()
 	for _, id := range b.order {
 		u, m := b.updates[id], s.mailboxes[id.key()]
+		if u.served {
+			s.accepted[shell.fingerprint] = time.Now()
+		}
 		if m != nil && m.id == id {
 			if m.deliver(u, shell); u.notify {
 				notify = append(notify, id)
