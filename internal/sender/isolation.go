@@ -145,10 +145,27 @@ func (i *isolation) choose(n int) {
 		}
 		if len(candidates) > 0 {
 			first = candidates[i.tree.chance.IntN(len(candidates))]
-			i.remove(first)
-			i.parts = append(i.parts, part{users: []*entry{first}, control: true})
+			i.control(first)
 		}
 	}
+}
+
+// chooseOther has a user of another owner go alone next if all that were refused alone are of one owner, which may be the only
+// one concerned. It reports whether there is such a user.
+func (i *isolation) chooseOther(owner *owner) bool {
+	isOther := func(e *entry) bool { return e.isWanted() && e.owner() != owner }
+	others := slices.DeleteFunc(i.undecided(0), func(e *entry) bool { return !isOther(e) })
+	if len(others) == 0 || slices.ContainsFunc(i.held, func(r refusal) bool { return isOther(r.entry) }) {
+		return false
+	}
+	i.control(others[i.tree.chance.IntN(len(others))])
+	return true
+}
+
+// control has an undecided user go alone next.
+func (i *isolation) control(e *entry) {
+	i.remove(e)
+	i.parts = append(i.parts, part{users: []*entry{e}, control: true})
 }
 
 // undecided returns the users in the parts from one on that are not controls.
@@ -231,13 +248,14 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 	}
 	i.blamed = true
 	i.held = append(i.held, refusal{batch[0], answer})
+	enough := firstControls
+	if i.proven {
+		enough += furtherControls
+	}
 	if i.proven && len(i.held) == firstControls {
 		i.choose(furtherControls)
 	}
-	if i.proven {
-		return len(i.held) >= firstControls+furtherControls
-	}
-	return len(i.held) >= firstControls
+	return len(i.held) >= enough && !i.chooseOther(batch[0].owner())
 }
 
 // failed notes that the API failed on the users that went.
