@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,7 +109,7 @@ func (w *world) anyFault() simulator.Fault {
 		if fault.Status/100 == 4 {
 			fault.Apply = false // the operator rightly believes a refusal, so it must not have been applied
 		}
-		if fault.Status == 400 || fault.Status == 413 || fault.Status == 422 {
+		if slices.Contains([]int{400, 402, 403, 404, 413, 422}, fault.Status) {
 			// The operator rightly records a user that is refused alone as invalid.
 			fault.Match = func(r simulator.Request) bool { return len(r.Usernames) > 1 }
 		}
