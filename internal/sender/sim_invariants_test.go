@@ -256,13 +256,13 @@ func (x *checks) released(k *simKey, gone released) {
 // circuit notes whether an answer opened the circuit or closed it. Requests that ran together fail once.
 func (x *checks) circuit(k *simKey) {
 	a, s := k.shell.account, k.seen
-	only, isNew := "", x.read == nil || k.worldTime(x.read.began) >= s.failure.at
+	only, isNew := suspect{}, x.read == nil || k.worldTime(x.read.began) >= s.failure.at
 	for _, c := range x.answered {
 		if c.answer.InDoubt() && len(c.request.users) > 1 && !a.gate.isOpen() {
 			x.w.violated(backOffIsKept, "the circuit is closed after request %d", c.request.number)
 		}
-		if c.answer.InDoubt() && len(c.request.users) == 1 {
-			only = c.request.users[0].Username
+		if c.answer.InDoubt() {
+			only = c.request.suspect()
 		}
 		isNew = c.began >= s.failure.at
 	}
@@ -335,8 +335,7 @@ func (x *checks) limits(k *simKey, r *request) {
 	if s.failure.outcome == "" {
 		return
 	}
-	carries := func(username string) bool { return isIn([]*call{{request: r}}, username) }
-	if next := s.failure.next(carries); now < next || len(r.users) > 1 {
+	if next := s.failure.next(r); now < next || len(r.users) > 1 {
 		w.violated(backOffIsKept, "request %d for %d users, %v too soon", r.number, len(r.users), next-now)
 	}
 }
