@@ -101,3 +101,18 @@ func TestBounds_ATenantIsNotHeldUpByAnother(t *testing.T) {
 		})
 	}
 }
+
+func TestBounds_ATenantThatMayGoLaterIsNotHeldUpByAnother(t *testing.T) {
+	t.Parallel()
+	latest := time.Duration(0)
+	for seed := range 50 {
+		d := newDriver(t, seed, against(blocked, 500))
+		d.submit("bad", batch("bad", 1000, blocked, everyone(1000)...))
+		good := wants("good", batch("good", 1, ""))
+		good.notBefore = time.Duration(d.chance.Int64N(int64(10 * time.Minute)))
+		d.at(start, good)
+		d.runUntil(func() bool { return d.results["good-0"].State == Created })
+		latest = max(latest, d.now-good.notBefore)
+	}
+	atMost(t, "until the other one's user is created", latest, 15*time.Second)
+}

@@ -12,6 +12,9 @@ import (
 // others waiting.
 func (a *account) probe(now time.Duration) (former, time.Duration) {
 	read, at := a.lookUp(now)
+	if read != nil {
+		at = never
+	}
 	last := a.gate.last
 	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
 		var formers []former
@@ -22,7 +25,9 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
 		var ready []*isolation
 		for _, i := range a.isolations {
-			if at = min(at, i.readyAt()); i.readyAt() <= now && slices.ContainsFunc(i.all(), fits) {
+			if i.readyAt() > now {
+				at = min(at, i.readyAt())
+			} else if slices.ContainsFunc(i.all(), fits) {
 				ready = append(ready, i)
 			}
 		}
@@ -34,7 +39,11 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 			formers = append(formers, read)
 		}
 		if len(formers) > 0 {
-			return func() *request { return formers[a.chance.IntN(len(formers))]() }, a.gate.passAt(not)
+			pass := a.gate.passAt(not)
+			if pass > now { // who is ready before may go before
+				pass = min(pass, at)
+			}
+			return func() *request { return formers[a.chance.IntN(len(formers))]() }, pass
 		}
 	}
 	return nil, at
@@ -46,9 +55,12 @@ func (a *account) leastTried(now time.Duration, not suspect) (least *owner, at t
 	at = never
 	e := a.queue.index[not.user]
 	for _, o := range a.queue.ready {
-		at = min(at, o.readyAt())
+		if o.readyAt() > now {
+			at = min(at, o.readyAt())
+			continue
+		}
 		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
-		if !isOnly && o.id.key() != not.owner && o.readyAt() <= now && (least == nil || o.triedAt < least.triedAt) {
+		if !isOnly && o.id.key() != not.owner && (least == nil || o.triedAt < least.triedAt) {
 			least = o
 		}
 	}
