@@ -72,6 +72,17 @@ type request struct {
 	owners    []*owner   // of the rows, each once
 }
 
+// suspect returns the only user in a request, and its only owner.
+func (r *request) suspect() (s suspect) {
+	if len(r.rows) == 1 {
+		s.user = r.rows[0].user.Username
+	}
+	if len(r.owners) == 1 {
+		s.owner = r.owners[0].id.key()
+	}
+	return s
+}
+
 // update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
 	results   map[string]Result

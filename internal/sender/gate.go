@@ -15,7 +15,8 @@ var epoch = time.Unix(0, 0)
 // never is a time that does not come.
 const never = time.Duration(1<<63 - 1)
 
-// soloPause is how long the circuit stays open at most for others when only requests with one certain user have failed.
+// soloPause is how long the circuit stays open at most for others when only requests with one certain user, or of one certain
+// owner, have failed.
 const soloPause = 10 * time.Second
 
 // gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure until an
@@ -31,7 +32,29 @@ type gate struct {
 	until    time.Duration // no probe before
 	asked    time.Duration // no request before, because the API asked for it
 	last     string        // the only user of the last request that failed; empty if it carried several
-	several  bool          // requests with several users failed since the circuit opened
+	sole     suspect       // who was alone in each request that failed since the circuit opened
+}
+
+// suspect is who may be the reason why requests fail: the only user in them, and their only owner. Either is empty for none.
+type suspect struct {
+	user  string
+	owner ownerKey
+}
+
+// and returns who is a suspect twice.
+func (s suspect) and(other suspect) suspect {
+	if s.user != other.user {
+		s.user = ""
+	}
+	if s.owner != other.owner {
+		s.owner = ownerKey{}
+	}
+	return s
+}
+
+// isIn reports whether one of those left out is a suspect.
+func (s suspect) isIn(without suspect) bool {
+	return s.user != "" && s.user == without.user || s.owner != ownerKey{} && s.owner == without.owner
 }
 
 func newGate(options Options, chance *rand.Rand) gate {
@@ -49,21 +72,24 @@ func (g *gate) rejectsKey() bool {
 	return g.answer.Outcome == alloy.Unauthorized || g.answer.Outcome == alloy.Forbidden
 }
 
-// passAt returns when a request may begin. One user whose requests fail does not hold others up for long.
-func (g *gate) passAt(others bool) time.Duration {
+// passAt returns when a request without some user and owner may begin. One user or one owner whose requests fail does not hold
+// others up for long.
+func (g *gate) passAt(without suspect) time.Duration {
 	at := g.until
-	if g.last != "" && !g.several && others {
+	if g.sole.isIn(without) {
 		at = min(at, g.failedAt+soloPause)
 	}
 	return max(at, g.asked)
 }
 
-// fail opens the circuit after a request that began at some time, with only one user if that is given. Requests that ran
-// together fail once.
-func (g *gate) fail(now, began time.Duration, answer alloy.Answer, b BackOff, only string) {
+// fail opens the circuit after a request that began at some time, with only one user or owner if that is given. Requests that
+// ran together fail once.
+func (g *gate) fail(now, began time.Duration, answer alloy.Answer, b BackOff, only suspect) {
 	if !g.isOpen() || began >= g.failedAt {
-		g.several = g.isOpen() && (g.several || g.last != only) || only == ""
-		g.last = only
+		if g.last = only.user; g.isOpen() {
+			only = only.and(g.sole)
+		}
+		g.sole = only
 		g.answer, g.failedAt = answer, now
 		g.interval = b.next(g.interval)
 		g.until = now + jitter(g.chance, g.interval)
@@ -80,7 +106,7 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 
 // pass closes the circuit.
 func (g *gate) pass() {
-	g.answer, g.interval, g.until, g.last, g.several = alloy.Answer{}, 0, 0, "", false
+	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
 }
 
 // next returns when the API is tried again.

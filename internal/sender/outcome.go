@@ -111,9 +111,9 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 
 // failed notes a failure that says nothing of the users: they wait where they were.
 func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, b BackOff) {
-	only := ""
-	if len(r.rows) == 1 && answer.InDoubt() {
-		only = r.rows[0].user.Username
+	var only suspect
+	if answer.InDoubt() {
+		only = r.suspect()
 	}
 	a.gate.fail(now, r.began, answer, b, only)
 	if r.isolation == nil {
@@ -122,7 +122,7 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, b B
 		r.isolation.failed(now, a.rest(r, isolated), answer)
 	}
 	a.tellAll(now, r, answer, a.gate.next(), r.isolation != nil)
-	if e := r.rows[0].entry; only != "" && e.isWanted() {
+	if e := r.rows[0].entry; only.user != "" && e.isWanted() {
 		a.queue.yield(now, e)
 	}
 }
@@ -143,7 +143,7 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	case repeated && i == nil:
-		a.gate.fail(now, r.began, answer, a.options.BackOff.API, "")
+		a.gate.fail(now, r.began, answer, a.options.BackOff.API, r.suspect())
 		i = a.isolate(now, r, a.rest(r, isolated), answer)
 		a.tellAll(now, r, answer, a.gate.next(), true)
 	default:

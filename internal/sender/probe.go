@@ -7,23 +7,27 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// probe chooses while the circuit is open: one user, but not the one that failed last if another waits. The queue, the isolations
-// and the reads have their turn by chance, so that none of them keeps the others waiting.
+// probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
+// the user that failed last. The queue, the isolations and the reads have their turn by chance, so that none of them keeps the
+// others waiting.
 func (a *account) probe(now time.Duration) (former, time.Duration) {
-	var formers []former
 	read, at := a.lookUp(now)
 	if read != nil {
-		formers = append(formers, read)
+		at = never
 	}
-	for _, not := range []string{a.gate.last, ""} {
+	last := a.gate.last
+	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
+		var formers []former
 		o, ripe := a.leastTried(now, not)
 		if at = min(at, ripe); o != nil {
-			formers = append(formers, func() *request { return a.newRequest(now, a.oneOf(o, not), nil) })
+			formers = append(formers, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
 		}
-		fits := func(e *entry) bool { return e.user().Username != not }
+		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
 		var ready []*isolation
 		for _, i := range a.isolations {
-			if at = min(at, i.readyAt()); i.readyAt() <= now && slices.ContainsFunc(i.all(), fits) {
+			if i.readyAt() > now {
+				at = min(at, i.readyAt())
+			} else if slices.ContainsFunc(i.all(), fits) {
 				ready = append(ready, i)
 			}
 		}
@@ -31,22 +35,32 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 			i := ready[a.chance.IntN(len(ready))]
 			formers = append(formers, func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) })
 		}
+		if read != nil && (len(formers) > 0 || not.owner == ownerKey{}) {
+			formers = append(formers, read)
+		}
 		if len(formers) > 0 {
-			return func() *request { return formers[a.chance.IntN(len(formers))]() }, a.gate.passAt(not == a.gate.last)
+			pass := a.gate.passAt(not)
+			if pass > now { // who is ready before may go before
+				pass = min(pass, at)
+			}
+			return func() *request { return formers[a.chance.IntN(len(formers))]() }, pass
 		}
 	}
 	return nil, at
 }
 
-// leastTried returns the owner least recently tried that has a user who waits, but for a certain one, and when the next one is
-// ready.
-func (a *account) leastTried(now time.Duration, not string) (least *owner, at time.Duration) {
+// leastTried returns the owner least recently tried that has a user who waits, but for a certain owner and a certain user, and
+// when the next one is ready.
+func (a *account) leastTried(now time.Duration, not suspect) (least *owner, at time.Duration) {
 	at = never
-	e := a.queue.index[not]
+	e := a.queue.index[not.user]
 	for _, o := range a.queue.ready {
-		at = min(at, o.readyAt())
+		if o.readyAt() > now {
+			at = min(at, o.readyAt())
+			continue
+		}
 		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
-		if !isOnly && o.readyAt() <= now && (least == nil || o.triedAt < least.triedAt) {
+		if !isOnly && o.id.key() != not.owner && (least == nil || o.triedAt < least.triedAt) {
 			least = o
 		}
 	}

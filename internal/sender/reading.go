@@ -23,7 +23,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		isOver = false
 		fallthrough
 	case answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
-		a.gate.fail(now, r.began, answer, b, "")
+		a.gate.fail(now, r.began, answer, b, suspect{})
 		for _, c := range r.read.checks {
 			if c.isWanted() {
 				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})

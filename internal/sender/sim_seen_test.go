@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -52,7 +53,7 @@ type seenFailure struct {
 	outcome  alloy.Outcome // of the last one; empty for none
 	at       time.Duration
 	interval time.Duration
-	only     string // the only user that was in all of these requests
+	only     suspect // the only user, and the only owner, in all of these requests
 }
 
 func newSeen() *seen {
@@ -121,18 +122,22 @@ func isIn(running []*call, username string) bool {
 	return false
 }
 
+func isFor(r *request, name ownerKey) bool {
+	return slices.ContainsFunc(r.rows, func(r row) bool { return r.owner.id.key() == name })
+}
+
 // fail notes a failure that opened the circuit.
-func (f *seenFailure) fail(now time.Duration, answer alloy.Answer, b BackOff, only string) {
-	if f.outcome != "" && f.only != only {
-		only = ""
+func (f *seenFailure) fail(now time.Duration, answer alloy.Answer, b BackOff, only suspect) {
+	if f.outcome != "" {
+		only = only.and(f.only)
 	}
 	*f = seenFailure{outcome: answer.Outcome, at: now, interval: b.next(f.interval), only: only}
 }
 
-// next returns when the next request may begin.
-func (f *seenFailure) next(carries func(username string) bool) time.Duration {
+// next returns when a request may begin.
+func (f *seenFailure) next(r *request) time.Duration {
 	at := f.at + f.interval
-	if f.only != "" && !carries(f.only) {
+	if f.only.user != "" && !isIn([]*call{{request: r}}, f.only.user) || f.only.owner != (ownerKey{}) && !isFor(r, f.only.owner) {
 		at = min(at, f.at+soloPause)
 	}
 	return at

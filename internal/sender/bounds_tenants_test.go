@@ -1,0 +1,118 @@
+package sender
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+func TestBounds_ASmallOwnerGoesSoon(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		slices    int
+		isolating bool
+		arrivals  int
+		within    time.Duration
+	}{
+		"behind full slices":        {slices: 50, arrivals: 20, within: 5 * time.Second},
+		"while slices are isolated": {slices: 200, isolating: true, arrivals: 100, within: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trait, most := "", 0
+			if tc.isolating {
+				trait = blocked
+			}
+			d := newDriver(t, 1, against(blocked, 400))
+			d.slices(tc.slices, trait)
+			arrivals := map[string]time.Duration{}
+			for k := range tc.arrivals {
+				name := fmt.Sprint("small-", k)
+				at := start + time.Duration(d.chance.Int64N(int64(tc.within)))
+				arrivals[name+"-0"] = at
+				d.at(at, wants(name, batch(name, 1, "")))
+			}
+			d.run(tc.within + 10*time.Second)
+			for username, at := range arrivals {
+				most = max(most, d.requestsUntil(username, at))
+			}
+			atMost(t, "requests until it is sent", most, 3)
+		})
+	}
+}
+
+// requestsUntil returns how many requests begin from some time to the first one with a user.
+func (d *driver) requestsUntil(username string, at time.Duration) (n int) {
+	d.Helper()
+	for _, p := range d.posts {
+		if p.at >= at {
+			n++
+		}
+		if slices.ContainsFunc(p.users, func(u users.User) bool { return u.Username == username }) {
+			return n
+		}
+	}
+	d.Fatalf("%s is not sent", username)
+	return 0
+}
+
+func TestBounds_ATenantIsNotHeldUpByAnother(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		users, status int
+		few           bool // only one of the users is bad
+	}{
+		"a slice that makes the API fail":       {1000, 500, false},
+		"a slice that is forbidden":             {1000, 403, false},
+		"a slice that is not found":             {1000, 404, false},
+		"a slice that is refused":               {1000, 400, false},
+		"a slice with a user that fails":        {1000, 500, true},
+		"a slice with a user that is forbidden": {1000, 403, true},
+		"a slice with a user that is refused":   {1000, 400, true},
+		"a user that makes the API fail":        {1, 500, false},
+		"a user that is forbidden":              {1, 403, false},
+		"a user that is not found":              {1, 404, false},
+		"a user that is refused":                {1, 400, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			latest := time.Duration(0)
+			for seed := range 50 {
+				d := newDriver(t, seed, against(blocked, tc.status))
+				bad := everyone(tc.users)
+				if tc.few {
+					bad = []int{d.chance.IntN(tc.users)}
+				}
+				d.accept()
+				d.submit("bad", batch("bad", tc.users, blocked, bad...))
+				for k := range 3 { // each time the API serves another one, the bad users are tried again
+					d.run(time.Duration(d.chance.Int64N(int64(10 * time.Minute))))
+					arrived, name := d.now, fmt.Sprint("good-", k)
+					d.submit(name, batch(name, 1, ""))
+					d.runUntil(func() bool { return d.results[name+"-0"].State == Created })
+					latest = max(latest, d.now-arrived)
+				}
+				d.blames(blocked)
+			}
+			atMost(t, "until the other one's user is created", latest, 15*time.Second)
+		})
+	}
+}
+
+func TestBounds_ATenantThatMayGoLaterIsNotHeldUpByAnother(t *testing.T) {
+	t.Parallel()
+	latest := time.Duration(0)
+	for seed := range 50 {
+		d := newDriver(t, seed, against(blocked, 500))
+		d.submit("bad", batch("bad", 1000, blocked, everyone(1000)...))
+		good := wants("good", batch("good", 1, ""))
+		good.notBefore = time.Duration(d.chance.Int64N(int64(10 * time.Minute)))
+		d.at(start, good)
+		d.runUntil(func() bool { return d.results["good-0"].State == Created })
+		latest = max(latest, d.now-good.notBefore)
+	}
+	atMost(t, "until the other one's user is created", latest, 15*time.Second)
+}

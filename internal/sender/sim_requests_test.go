@@ -1,0 +1,111 @@
+package sender
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// begins checks a request that begins.
+func (x *checks) begins(k *simKey, r *request) {
+	w, s := x.w, k.seen
+	w.log("key %d: request %d begins: %s", k.number, r.number, describe(r))
+	x.limits(k, r)
+	if r.read != nil {
+		return
+	}
+	if len(r.users) == 0 || len(r.users) > w.options.MaxUsers {
+		w.violated(requestsAreBounded, "request %d has %d users", r.number, len(r.users))
+	}
+	for n, row := range r.rows {
+		username := row.user.Username
+		if r.users[n] != row.user {
+			w.violated(unwantedIsNotSent, "request %d: %v for %v", r.number, r.users[n], row.user)
+		}
+		if isIn(k.running, username) || slices.ContainsFunc(r.users[:n], func(u users.User) bool { return u.Username == username }) {
+			w.violated(oneRequestAtATime, "%s in request %d", username, r.number)
+		}
+		o := s.owners[row.owner.id.key()]
+		if o == nil || o.id != row.owner.id || o.wants[username] != row.user {
+			w.violated(unwantedIsNotSent, "%s of %s in request %d", username, row.owner.id.Name, r.number)
+		}
+		if settles(o.told[username], row.user) {
+			w.violated(settledIsNotSent, "%s of %s in request %d", username, row.owner.id.Name, r.number)
+		}
+		owner := w.owner(row.owner.id)
+		if owner.id() == row.owner.id && owner.key == k && settles(owner.ledger[username], row.user) && !o.stale[username] {
+			w.violated(settledIsNotSent, "%s, which %s has recorded, in request %d", username, owner.name, r.number)
+		}
+		if d := s.doubts[username]; d != nil && d.held > w.now {
+			w.violated(heldIsNotSent, "%s in request %d", username, r.number)
+		}
+	}
+	x.turn(k, r)
+}
+
+// limits checks when a request begins, whatever is in it.
+func (x *checks) limits(k *simKey, r *request) {
+	w, s := x.w, k.seen
+	now := w.now
+	if most := w.options.RequestsPerKey; len(k.running)+k.reading >= most || !s.proven && len(k.running)+k.reading > 0 {
+		w.violated(parallelIsBounded, "request %d", r.number)
+	}
+	if now < s.asked {
+		w.violated(retryAfterIsKept, "request %d, %v too soon", r.number, s.asked-now)
+	}
+	if limit := w.options.RequestsPerSecond; limit > 0 {
+		s.tokens = min(float64(w.options.Burst), s.tokens+limit*(now-s.tokensAt).Seconds()) - 1
+		if s.tokensAt = now; s.tokens < -1e-3 {
+			w.violated(rateIsKept, "request %d", r.number)
+		}
+	}
+	if s.failure.outcome == "" {
+		return
+	}
+	if next := s.failure.next(r); now < next || len(r.users) > 1 {
+		w.violated(backOffIsKept, "request %d for %d users, %v too soon", r.number, len(r.users), next-now)
+	}
+}
+
+// turn checks that requests do not pass over small owners whose users could go together.
+func (x *checks) turn(k *simKey, r *request) {
+	w, s, a := x.w, k.seen, k.shell.account
+	isOpen, passed := !a.gate.isOpen() && a.refusing() == nil, ""
+	for name, seen := range s.owners {
+		o := a.queue.owners[name]
+		if !isOpen || o == nil || o.waiting == 0 || o.waiting >= a.maxUsers(k.accountTime(w.now)) || o.readyAt() > k.accountTime(w.now) || slices.Contains(r.owners, o) {
+			seen.ripe = 0
+		} else if seen.ripe == 0 {
+			seen.ripe = w.now + w.options.Linger + w.options.RecordWait
+		}
+		ripe := max(seen.ripe, s.sharedAt+w.options.Linger+w.options.RecordWait, s.acknowledgedAt+w.options.Linger)
+		if seen.ripe > 0 && ripe <= w.now {
+			passed = fmt.Sprintf("%d users of %s", o.waiting, o.id.Name)
+		}
+	}
+	if r.shared || a.turns.sharing || passed == "" {
+		s.passed = 0
+	} else if s.passed++; s.passed >= 3 {
+		w.violated(smallGoSoon, "request %d passes over %s", r.number, passed)
+	}
+}
+
+func describe(r *request) string {
+	if r.read != nil {
+		return fmt.Sprintf("read, in list %v: %s", r.read.way == inList, slices.Sorted(maps.Keys(r.read.wanted)))
+	}
+	kind := "full"
+	if r.shared {
+		kind = "shared"
+	} else if r.isolation != nil {
+		kind = fmt.Sprintf("isolated (paused %v, blocks %v, %d held)", r.isolation.isPaused(), r.isolation.pause.blocks, len(r.isolation.held))
+	}
+	var rows []string
+	for _, row := range r.rows {
+		rows = append(rows, fmt.Sprintf("%s/%s for %s", row.user.Username, row.user.FullName, row.owner.id.Name))
+	}
+	return kind + ": " + strings.Join(rows, ", ")
+}
