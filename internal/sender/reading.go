@@ -50,6 +50,8 @@ func (a *account) conclude(now time.Duration, c *check, v verdict) {
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
+	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // it was not shown: perhaps it is the one that was named
+		a.queue.putBack(e)
 	default: // as the vendor's page says of users that an answer does not name
 		a.created(now, row{e, e.owner(), e.user()})
 	}
