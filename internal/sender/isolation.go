@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -73,20 +72,6 @@ func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.An
 		i.choose(firstControls)
 	}
 	return i
-}
-
-// owners visits the owners of some users, each once, in the order of the users.
-func owners(users []*entry) iter.Seq[*owner] {
-	return func(yield func(*owner) bool) {
-		seen := map[*owner]bool{}
-		for _, e := range users {
-			if o := e.owner(); !seen[o] {
-				if seen[o] = true; !yield(o) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // divide puts users back as parts, one of them at the end so that a creation can follow each refusal.

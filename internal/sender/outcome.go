@@ -62,14 +62,19 @@ func (a *account) serves(now time.Duration, answer alloy.Answer) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.serves(now, answer)
-	isolated := a.isolatedOwners()
+	isIsolated := map[*owner]bool{}
+	for _, i := range a.isolations {
+		for _, e := range i.all() {
+			isIsolated[e.owner()] = true
+		}
+	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
 		u.served, u.notify, u.unmatched = true, true, answer.Unmatched > 0
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !isolated[o] { // else what was said of the isolation still holds
+		if !isIsolated[o] { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}

@@ -76,6 +76,26 @@ type row struct {
 	user  users.User
 }
 
+func rowsOf(users []*entry) []row {
+	rows := make([]row, len(users))
+	for k, e := range users {
+		rows[k] = row{e, e.owner(), e.user()}
+	}
+	return rows
+}
+
+// ownersOf returns the owners of some users, each once, in the order of the users.
+func ownersOf[T any](users []T, ownerOf func(T) *owner) (owners []*owner) {
+	seen := map[*owner]bool{}
+	for _, user := range users {
+		if o := ownerOf(user); !seen[o] {
+			seen[o] = true
+			owners = append(owners, o)
+		}
+	}
+	return owners
+}
+
 // queue holds the owners of an account, and knows each of their usernames once.
 type queue struct {
 	index  map[string]*entry

@@ -77,7 +77,7 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	default:
 		i.pause.blocks, a.turns.untriedAt = true, 0
 	}
-	for o := range owners(users) {
+	for _, o := range ownersOf(users, (*entry).owner) {
 		answer, alone := words[o]
 		if !alone {
 			answer = unspoken(i.answer)
@@ -113,17 +113,6 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 			i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
 		}
 	}
-}
-
-// isolatedOwners returns the owners with users in an isolation.
-func (a *account) isolatedOwners() map[*owner]bool {
-	all := map[*owner]bool{}
-	for _, i := range a.isolations {
-		for o := range owners(i.all()) {
-			all[o] = true
-		}
-	}
-	return all
 }
 
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.

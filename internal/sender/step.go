@@ -53,13 +53,13 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 		a.handle(now, event)
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
-	form, at := a.choose(now)
-	if form != nil && slot {
-		d.request = form()
-		form, at = a.choose(now)
+	next := a.choose(now)
+	if next.at <= now && slot {
+		d.request = next.form()
+		next = a.choose(now)
 	}
-	if d.wantSlot = form != nil; !d.wantSlot {
-		d.wakeAt = min(d.wakeAt, at)
+	if d.wantSlot = next.at <= now; !d.wantSlot {
+		d.wakeAt = min(d.wakeAt, next.at)
 	}
 	for _, id := range a.outbox.order {
 		a.releaseIfDone(a.queue.owners[id.key()])
