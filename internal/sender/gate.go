@@ -23,6 +23,7 @@ const soloPause = 10 * time.Second
 type gate struct {
 	chance  *rand.Rand
 	limiter *rate.Limiter
+	backOff BackOffs
 
 	proven   bool          // the API has served a request with this key
 	answer   alloy.Answer  // that opened the circuit; zero while it is closed
@@ -39,14 +40,14 @@ func newGate(options Options, chance *rand.Rand) gate {
 	if options.RequestsPerSecond > 0 {
 		limit = rate.Limit(options.RequestsPerSecond)
 	}
-	return gate{chance: chance, limiter: rate.NewLimiter(limit, max(options.Burst, 1))}
+	return gate{chance: chance, limiter: rate.NewLimiter(limit, max(options.Burst, 1)), backOff: options.BackOff}
 }
 
 func (g *gate) isOpen() bool { return g.answer.Outcome != "" }
 
-// rejectsKey reports whether the circuit is open because the API rejects the key.
-func (g *gate) rejectsKey() bool {
-	return g.answer.Outcome == alloy.Unauthorized || g.answer.Outcome == alloy.Forbidden
+// rejectsKey reports whether an answer that opens the circuit means that the API rejects the key.
+func rejectsKey(answer alloy.Answer) bool {
+	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden
 }
 
 // passAt returns when a request may begin. One user whose requests fail does not hold others up for long.
@@ -60,12 +61,16 @@ func (g *gate) passAt(others bool) time.Duration {
 
 // fail opens the circuit after a request that began at some time, with only one user if that is given. Requests that ran
 // together fail once.
-func (g *gate) fail(now, began time.Duration, answer alloy.Answer, b BackOff, only string) {
+func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only string) {
 	if !g.isOpen() || began >= g.failedAt {
 		g.several = g.isOpen() && (g.several || g.last != only) || only == ""
 		g.last = only
 		g.answer, g.failedAt = answer, now
-		g.interval = b.next(g.interval)
+		backOff := g.backOff.API
+		if rejectsKey(answer) && answer.RetryAfter == 0 || answer.Outcome == alloy.Unauthorized {
+			backOff = g.backOff.Key
+		}
+		g.interval = backOff.next(g.interval)
 		g.until = now + jitter(g.chance, g.interval)
 	}
 	g.pause(now, answer)

@@ -55,11 +55,6 @@ func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
 }
 
-// settles reports whether a result speaks of a user as it is wanted.
-func (r Result) settles(user users.User) bool {
-	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
-}
-
 // deliver puts an update into the mailbox.
 func (m *mailbox) deliver(u *update, from *shell) {
 	now, known := time.Now(), &m.known

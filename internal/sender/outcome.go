@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -21,11 +23,11 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		a.served(now, r, answer)
 	case refuses && answer.RetryAfter > 0, answer.Outcome == alloy.Deferred: // some APIs limit rates with 403
 		answer.Outcome = alloy.Deferred
-		a.failed(now, r, answer, a.options.BackOff.API)
+		a.failed(now, r, answer)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
 	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
-		a.failed(now, r, answer, a.options.BackOff.Key)
+		a.failed(now, r, answer)
 	default:
 		a.gate.pass()
 		a.passedAt = now
@@ -115,12 +117,12 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 }
 
 // failed notes a failure that says nothing of the users: they wait where they were.
-func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, b BackOff) {
+func (a *account) failed(now time.Duration, r *request, answer alloy.Answer) {
 	only := ""
 	if len(r.rows) == 1 && answer.InDoubt() {
 		only = r.rows[0].user.Username
 	}
-	a.gate.fail(now, r.began, answer, b, only)
+	a.gate.fail(now, r.began, answer, only)
 	if r.isolation == nil {
 		a.rest(r, waiting)
 	} else {
@@ -148,11 +150,11 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	case repeated && i == nil:
-		a.gate.fail(now, r.began, answer, a.options.BackOff.API, "")
+		a.gate.fail(now, r.began, answer, "")
 		i = a.isolate(now, r, a.rest(r, isolated), answer)
 		a.tellAll(now, r, answer, a.gate.next(), true)
 	default:
-		a.failed(now, r, answer, a.options.BackOff.API)
+		a.failed(now, r, answer)
 	}
 	if i != nil && answer.MayBeRunning() {
 		i.pause.held = now + a.options.RequestTimeout
@@ -199,4 +201,53 @@ func (a *account) tellAll(now time.Duration, r *request, answer alloy.Answer, ne
 			a.fail(o, now, next, Attempt{Answer: answer, Isolating: isolating})
 		}
 	}
+}
+
+// wasRead notes what an answer to a reading request means.
+func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
+	a.verification.busy = false
+	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.RetryAfter > 0
+	switch {
+	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
+		isFailure = false
+		a.serves(now, answer)
+	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
+		a.gate.fail(now, r.began, answer, "")
+		for _, c := range r.read.checks {
+			if c.isWanted() {
+				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})
+			}
+		}
+	}
+	if !isFailure {
+		for _, c := range a.verification.answered(now, r.read, answer, found) {
+			a.conclude(now, c)
+		}
+	}
+}
+
+// conclude settles a user by the verdict of its verification.
+func (a *account) conclude(now time.Duration, c *check) {
+	e := c.entry
+	for _, claim := range e.claims {
+		a.recover(claim.owner)
+	}
+	switch {
+	case c.verdict == exists:
+		a.exists(now, e, e.user())
+	case c.verdict == absent:
+		a.invalid(now, e, "")
+	case c.named:
+		a.invalid(now, e, unread(c.answer))
+	default: // as the vendor's page says of users that an answer does not name
+		a.created(now, row{e, e.owner(), e.user()})
+	}
+}
+
+// unread says why a user is invalid that could not be verified: the API did name it.
+func unread(last alloy.Answer) string {
+	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+	}
+	return "it named the user as invalid, and does not show it"
 }

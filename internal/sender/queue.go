@@ -261,20 +261,6 @@ func (q *queue) expire(now time.Duration) time.Duration {
 	return never
 }
 
-// settle forgets the claims of an entry that fit, and returns them. If others are left, the user waits for the next of these.
-func (q *queue) settle(now time.Duration, e *entry, username string, fits func(users.User) bool) (settled []claim) {
-	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool {
-		if fits(c.user) {
-			c.owner.open--
-			settled = append(settled, c)
-		}
-		return fits(c.user)
-	})
-	e.inDoubt = false
-	q.passOn(now, e, username, 0)
-	return settled
-}
-
 // take puts up to n waiting users of an owner in flight, of those that fit if that is given, and returns them.
 func (q *queue) take(o *owner, n int, fits func(users.User) bool) []row {
 	rows := make([]row, 0, min(n, o.waiting))

@@ -67,6 +67,11 @@ type Result struct {
 	Message string
 }
 
+// settles reports whether a result speaks of a user as it is wanted.
+func (r Result) settles(user users.User) bool {
+	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
+}
+
 // Attempt is the last failure that concerns an owner.
 type Attempt struct {
 	// Answer has the API's words only if the request carried no other owner's users.
