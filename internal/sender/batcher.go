@@ -60,7 +60,7 @@ func (a *account) choose(now time.Duration) turn {
 	}
 	next := a.inTurn(now)
 	if next.at <= now {
-		next.at = a.gate.tokenAt(now)
+		next.at = a.gate.tokensAt(now, 1)
 	}
 	return next
 }
@@ -244,7 +244,7 @@ func (a *account) probe(now time.Duration) turn {
 			forms = append(forms, func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) })
 		}
 		if len(forms) > 0 {
-			at = max(a.gate.passAt(not == a.gate.last), a.gate.tokenAt(now))
+			at = max(a.gate.passAt(not == a.gate.last), a.gate.tokensAt(now, 1))
 			return turn{at, func() *request { return forms[a.chance.IntN(len(forms))]() }}
 		}
 	}

@@ -91,10 +91,7 @@ func (g *gate) pass() {
 // next returns when the API is tried again.
 func (g *gate) next() time.Duration { return max(g.until, g.asked) }
 
-// tokenAt returns when the limiter lets the next request begin.
-func (g *gate) tokenAt(now time.Duration) time.Duration { return g.tokensAt(now, 1) }
-
-// tokensAt returns when the limiter has so many tokens.
+// tokensAt returns when the limiter has so many tokens, each for a request.
 func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 	missing := float64(n) - g.limiter.TokensAt(epoch.Add(now))
 	if missing <= 0 {

@@ -124,15 +124,16 @@ func (i *isolation) choose(n int) {
 		if len(candidates) == 0 {
 			candidates = i.undecided(0)
 		}
-		others := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return first == nil || e.owner() == first.owner() })
+		others := only(candidates, func(e *entry) bool { return first != nil && e.owner() != first.owner() })
 		if len(others) > 0 {
 			candidates = others
 		}
-		if len(candidates) > 0 {
-			first = candidates[i.tree.chance.IntN(len(candidates))]
-			i.remove(first)
-			i.parts = append(i.parts, part{users: []*entry{first}, control: true})
+		if len(candidates) == 0 {
+			return
 		}
+		first = candidates[i.tree.chance.IntN(len(candidates))]
+		i.remove(first)
+		i.parts = append(i.parts, part{users: []*entry{first}, control: true})
 	}
 }
 
@@ -140,20 +141,22 @@ func (i *isolation) choose(n int) {
 func (i *isolation) undecided(from int) (undecided []*entry) {
 	for k, p := range i.parts {
 		if k >= from && !p.control {
-			undecided = append(undecided, onlyWanted(p.users)...)
+			undecided = append(undecided, p.users...)
 		}
 	}
-	return undecided
+	return only(undecided, (*entry).isWanted)
 }
 
-func onlyWanted(users []*entry) []*entry {
-	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !e.isWanted() })
+// only returns those of some users that fit.
+func only(users []*entry, fits func(*entry) bool) []*entry {
+	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !fits(e) })
 }
 
 func (i *isolation) remove(e *entry) {
 	for k, p := range i.parts {
-		i.parts[k].users = slices.DeleteFunc(slices.Clone(p.users), func(other *entry) bool { return other == e })
+		i.parts[k].users = only(p.users, func(other *entry) bool { return other != e })
 	}
+	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
 }
 
 // all returns the users that are undecided and wanted, and those that are held.
@@ -164,15 +167,15 @@ func (i *isolation) all() (all []*entry) {
 	for _, r := range i.held {
 		all = append(all, r.entry)
 	}
-	return onlyWanted(all)
+	return only(all, (*entry).isWanted)
 }
 
 // next takes out the users that go next, at most so many. There are none if all that remain are held.
 func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 	if i.isPaused() { // each has its turn
-		all := i.all()
-		i.remove(all[0])
-		return all[:1]
+		first := i.all()[0]
+		i.remove(first)
+		return []*entry{first}
 	}
 	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
 	if !isControlled && (!i.proven || len(i.held) >= firstControls) {
@@ -181,7 +184,7 @@ func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 	for len(i.parts) > 0 {
 		top := i.parts[len(i.parts)-1]
 		i.parts = i.parts[:len(i.parts)-1]
-		switch users := onlyWanted(top.users); {
+		switch users := only(top.users, (*entry).isWanted); {
 		case len(users) == 0:
 		case len(users) > most: // of several requests
 			i.push(cut(users, (len(users)+most-1)/most))
@@ -253,9 +256,8 @@ func (i *isolation) readyAt() time.Duration {
 
 // pick takes out one user that fits, chosen by chance.
 func (i *isolation) pick(fits func(*entry) bool) []*entry {
-	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return !fits(e) })
-	e := all[i.tree.chance.IntN(len(all))]
+	fitting := only(i.all(), fits)
+	e := fitting[i.tree.chance.IntN(len(fitting))]
 	i.remove(e)
-	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
 	return []*entry{e}
 }

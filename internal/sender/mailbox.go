@@ -27,6 +27,13 @@ type debt struct {
 	sequence int
 }
 
+// become drops what is known of another owner with the same name. Only its account is yet to let go of that.
+func (m *mailbox) become(id ID) {
+	if m.id != id {
+		*m = mailbox{id: id, account: m.account, leaving: m.leaving}
+	}
+}
+
 func (m *mailbox) hasNews() bool { return m.known.revision != m.recorded }
 
 func (m *mailbox) report() Report {

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -9,32 +10,27 @@ import (
 
 // Options of a Sender. Every field must be set unless it says otherwise.
 type Options struct {
-	// RequestsPerKey is how many requests may run at once under one key; Requests under all keys together, 0 for any number.
-	RequestsPerKey, Requests int
+	RequestsPerKey int // how many requests may run at once under one key,
+	Requests       int // and under all keys together; 0 for any number
 	// Linger is how long users wait for others of the same key to share their request while no request of that key is running.
 	// 0 sends each owner's users by themselves.
 	Linger time.Duration
 	// RecordWait bounds how long the next shared request waits until the owners have acknowledged what the last one brought:
 	// when they are slow more users gather, and less is lost should the process end. 0 for not at all.
-	RecordWait time.Duration
-	// RequestsPerSecond is how many requests may begin under one key; 0 for any number. Burst may begin at once.
-	RequestsPerSecond float64
-	Burst             int
+	RecordWait        time.Duration
+	RequestsPerSecond float64 // how many requests may begin under one key; 0 for any number
+	Burst             int     // how many of them at once
 	// RequestTimeout is the longest that the API may work on a request. Users whose answer was lost are held back so long.
 	RequestTimeout time.Duration
-	// BackOff says how long to wait after failures.
-	BackOff BackOffs
-	// NoticeDelay passes before owners that only wait are told that requests fail.
-	NoticeDelay time.Duration
+	BackOff        BackOffs
+	NoticeDelay    time.Duration // passes before owners that only wait are told that requests fail
 	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
 	SecondRead time.Duration
-	// MaxUsers is the most users in a request; 0 for alloy.MaxBatch.
-	MaxUsers int
-	// Parts is into how many parts a refused request is divided; 0 for 4.
-	Parts int
+	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
+	Parts      int // into how many parts a refused request is divided; 0 for 4
 }
 
-// BackOffs are the back-offs after each class of failure.
+// BackOffs say how long to wait after each class of failure.
 type BackOffs struct {
 	API     BackOff // the API fails, or is not reached
 	Key     BackOff // the API rejects the key
@@ -70,12 +66,7 @@ var DefaultOptions = Options{
 }
 
 func (o Options) withDefaults() Options {
-	if o.MaxUsers == 0 {
-		o.MaxUsers = alloy.MaxBatch
-	}
-	if o.Parts == 0 {
-		o.Parts = 4
-	}
+	o.MaxUsers, o.Parts = cmp.Or(o.MaxUsers, alloy.MaxBatch), cmp.Or(o.Parts, 4)
 	return o
 }
 

@@ -48,7 +48,7 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 			i.blamed, i.failedAt = true, now
 		}
 		i = a.isolate(now, r, users, answer)
-		i.parts, i.held, i.proven, i.pause.lone = []part{{users: users}}, nil, true, true
+		i.pause.lone = true
 	} else {
 		i.failed(now, users, answer)
 	}

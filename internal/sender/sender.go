@@ -48,15 +48,13 @@ func (s *Sender) Submit(work Work) {
 	}
 	m := s.mailboxes[work.ID.key()]
 	if m == nil {
-		m = &mailbox{}
+		m = &mailbox{id: work.ID}
 		s.mailboxes[work.ID.key()] = m
 	}
 	if m.id != work.ID || m.account != s.shells[fingerprint] {
 		s.leave(m)
 	}
-	if m.id != work.ID {
-		*m = mailbox{id: work.ID, account: m.account, leaving: m.leaving}
-	}
+	m.become(work.ID)
 	m.work = &work
 	s.assign(m)
 }
@@ -67,30 +65,20 @@ func (s *Sender) Withdraw(id ID) {
 	defer s.mu.Unlock()
 	if m := s.mailboxes[id.key()]; m != nil {
 		s.leave(m)
-		if m.work = nil; m.id != id {
-			*m = mailbox{id: id, account: m.account, leaving: m.leaving}
-		}
+		m.become(id)
+		m.work = nil
 		s.drop(m)
 	}
 }
 
 // Forget drops everything known of an owner that is gone.
-func (s *Sender) Forget(namespace, name string) {
-	id := ID{Namespace: namespace, Name: name}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil {
-		s.leave(m)
-		*m = mailbox{id: id, account: m.account, leaving: m.leaving}
-		s.drop(m)
-	}
-}
+func (s *Sender) Forget(namespace, name string) { s.Withdraw(ID{Namespace: namespace, Name: name}) }
 
 // Report returns what is known of an owner's users and not yet recorded.
 func (s *Sender) Report(id ID) Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+	if m := s.mailbox(id); m != nil {
 		return m.report()
 	}
 	return Report{}
@@ -100,7 +88,7 @@ func (s *Sender) Report(id ID) Report {
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+	if m := s.mailbox(id); m != nil {
 		if m.record(report); !m.hasNews() {
 			s.acknowledge(m)
 		}
@@ -135,6 +123,14 @@ func (s *Sender) Stop() {
 func (s *Sender) Wait() { s.running.Wait() }
 
 // The functions below are called with the lock held.
+
+// mailbox returns the mailbox of an owner; nil if there is none, or another owner with its name has it.
+func (s *Sender) mailbox(id ID) *mailbox {
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		return m
+	}
+	return nil
+}
 
 // assign has an account take the work of a mailbox, once no other one has users of the owner.
 func (s *Sender) assign(m *mailbox) {
@@ -246,8 +242,8 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 	var notify []ID
 	s.mu.Lock()
 	for _, id := range b.order {
-		u, m := b.updates[id], s.mailboxes[id.key()]
-		if m != nil && m.id == id {
+		u := b.updates[id]
+		if m := s.mailbox(id); m != nil {
 			if m.deliver(u, shell); u.notify {
 				notify = append(notify, id)
 			}

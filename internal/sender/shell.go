@@ -42,6 +42,11 @@ func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 // put puts an event into the inbox.
 func (s *shell) put(event any) {
 	s.inbox = append(s.inbox, event)
+	s.wake()
+}
+
+// wake has the shell look into its inbox.
+func (s *shell) wake() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
@@ -62,14 +67,13 @@ func (s *shell) run(router router) {
 		if d.wantSlot {
 			slots = s.slots
 		}
-		wait := s.signal
 		if len(events) > 0 {
-			wait = closed
+			s.wake()
 		}
 		select {
 		case slots <- struct{}{}:
 			events = append(events, granted{})
-		case <-wait:
+		case <-s.signal:
 			if len(events) == 0 {
 				continue
 			}
@@ -88,13 +92,6 @@ func (s *shell) run(router router) {
 		}
 	}
 }
-
-// closed lets a receive go on at once.
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
 func (s *shell) send(router router, r *request) {

@@ -34,16 +34,12 @@ func (id ID) key() ownerKey { return ownerKey{id.Namespace, id.Name} }
 
 // Work is what an owner wants done.
 type Work struct {
-	ID  ID
-	Key alloy.Key
-	// KeyAccepted reports whether the API is known to have served a request with this key.
-	KeyAccepted bool
-	// Users to create: at most alloy.MaxBatch, with distinct usernames.
-	Users []users.User
-	// InDoubt reports whether another process may have sent these users already.
-	InDoubt bool
-	// NotBefore is when the first request may be sent, at most 15 minutes ahead; zero for at once.
-	NotBefore time.Time
+	ID          ID
+	Key         alloy.Key
+	KeyAccepted bool         // the API is known to have served a request with this key
+	Users       []users.User // to create: at most alloy.MaxBatch, with distinct usernames
+	InDoubt     bool         // another process may have sent these users already
+	NotBefore   time.Time    // when the first request may be sent, at most 15 minutes ahead; zero for at once
 }
 
 // State is what became of a user.
@@ -58,13 +54,10 @@ const (
 
 // Result is what became of one user.
 type Result struct {
-	State State
-	// Unconfirmed reports, for an Existing user, whether a request of ours whose answer was lost may have created it.
-	Unconfirmed bool
-	// Sent is the user as it was sent.
-	Sent users.User
-	// Message is what the API said of an Invalid user, or why it could not be verified; empty if there is nothing to say.
-	Message string
+	State       State
+	Unconfirmed bool       // it is Existing, and a request of ours whose answer was lost may have created it
+	Sent        users.User // the user as it was sent
+	Message     string     // what the API said of an Invalid user, or why it could not be verified; may be empty
 }
 
 // settles reports whether a result speaks of a user as it is wanted.
@@ -74,37 +67,23 @@ func (r Result) settles(user users.User) bool {
 
 // Attempt is the last failure that concerns an owner.
 type Attempt struct {
-	// Answer has the API's words only if the request carried no other owner's users.
-	Answer alloy.Answer
-	// Time of the answer.
-	Time time.Time
-	// Waiting reports whether the owner only waits because requests of others fail.
-	Waiting bool
-	// Next is when a request is made again. It may be another owner's.
-	Next time.Time
-	// Isolating reports whether the users that the API refuses are being searched for.
-	Isolating bool
-	// KeyRejected reports whether the API rejected the key.
-	KeyRejected bool
-	// KeyFingerprint identifies the key that was used.
-	KeyFingerprint string
+	Answer         alloy.Answer // with the API's words only if the request carried no other owner's users
+	Time           time.Time    // of the answer
+	Waiting        bool         // the owner only waits because requests of others fail
+	Next           time.Time    // when a request is made again; it may be another owner's
+	Isolating      bool         // the users that the API refuses are being searched for
+	KeyRejected    bool         // the API rejected the key
+	KeyFingerprint string       // of the key that was used
 }
 
 // Report is what is known of an owner's users and not yet recorded.
 type Report struct {
-	// News reports whether the report holds anything.
-	News bool
-	// Results by username.
-	Results map[string]Result
-	// Failed is the last failure; nil if it is over.
-	Failed *Attempt
-	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
-	AcceptedKey string
+	News        bool              // the report holds anything
+	Results     map[string]Result // by username
+	Failed      *Attempt          // the last failure; nil if it is over
+	AcceptedKey string            // fingerprint of the key that the API last served; empty if it served none
 	AcceptedAt  time.Time
-	// InFlight reports whether a request with users of this owner is running, or may be about to begin.
-	InFlight bool
-	// Unmatched reports whether the API named a user as invalid that it was not sent.
-	Unmatched bool
-
-	revision int
+	InFlight    bool // a request with users of this owner is running, or may be about to begin
+	Unmatched   bool // the API named a user as invalid that it was not sent
+	revision    int
 }
