@@ -282,7 +282,7 @@ func (a *account) oneOf(o *owner, not string) (rows []row) {
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++
-	a.gate.begin(now)
+	a.gate.limiter.AllowN(epoch.Add(now), 1)
 	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
 	if i != nil {
 		i.busy = true

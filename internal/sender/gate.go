@@ -100,9 +100,6 @@ func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 	return now + time.Duration(missing/float64(g.limiter.Limit())*float64(time.Second)) + time.Microsecond
 }
 
-// begin notes that a request begins.
-func (g *gate) begin(now time.Duration) { g.limiter.AllowN(epoch.Add(now), 1) }
-
 // idleAt returns when a new gate would decide the same, unless something happens before.
 func (g *gate) idleAt(now time.Duration) time.Duration {
 	return max(g.tokensAt(now, g.limiter.Burst()), g.next())

@@ -9,12 +9,9 @@ import (
 )
 
 const (
-	// firstControls is how many users of a refused request go alone first. If all are refused, so is the request as such.
-	firstControls = 2
-	// furtherControls is how many users chosen by chance go alone after two lone refusals without a creation.
-	furtherControls = 3
-	// fewUsers is how many users all go alone.
-	fewUsers = 9
+	firstControls   = 2 // users of a refused request that go alone first. If all are refused, so is the request as such.
+	furtherControls = 3 // users chosen by chance that go alone after two lone refusals without a creation
+	fewUsers        = 9 // so many all go alone
 )
 
 // isolation finds out which users make a request fail: the API refuses it, finds it too large, or fails although smaller

@@ -17,14 +17,9 @@ type mailbox struct {
 	work     *Work    // to be handed to the account
 	doubts   []string // usernames that the last account is in doubt about
 	known    Report
-	recorded int // the last revision of known that was
-	debt     debt
-}
-
-// debt is a request that is to be acknowledged when all is recorded.
-type debt struct {
-	shell    *shell // nil for none
-	sequence int
+	recorded int    // the last revision of known that was
+	creditor *shell // to be told when all is recorded that a request brought; nil for none
+	sequence int    // of that request
 }
 
 // become drops what is known of another owner with the same name. Only its account is yet to let go of that.
@@ -83,6 +78,6 @@ func (m *mailbox) deliver(u *update, from *shell) {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
 	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
-		m.debt = debt{from, u.sequence}
+		m.creditor, m.sequence = from, u.sequence
 	}
 }

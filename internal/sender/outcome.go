@@ -240,7 +240,7 @@ func (a *account) conclude(now time.Duration, c *check) {
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
 	default: // as the vendor's page says of users that an answer does not name
-		a.created(now, row{e, e.owner(), e.user()})
+		a.created(now, rowOf(e))
 	}
 }
 

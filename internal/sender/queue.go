@@ -76,10 +76,11 @@ type row struct {
 	user  users.User
 }
 
-func rowsOf(users []*entry) []row {
-	rows := make([]row, len(users))
-	for k, e := range users {
-		rows[k] = row{e, e.owner(), e.user()}
+func rowOf(e *entry) row { return row{e, e.owner(), e.user()} }
+
+func rowsOf(users []*entry) (rows []row) {
+	for _, e := range users {
+		rows = append(rows, rowOf(e))
 	}
 	return rows
 }
@@ -196,12 +197,13 @@ func (q *queue) drop(now time.Duration, o *owner, username string) {
 	if e.inDoubt && e.isWanted() {
 		e.owner().heldUntil = max(e.owner().heldUntil, o.heldUntil)
 	}
-	switch {
-	case k > 0 || e.place == inFlight:
-	case e.place == waiting:
+	if k > 0 || e.place == inFlight {
+		return
+	}
+	if e.place == waiting {
 		o.waiting--
-		q.passOn(now, e, username, o.heldUntil)
-	case !e.isWanted() || e.user() != before: // of another row nothing is known
+	}
+	if e.place == waiting || !e.isWanted() || e.user() != before { // of another row nothing is known
 		q.passOn(now, e, username, o.heldUntil)
 	}
 }

@@ -91,10 +91,8 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 
 // refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
 func (a *account) refusing() *isolation {
-	for _, i := range a.isolations {
-		if i.pause.blocks {
-			return i
-		}
+	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks }); k >= 0 {
+		return a.isolations[k]
 	}
 	return nil
 }
@@ -108,10 +106,8 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 			}
 		}
 	}
-	for _, i := range a.isolations {
-		if i.pause.blocks {
-			i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
-		}
+	if i := a.refusing(); i != nil {
+		i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
 	}
 }
 
@@ -119,12 +115,10 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
 		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		if all := i.all(); i.busy || len(all) > 0 && i.isPaused() || len(all) > len(i.held) {
-			continue
-		} else if len(all) > 0 {
+		if all := i.all(); !i.busy && !i.isPaused() && len(all) > 0 && len(all) == len(i.held) {
 			a.pauseIsolation(now, i, !i.proven)
 		}
-		if len(i.all()) > 0 {
+		if i.busy || len(i.all()) > 0 {
 			continue
 		}
 		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })

@@ -160,10 +160,10 @@ func (s *Sender) leave(m *mailbox) {
 
 // acknowledge tells the account that what a request brought is recorded.
 func (s *Sender) acknowledge(m *mailbox) {
-	if m.debt.shell != nil {
-		m.debt.shell.put(acknowledged{m.debt.sequence})
+	if m.creditor != nil {
+		m.creditor.put(acknowledged{m.sequence})
 	}
-	m.debt = debt{}
+	m.creditor = nil
 }
 
 // drop forgets a mailbox with which nothing would be lost.

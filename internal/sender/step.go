@@ -50,7 +50,9 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
 		_, isSlot := event.(granted)
 		slot = slot || isSlot
-		a.handle(now, event)
+		for _, o := range a.handle(now, event) {
+			a.releaseIfDone(o)
+		}
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
 	next := a.choose(now)
@@ -72,26 +74,28 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	return d
 }
 
-func (a *account) handle(now time.Duration, event any) {
+// handle does what an event means. It returns the owners that may be done thereby.
+func (a *account) handle(now time.Duration, event any) []*owner {
 	switch e := event.(type) {
 	case submitted:
-		a.submit(now, e)
+		return a.submit(now, e)
 	case withdrawn:
 		o := a.queue.owners[e.id.key()]
 		if o == nil {
 			a.outbox.released = append(a.outbox.released, released{id: e.id})
-			return
+			return nil
 		}
 		for _, user := range o.wanted {
 			a.queue.drop(now, o, user.Username)
 		}
 		a.sweep(now)
-		a.releaseIfDone(o)
+		return []*owner{o}
 	case acknowledged:
-		if e.sequence == a.turns.sequence {
-			if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
-				a.turns.gatherSince = now
-			}
+		if e.sequence != a.turns.sequence {
+			return nil
+		}
+		if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
+			a.turns.gatherSince = now
 		}
 	case answered:
 		a.turns.running--
@@ -100,15 +104,14 @@ func (a *account) handle(now time.Duration, event any) {
 		} else {
 			a.answered(now, e.request, e.answer)
 		}
-		for _, o := range e.request.owners {
-			a.releaseIfDone(o)
-		}
+		return e.request.owners
 	case stopped:
 		a.turns.stopped = true
 	}
+	return nil
 }
 
-func (a *account) submit(now time.Duration, e submitted) {
+func (a *account) submit(now time.Duration, e submitted) []*owner {
 	a.gate.proven = a.gate.proven || e.accepted
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
@@ -118,7 +121,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 	}
 	o.notBefore, a.notices.told = e.notBefore, false
 	a.sweep(now)
-	a.releaseIfDone(o)
+	return []*owner{o}
 }
 
 // releaseIfDone forgets an owner without unsettled users.
