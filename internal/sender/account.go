@@ -53,7 +53,6 @@ type size struct {
 	until time.Duration
 }
 
-// maxUsers returns the most users in a request now.
 func (a *account) maxUsers(now time.Duration) int {
 	if now < a.size.until {
 		return a.size.users
@@ -96,7 +95,6 @@ type released struct {
 	doubts []string
 }
 
-// to returns the update for an owner.
 func (b *outbox) to(o *owner) *update {
 	u := b.updates[o.id]
 	if u == nil {
@@ -107,7 +105,6 @@ func (b *outbox) to(o *owner) *update {
 	return u
 }
 
-// tell gives an owner a result.
 func (a *account) tell(o *owner, result Result) {
 	u := a.outbox.to(o)
 	u.results[result.Sent.Username], u.notify = result, true

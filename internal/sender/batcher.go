@@ -10,14 +10,6 @@ import (
 // untriedPause passes between two requests for owners that were not tried yet after the first one.
 const untriedPause = 5 * time.Second
 
-// Kinds of requests that take turns beside the shared one.
-const (
-	fullSlice = iota
-	isolatedPart
-	lookUp
-	kinds
-)
-
 // turn is a request that may begin at some time, or, if that is later than now, when to choose again.
 type turn struct {
 	at   time.Duration
@@ -43,7 +35,6 @@ func soonest[T any](now time.Duration, things []T, readyAt func(T) time.Duration
 	return first, at
 }
 
-// choose decides which request is next.
 func (a *account) choose(now time.Duration) turn {
 	a.queue.prune()
 	parallel := a.options.RequestsPerKey
@@ -68,15 +59,15 @@ func (a *account) choose(now time.Duration) turn {
 // inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
-	find := [kinds]func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
+	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
 	isRefusing := a.refusing() != nil
 	if isRefusing {
-		find[fullSlice] = a.untried
+		kinds[0] = a.untried
 	}
 	others := turn{at: never}
 	for k := range kinds {
-		kind := (a.turns.last + 1 + k) % kinds
-		found := find[kind](now)
+		kind := (a.turns.last + 1 + k) % len(kinds)
+		found := kinds[kind](now)
 		others = others.or(turn{found.at, func() *request {
 			a.turns.last, a.turns.wasShared = kind, false
 			return found.form()
@@ -278,7 +269,6 @@ func (a *account) oneOf(o *owner, not string) (rows []row) {
 	return rows
 }
 
-// newRequest begins a request.
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++

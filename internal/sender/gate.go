@@ -83,7 +83,6 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-// pass closes the circuit.
 func (g *gate) pass() {
 	g.answer, g.interval, g.until, g.last, g.several = alloy.Answer{}, 0, 0, "", false
 }

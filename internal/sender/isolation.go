@@ -75,18 +75,18 @@ func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.An
 func (i *isolation) divide(batch []*entry) {
 	if n := len(batch); n > 2 {
 		k := i.tree.chance.IntN(n)
-		i.push([][]*entry{{batch[k]}})
+		i.push(batch[k : k+1])
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
+	parts := i.tree.parts
 	if len(batch) < fewUsers {
-		i.push(cut(batch, fewUsers))
-	} else {
-		i.push(cut(batch, i.tree.parts))
+		parts = fewUsers
 	}
+	i.push(cut(batch, parts)...)
 }
 
 // push adds parts, of which the first goes next.
-func (i *isolation) push(pieces [][]*entry) {
+func (i *isolation) push(pieces ...[]*entry) {
 	for _, users := range slices.Backward(pieces) {
 		i.parts = append(i.parts, part{users: users})
 	}
@@ -184,9 +184,9 @@ func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 		switch users := only(top.users, (*entry).isWanted); {
 		case len(users) == 0:
 		case len(users) > most: // of several requests
-			i.push(cut(users, (len(users)+most-1)/most))
+			i.push(cut(users, (len(users)+most-1)/most)...)
 		case top.failed && passedAt > i.failedAt && len(users) > 1:
-			i.push(cut(users, i.tree.parts))
+			i.push(cut(users, i.tree.parts)...)
 		default:
 			return users
 		}
@@ -211,7 +211,7 @@ func (i *isolation) created() []refusal {
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {
-		i.push(cut(batch, i.tree.parts))
+		i.push(cut(batch, i.tree.parts)...)
 		return false
 	}
 	i.blamed = true
@@ -219,10 +219,7 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 	if i.proven && len(i.held) == firstControls {
 		i.choose(furtherControls)
 	}
-	if i.proven {
-		return len(i.held) >= firstControls+furtherControls
-	}
-	return len(i.held) >= firstControls
+	return !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls
 }
 
 // failed notes that the API failed on the users that went.
@@ -240,10 +237,8 @@ func (i *isolation) wait(now time.Duration, b BackOff) {
 	i.pause.until = now + jitter(i.tree.chance, i.pause.interval)
 }
 
-// isPaused reports whether the isolation waits.
 func (i *isolation) isPaused() bool { return i.pause.until > 0 }
 
-// readyAt returns when its next request may begin.
 func (i *isolation) readyAt() time.Duration {
 	if i.busy {
 		return never

@@ -57,7 +57,6 @@ func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
 }
 
-// deliver puts an update into the mailbox.
 func (m *mailbox) deliver(u *update, from *shell) {
 	now, known := time.Now(), &m.known
 	known.revision++

@@ -163,14 +163,13 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 
 // doubt notes that a request may have created its users, and whether the API may still be working on them.
 func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
+	held := now + a.options.RequestTimeout
 	for _, row := range r.rows {
-		row.entry.inDoubt = true
-		if !mayBeRunning {
-			continue
+		if row.entry.inDoubt = true; mayBeRunning {
+			row.owner.heldUntil = held
 		}
-		row.owner.heldUntil = now + a.options.RequestTimeout
-		if row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = now + a.options.RequestTimeout
+		if mayBeRunning && row.entry.isWanted() { // perhaps by another owner by now
+			row.entry.owner().heldUntil = held
 		}
 	}
 }

@@ -169,7 +169,6 @@ func (q *queue) own(username string) *entry {
 	return e
 }
 
-// wait puts one more user of an owner into the queue.
 func (q *queue) wait(o *owner) {
 	if o.waiting++; !o.queued {
 		o.queued = true
@@ -177,7 +176,6 @@ func (q *queue) wait(o *owner) {
 	}
 }
 
-// putBack has the user of an entry wait again.
 func (q *queue) putBack(e *entry) {
 	e.place = waiting
 	q.wait(e.owner())

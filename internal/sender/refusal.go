@@ -72,7 +72,7 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
-		other.push([][]*entry{users})
+		other.push(users)
 		i.parts, i = nil, other
 	default:
 		i.pause.blocks, a.turns.untriedAt = true, 0

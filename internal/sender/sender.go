@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -24,11 +25,8 @@ type Sender struct {
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
-	if options.Requests == 0 {
-		options.Requests = 1 << 20
-	}
 	return &Sender{
-		api: api, options: options, notify: notify, slots: make(chan struct{}, options.Requests),
+		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),
 		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{},
 	}
 }
@@ -205,7 +203,6 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	return e
 }
 
-// post puts an event into a shell's inbox.
 func (s *Sender) post(shell *shell, event any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

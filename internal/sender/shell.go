@@ -39,13 +39,11 @@ func newShell(api API, key alloy.Key, fingerprint string, options Options, slots
 // now is the time of the account. It is monotonic: a clock that is set does not change it.
 func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 
-// put puts an event into the inbox.
 func (s *shell) put(event any) {
 	s.inbox = append(s.inbox, event)
 	s.wake()
 }
 
-// wake has the shell look into its inbox.
 func (s *shell) wake() {
 	select {
 	case s.signal <- struct{}{}:

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -46,17 +47,14 @@ type decision struct {
 // step is everything that an account decides: what some events mean, and what is to be done now. Times are since the account
 // began.
 func (a *account) step(now time.Duration, events ...any) (d decision) {
-	slot := false
 	for _, event := range events {
-		_, isSlot := event.(granted)
-		slot = slot || isSlot
 		for _, o := range a.handle(now, event) {
 			a.releaseIfDone(o)
 		}
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
 	next := a.choose(now)
-	if next.at <= now && slot {
+	if next.at <= now && slices.Contains(events, any(granted{})) {
 		d.request = next.form()
 		next = a.choose(now)
 	}
@@ -68,7 +66,11 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	}
 	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		d.isDone, d.wakeAt = a.doneAt(now) <= now, min(d.wakeAt, a.doneAt(now))
+		doneAt := a.gate.idleAt(now) // then a new account would send as soon
+		if a.turns.unrecorded > 0 {
+			doneAt = max(doneAt, a.turns.sharedAt+a.options.RecordWait)
+		}
+		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
 	return d
@@ -129,13 +131,4 @@ func (a *account) releaseIfDone(o *owner) {
 	if o != nil && o.open == 0 && o.inFlight == 0 && a.queue.owners[o.id.key()] == o {
 		a.outbox.released = append(a.outbox.released, released{o.id, a.queue.release(o)})
 	}
-}
-
-// doneAt returns when an account without owners and doubts is done: a new one would send as soon.
-func (a *account) doneAt(now time.Duration) time.Duration {
-	at := a.gate.idleAt(now)
-	if a.turns.unrecorded > 0 {
-		at = max(at, a.turns.sharedAt+a.options.RecordWait)
-	}
-	return at
 }

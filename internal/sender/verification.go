@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -85,19 +86,13 @@ func (c *check) isWanted() bool { return c.entry.isWanted() && c.entry.place == 
 
 // due returns the checks that are due and when the next one is. It drops those of users that nobody wants any more.
 func (v *verification) due(now time.Duration) (due []*check, at time.Duration) {
-	kept := v.checks[:0]
+	v.checks = slices.DeleteFunc(v.checks, func(c *check) bool { return !c.isWanted() })
 	at = never
 	for _, c := range v.checks {
-		if !c.isWanted() {
-			continue
-		}
-		kept = append(kept, c)
 		if at = min(at, c.due); c.due <= now {
 			due = append(due, c)
 		}
 	}
-	clear(v.checks[len(kept):])
-	v.checks = kept
 	return due, at
 }
 
