@@ -146,8 +146,7 @@ func (a *account) invalid(now time.Duration, e *entry, message string) {
 	a.settle(now, e, Result{State: Invalid, Sent: e.user(), Message: message})
 }
 
-// created settles a user that a request created. For the owner that it was sent for it is Created, also if that owner does not
-// want it any more; for others it exists.
+// created settles a user: Created for the owner that it was sent for, even if that does not want it any more; for others it exists.
 func (a *account) created(now time.Duration, r row) {
 	if r.entry.isWanted() {
 		a.exists(now, r.entry, r.user)

@@ -242,8 +242,7 @@ func (a *account) probe(now time.Duration) turn {
 	return turn{at: at}
 }
 
-// leastTried returns the owner least recently tried that has a user who waits, but for a certain one, and when the next one is
-// ready.
+// leastTried returns the owner least recently tried with a user who waits, but for a certain one, and when the next one is ready.
 func (a *account) leastTried(now time.Duration, not string) (least *owner, at time.Duration) {
 	at = never
 	e := a.queue.index[not]

@@ -59,8 +59,7 @@ func (g *gate) passAt(others bool) time.Duration {
 	return max(at, g.asked)
 }
 
-// fail opens the circuit after a request that began at some time, with only one user if that is given. Requests that ran
-// together fail once.
+// fail opens the circuit after a request, with only one user if that is given. Requests that ran together fail once.
 func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only string) {
 	if !g.isOpen() || began >= g.failedAt {
 		g.several = g.isOpen() && (g.several || g.last != only) || only == ""

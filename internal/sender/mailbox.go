@@ -8,8 +8,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// mailbox holds what an owner wants that its account has not taken yet, and what the owner has not recorded yet. The sender's
-// lock guards it.
+// mailbox holds what an owner wants until its account takes it, and news until they are recorded. The sender's lock guards it.
 type mailbox struct {
 	id       ID
 	account  *shell   // that knows the owner; nil for none

@@ -31,8 +31,7 @@ func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
 	return alloy.Answer{}, 0, 0
 }
 
-// tellWaiting tells owners that only wait why, once for each class of failure, and some at a time. It returns when it has to
-// be called again.
+// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
 	n := &a.notices
 	answer, since, until := a.obstacle()

@@ -174,8 +174,7 @@ func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
 	}
 }
 
-// rest puts the users of a request that are still wanted as they were sent into another place, and returns them. Other rows
-// for their usernames wait.
+// rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.
 func (a *account) rest(r *request, place place) (users []*entry) {
 	for _, row := range r.rows {
 		switch e := row.entry; {

@@ -136,19 +136,18 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 // claim notes that an owner wants a user. It changes only the doubt if the owner does already.
 func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	e := q.index[user.Username]
+	if e != nil && !e.isWanted() && e.place == waiting { // only the doubt is known
+		o.heldUntil, inDoubt, e = max(o.heldUntil, e.held), true, nil
+	}
 	switch {
-	case e == nil || !e.isWanted() && e.place == waiting: // new, or only in doubt
-		shared := o.shared[0]
-		if inDoubt || e != nil {
-			shared = o.shared[1]
+	case e == nil:
+		e = o.shared[0]
+		if inDoubt {
+			e = o.shared[1]
 		}
-		if e != nil {
-			o.heldUntil = max(o.heldUntil, e.held)
-		}
-		q.index[user.Username] = shared
+		q.index[user.Username] = e
 		q.wait(o)
 		o.open++
-		return
 	case e.claimOf(o) < 0:
 		e = q.own(user.Username)
 		e.claims = append(e.claims, claim{o, user})
@@ -157,6 +156,14 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	if inDoubt && !e.inDoubt {
 		q.own(user.Username).inDoubt = true
 	}
+}
+
+// claimed returns the entry of a username that an owner wants; nil if it is settled.
+func (q *queue) claimed(o *owner, username string) *entry {
+	if e := q.index[username]; e != nil && e.claimOf(o) >= 0 {
+		return e
+	}
+	return nil
 }
 
 // own returns the entry of a username, which is no longer a shared one.
@@ -183,12 +190,11 @@ func (q *queue) putBack(e *entry) {
 
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
-	e := q.index[username]
-	if e == nil || e.claimOf(o) < 0 {
+	if q.claimed(o, username) == nil {
 		return
 	}
 	o.open--
-	e = q.own(username)
+	e := q.own(username)
 	k := e.claimOf(o)
 	before := e.claims[k].user
 	e.claims = slices.Delete(e.claims, k, k+1)
@@ -206,8 +212,7 @@ func (q *queue) drop(now time.Duration, o *owner, username string) {
 	}
 }
 
-// passOn has the user of an entry wait for the next owner that wants it. If nobody does, only the doubt is remembered for a
-// while.
+// passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while.
 func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil time.Duration) {
 	next := &entry{claims: e.claims, inDoubt: e.inDoubt}
 	e.claims = nil
@@ -265,8 +270,8 @@ func (q *queue) expire(now time.Duration) time.Duration {
 func (q *queue) take(o *owner, n int, fits func(users.User) bool) []row {
 	rows := make([]row, 0, min(n, o.waiting))
 	o.wanted = slices.DeleteFunc(o.wanted, func(user users.User) bool {
-		e := q.index[user.Username]
-		if e == nil || e.claimOf(o) < 0 {
+		e := q.claimed(o, user.Username)
+		if e == nil {
 			return true // settled
 		}
 		if len(rows) < n && e.place == waiting && e.owner() == o && (fits == nil || fits(user)) {

@@ -44,8 +44,7 @@ type decision struct {
 	isDone   bool          // nothing would be lost with the account
 }
 
-// step is everything that an account decides: what some events mean, and what is to be done now. Times are since the account
-// began.
+// step is all that an account decides: what some events mean, and what is to be done now. Times are since the account began.
 func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
 		for _, o := range a.handle(now, event) {
@@ -117,7 +116,7 @@ func (a *account) submit(now time.Duration, e submitted) []*owner {
 	a.gate.proven = a.gate.proven || e.accepted
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
-		if known := a.queue.index[username]; known != nil && known.claimOf(o) >= 0 {
+		if a.queue.claimed(o, username) != nil {
 			a.queue.own(username).inDoubt = true
 		}
 	}

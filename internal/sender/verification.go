@@ -11,8 +11,7 @@ const (
 	// maxSingleReads is the most users that are read one by one; the list of all users is read for more. One list of a large
 	// account costs the API about as much as some dozens of single reads.
 	maxSingleReads = 20
-	// maxTries is how often verifying a user is tried when reading proves nothing, triesApart SecondReads apart: over three
-	// minutes by default.
+	// maxTries is how often a user is verified if reading proves nothing, triesApart SecondReads apart: over three minutes by default.
 	maxTries, triesApart = 3, 3
 	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
 	listPause = time.Hour
@@ -146,11 +145,8 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 
 // needsWitness reports whether a user that a single read did not show is absent only if a single read shows the witness.
 func (v *verification) needsWitness(r *read, answer alloy.Answer) bool {
-	if r.way != singly || len(r.checks) == 0 || answer.Outcome != alloy.Absent {
-		return false
-	}
-	since := r.checks[0].since
-	return v.proven[singly] < since && v.witness.request >= since
+	return r.way == singly && len(r.checks) > 0 && answer.Outcome == alloy.Absent &&
+		v.proven[singly] < r.checks[0].since && v.witness.request >= r.checks[0].since
 }
 
 // judge decides what a read means for a check, and when the next one is due if it is open.
