@@ -268,6 +268,13 @@ func (a *account) oneOf(o *owner, not string) (rows []row) {
 	return rows
 }
 
+func rowsOf(users []*entry) (rows []row) {
+	for _, e := range users {
+		rows = append(rows, rowOf(e))
+	}
+	return rows
+}
+
 func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++

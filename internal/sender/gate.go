@@ -66,7 +66,7 @@ func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only string) 
 		g.last = only
 		g.answer, g.failedAt = answer, now
 		backOff := g.backOff.API
-		if rejectsKey(answer) && answer.RetryAfter == 0 || answer.Outcome == alloy.Unauthorized {
+		if answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden && answer.RetryAfter == 0 { // else it limits rates
 			backOff = g.backOff.Key
 		}
 		g.interval = backOff.next(g.interval)

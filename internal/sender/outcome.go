@@ -17,16 +17,15 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	refuses := !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized
+	if answer.RetryAfter > 0 && !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized {
+		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
+	}
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
-	case refuses && answer.RetryAfter > 0, answer.Outcome == alloy.Deferred: // some APIs limit rates with 403
-		answer.Outcome = alloy.Deferred
-		a.failed(now, r, answer)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
+	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
 		a.failed(now, r, answer)
 	default:
 		a.gate.pass()
@@ -80,16 +79,14 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 			a.recover(o)
 		}
 	}
-	creations := 0
+	created := false
 	for _, row := range r.rows {
-		if a.judge(now, r, row, answer) {
-			creations++
-		}
+		created = a.judge(now, r, row, answer) || created
 	}
 	if r.isolation != nil {
 		r.isolation.largest = max(r.isolation.largest, len(r.rows))
 	}
-	if creations > 0 {
+	if created {
 		a.unblock(now, r.isolation)
 	}
 }

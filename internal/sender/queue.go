@@ -78,13 +78,6 @@ type row struct {
 
 func rowOf(e *entry) row { return row{e, e.owner(), e.user()} }
 
-func rowsOf(users []*entry) (rows []row) {
-	for _, e := range users {
-		rows = append(rows, rowOf(e))
-	}
-	return rows
-}
-
 // ownersOf returns the owners of some users, each once, in the order of the users.
 func ownersOf[T any](users []T, ownerOf func(T) *owner) (owners []*owner) {
 	seen := map[*owner]bool{}
