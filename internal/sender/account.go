@@ -112,7 +112,8 @@ func (a *account) tell(o *owner, result Result) {
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
-	f.Time, f.Next, f.KeyRejected = epoch.Add(at), epoch.Add(max(next, o.heldUntil)), rejectsKey(a.gate.answer) && f.Answer.Outcome == a.gate.answer.Outcome
+	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
+	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
 	o.notice.class = f.Answer.Outcome
@@ -146,7 +147,7 @@ func (a *account) invalid(now time.Duration, e *entry, message string) {
 	a.settle(now, e, Result{State: Invalid, Sent: e.user(), Message: message})
 }
 
-// created settles a user: Created for the owner that it was sent for, even if that does not want it any more; for others it exists.
+// created settles a user: it is Created for the owner that it was sent for, even if that has dropped it, and exists for others.
 func (a *account) created(now time.Duration, r row) {
 	if r.entry.isWanted() {
 		a.exists(now, r.entry, r.user)

@@ -68,7 +68,8 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 
 // needsPerson reports whether a failure does not pass by itself.
 func needsPerson(class alloy.Outcome) bool {
-	return slices.Contains([]alloy.Outcome{alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge}, class)
+	classes := []alloy.Outcome{alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge}
+	return slices.Contains(classes, class)
 }
 
 // throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.

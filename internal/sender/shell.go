@@ -32,7 +32,8 @@ type router interface {
 func newShell(api API, key alloy.Key, fingerprint string, options Options, slots chan struct{}) *shell {
 	chance := rand.New(rand.NewPCG(new(maphash.Hash).Sum64(), 0)) //nolint:gosec // nothing secret depends on it
 	return &shell{
-		api: api, key: key, fingerprint: fingerprint, began: time.Now(), slots: slots, signal: make(chan struct{}, 1), account: newAccount(options, chance),
+		api: api, key: key, fingerprint: fingerprint, began: time.Now(), slots: slots, signal: make(chan struct{}, 1),
+		account: newAccount(options, chance),
 	}
 }
 
