@@ -2,6 +2,7 @@ package sender
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -52,7 +53,6 @@ type size struct {
 	until time.Duration
 }
 
-// maxUsers returns the most users in a request now.
 func (a *account) maxUsers(now time.Duration) int {
 	if now < a.size.until {
 		return a.size.users
@@ -106,7 +106,6 @@ type released struct {
 	doubts []string
 }
 
-// to returns the update for an owner.
 func (b *outbox) to(o *owner) *update {
 	u := b.updates[o.id]
 	if u == nil {
@@ -117,7 +116,6 @@ func (b *outbox) to(o *owner) *update {
 	return u
 }
 
-// tell gives an owner a result.
 func (a *account) tell(o *owner, result Result) {
 	u := a.outbox.to(o)
 	u.results[result.Sent.Username], u.notify = result, true
@@ -125,7 +123,8 @@ func (a *account) tell(o *owner, result Result) {
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
-	f.Time, f.Next, f.KeyRejected = epoch.Add(at), epoch.Add(max(next, o.heldUntil)), a.gate.rejectsKey() && f.Answer.Outcome == a.gate.answer.Outcome
+	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
+	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
 	o.notice.class = f.Answer.Outcome
@@ -137,36 +136,37 @@ func (a *account) recover(o *owner) {
 	u.failed, u.over, o.notice.class = nil, true, ""
 }
 
-// exists settles a user that exists.
-func (a *account) exists(now time.Duration, e *entry, user users.User) {
-	unconfirmed := e.inDoubt
-	for _, c := range a.queue.settle(now, e, user.Username, func(users.User) bool { return true }) {
-		a.tell(c.owner, Result{State: Existing, Sent: user, Unconfirmed: unconfirmed})
-	}
+// settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.
+func (a *account) settle(now time.Duration, e *entry, result Result) {
+	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool {
+		if !result.settles(c.user) {
+			return false
+		}
+		c.owner.open--
+		a.tell(c.owner, result)
+		return true
+	})
+	e.inDoubt = false
+	a.queue.passOn(now, e, result.Sent.Username, 0)
 }
 
-// created settles a user that a request created. For the owner that it was sent for it is Created, also if that owner does not
-// want it any more; for others it exists.
+func (a *account) exists(now time.Duration, e *entry, user users.User) {
+	a.settle(now, e, Result{State: Existing, Sent: user, Unconfirmed: e.inDoubt})
+}
+
+func (a *account) invalid(now time.Duration, e *entry, message string) {
+	a.settle(now, e, Result{State: Invalid, Sent: e.user(), Message: message})
+}
+
+// created settles a user: it is Created for the owner that it was sent for, even if that has dropped it, and exists for others.
 func (a *account) created(now time.Duration, r row) {
-	if a.tell(r.owner, Result{State: Created, Sent: r.user}); !r.entry.isWanted() {
+	if r.entry.isWanted() {
+		a.exists(now, r.entry, r.user)
+	} else {
 		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
 		a.queue.passOn(now, r.entry, r.user.Username, 0)
-		return
 	}
-	inDoubt := r.entry.inDoubt
-	for _, c := range a.queue.settle(now, r.entry, r.user.Username, func(users.User) bool { return true }) {
-		if c.owner != r.owner {
-			a.tell(c.owner, Result{State: Existing, Sent: r.user, Unconfirmed: inDoubt})
-		}
-	}
-}
-
-// invalid settles a user that the API does not accept. Another row for its username goes next.
-func (a *account) invalid(now time.Duration, e *entry, message string) {
-	user := e.user()
-	for _, c := range a.queue.settle(now, e, user.Username, func(other users.User) bool { return other == user }) {
-		a.tell(c.owner, Result{State: Invalid, Sent: user, Message: message})
-	}
+	a.tell(r.owner, Result{State: Created, Sent: r.user})
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.

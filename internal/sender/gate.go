@@ -24,6 +24,7 @@ const soloPause = 10 * time.Second
 type gate struct {
 	chance  *rand.Rand
 	limiter *rate.Limiter
+	backOff BackOffs
 
 	proven   bool          // the API has served a request with this key
 	answer   alloy.Answer  // that opened the circuit; zero while it is closed
@@ -62,14 +63,14 @@ func newGate(options Options, chance *rand.Rand) gate {
 	if options.RequestsPerSecond > 0 {
 		limit = rate.Limit(options.RequestsPerSecond)
 	}
-	return gate{chance: chance, limiter: rate.NewLimiter(limit, max(options.Burst, 1))}
+	return gate{chance: chance, limiter: rate.NewLimiter(limit, max(options.Burst, 1)), backOff: options.BackOff}
 }
 
 func (g *gate) isOpen() bool { return g.answer.Outcome != "" }
 
-// rejectsKey reports whether the circuit is open because the API rejects the key.
-func (g *gate) rejectsKey() bool {
-	return g.answer.Outcome == alloy.Unauthorized || g.answer.Outcome == alloy.Forbidden
+// rejectsKey reports whether an answer that opens the circuit means that the API rejects the key.
+func rejectsKey(answer alloy.Answer) bool {
+	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden
 }
 
 // passAt returns when a request without some user and owner may begin. One user or one owner whose requests fail does not hold
@@ -82,16 +83,19 @@ func (g *gate) passAt(without suspect) time.Duration {
 	return max(at, g.asked)
 }
 
-// fail opens the circuit after a request that began at some time, with only one user or owner if that is given. Requests that
-// ran together fail once.
-func (g *gate) fail(now, began time.Duration, answer alloy.Answer, b BackOff, only suspect) {
+// fail opens the circuit after a request, with only one user or owner if that is given. Requests that ran together fail once.
+func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only suspect) {
 	if !g.isOpen() || began >= g.failedAt {
 		if g.last = only.user; g.isOpen() {
 			only = only.and(g.sole)
 		}
 		g.sole = only
 		g.answer, g.failedAt = answer, now
-		g.interval = b.next(g.interval)
+		backOff := g.backOff.API
+		if answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden && answer.RetryAfter == 0 { // else it limits rates
+			backOff = g.backOff.Key
+		}
+		g.interval = backOff.next(g.interval)
 		g.until = now + jitter(g.chance, g.interval)
 	}
 	g.pause(now, answer)
@@ -104,7 +108,6 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-// pass closes the circuit.
 func (g *gate) pass() {
 	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
 }
@@ -112,10 +115,7 @@ func (g *gate) pass() {
 // next returns when the API is tried again.
 func (g *gate) next() time.Duration { return max(g.until, g.asked) }
 
-// tokenAt returns when the limiter lets the next request begin.
-func (g *gate) tokenAt(now time.Duration) time.Duration { return g.tokensAt(now, 1) }
-
-// tokensAt returns when the limiter has so many tokens.
+// tokensAt returns when the limiter has so many tokens, each for a request.
 func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 	missing := float64(n) - g.limiter.TokensAt(epoch.Add(now))
 	if missing <= 0 {
@@ -123,9 +123,6 @@ func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 	}
 	return now + time.Duration(missing/float64(g.limiter.Limit())*float64(time.Second)) + time.Microsecond
 }
-
-// begin notes that a request begins.
-func (g *gate) begin(now time.Duration) { g.limiter.AllowN(epoch.Add(now), 1) }
 
 // idleAt returns when a new gate would decide the same, unless something happens before.
 func (g *gate) idleAt(now time.Duration) time.Duration {

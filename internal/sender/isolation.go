@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -10,12 +9,9 @@ import (
 )
 
 const (
-	// firstControls is how many users of a refused request go alone first. If all are refused, so is the request as such.
-	firstControls = 2
-	// furtherControls is how many users chosen by chance go alone after two lone refusals without a creation.
-	furtherControls = 3
-	// fewUsers is how many users all go alone.
-	fewUsers = 9
+	firstControls   = 2 // users of a refused request that go alone first. If all are refused, so is the request as such.
+	furtherControls = 3 // users chosen by chance that go alone after two lone refusals without a creation
+	fewUsers        = 9 // so many all go alone
 )
 
 // isolation finds out which users make a request fail: the API refuses it, finds it too large, or fails although smaller
@@ -75,36 +71,22 @@ func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.An
 	return i
 }
 
-// owners visits the owners of some users, each once, in the order of the users.
-func owners(users []*entry) iter.Seq[*owner] {
-	return func(yield func(*owner) bool) {
-		seen := map[*owner]bool{}
-		for _, e := range users {
-			if o := e.owner(); !seen[o] {
-				if seen[o] = true; !yield(o) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // divide puts users back as parts, one of them at the end so that a creation can follow each refusal.
 func (i *isolation) divide(batch []*entry) {
 	if n := len(batch); n > 2 {
 		k := i.tree.chance.IntN(n)
-		i.push([][]*entry{{batch[k]}})
+		i.push(batch[k : k+1])
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
+	parts := i.tree.parts
 	if len(batch) < fewUsers {
-		i.push(cut(batch, fewUsers))
-	} else {
-		i.push(cut(batch, i.tree.parts))
+		parts = fewUsers
 	}
+	i.push(cut(batch, parts)...)
 }
 
 // push adds parts, of which the first goes next.
-func (i *isolation) push(pieces [][]*entry) {
+func (i *isolation) push(pieces ...[]*entry) {
 	for _, users := range slices.Backward(pieces) {
 		i.parts = append(i.parts, part{users: users})
 	}
@@ -139,14 +121,15 @@ func (i *isolation) choose(n int) {
 		if len(candidates) == 0 {
 			candidates = i.undecided(0)
 		}
-		others := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return first == nil || e.owner() == first.owner() })
+		others := only(candidates, func(e *entry) bool { return first != nil && e.owner() != first.owner() })
 		if len(others) > 0 {
 			candidates = others
 		}
-		if len(candidates) > 0 {
-			first = candidates[i.tree.chance.IntN(len(candidates))]
-			i.control(first)
+		if len(candidates) == 0 {
+			return
 		}
+		first = candidates[i.tree.chance.IntN(len(candidates))]
+		i.control(first)
 	}
 }
 
@@ -172,20 +155,22 @@ func (i *isolation) control(e *entry) {
 func (i *isolation) undecided(from int) (undecided []*entry) {
 	for k, p := range i.parts {
 		if k >= from && !p.control {
-			undecided = append(undecided, onlyWanted(p.users)...)
+			undecided = append(undecided, p.users...)
 		}
 	}
-	return undecided
+	return only(undecided, (*entry).isWanted)
 }
 
-func onlyWanted(users []*entry) []*entry {
-	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !e.isWanted() })
+// only returns those of some users that fit.
+func only(users []*entry, fits func(*entry) bool) []*entry {
+	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !fits(e) })
 }
 
 func (i *isolation) remove(e *entry) {
 	for k, p := range i.parts {
-		i.parts[k].users = slices.DeleteFunc(slices.Clone(p.users), func(other *entry) bool { return other == e })
+		i.parts[k].users = only(p.users, func(other *entry) bool { return other != e })
 	}
+	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
 }
 
 // all returns the users that are undecided and wanted, and those that are held.
@@ -196,15 +181,15 @@ func (i *isolation) all() (all []*entry) {
 	for _, r := range i.held {
 		all = append(all, r.entry)
 	}
-	return onlyWanted(all)
+	return only(all, (*entry).isWanted)
 }
 
 // next takes out the users that go next, at most so many. There are none if all that remain are held.
 func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 	if i.isPaused() { // each has its turn
-		all := i.all()
-		i.remove(all[0])
-		return all[:1]
+		first := i.all()[0]
+		i.remove(first)
+		return []*entry{first}
 	}
 	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
 	if !isControlled && (!i.proven || len(i.held) >= firstControls) {
@@ -213,12 +198,12 @@ func (i *isolation) next(passedAt time.Duration, most int) []*entry {
 	for len(i.parts) > 0 {
 		top := i.parts[len(i.parts)-1]
 		i.parts = i.parts[:len(i.parts)-1]
-		switch users := onlyWanted(top.users); {
+		switch users := only(top.users, (*entry).isWanted); {
 		case len(users) == 0:
 		case len(users) > most: // of several requests
-			i.push(cut(users, (len(users)+most-1)/most))
+			i.push(cut(users, (len(users)+most-1)/most)...)
 		case top.failed && passedAt > i.failedAt && len(users) > 1:
-			i.push(cut(users, i.tree.parts))
+			i.push(cut(users, i.tree.parts)...)
 		default:
 			return users
 		}
@@ -243,19 +228,16 @@ func (i *isolation) created() []refusal {
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {
-		i.push(cut(batch, i.tree.parts))
+		i.push(cut(batch, i.tree.parts)...)
 		return false
 	}
 	i.blamed = true
 	i.held = append(i.held, refusal{batch[0], answer})
-	enough := firstControls
-	if i.proven {
-		enough += furtherControls
-	}
 	if i.proven && len(i.held) == firstControls {
 		i.choose(furtherControls)
 	}
-	return len(i.held) >= enough && !i.chooseOther(batch[0].owner())
+	isEnough := !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls
+	return isEnough && !i.chooseOther(batch[0].owner())
 }
 
 // failed notes that the API failed on the users that went.
@@ -273,10 +255,8 @@ func (i *isolation) wait(now time.Duration, b BackOff) {
 	i.pause.until = now + jitter(i.tree.chance, i.pause.interval)
 }
 
-// isPaused reports whether the isolation waits.
 func (i *isolation) isPaused() bool { return i.pause.until > 0 }
 
-// readyAt returns when its next request may begin.
 func (i *isolation) readyAt() time.Duration {
 	if i.busy {
 		return never
@@ -286,9 +266,8 @@ func (i *isolation) readyAt() time.Duration {
 
 // pick takes out one user that fits, chosen by chance.
 func (i *isolation) pick(fits func(*entry) bool) []*entry {
-	all := slices.DeleteFunc(i.all(), func(e *entry) bool { return !fits(e) })
-	e := all[i.tree.chance.IntN(len(all))]
+	fitting := only(i.all(), fits)
+	e := fitting[i.tree.chance.IntN(len(fitting))]
 	i.remove(e)
-	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
 	return []*entry{e}
 }

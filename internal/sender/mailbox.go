@@ -8,8 +8,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// mailbox holds what an owner wants that its account has not taken yet, and what the owner has not recorded yet. The sender's
-// lock guards it.
+// mailbox holds what an owner wants until its account takes it, and news until they are recorded. The sender's lock guards it.
 type mailbox struct {
 	id       ID
 	account  *shell   // that knows the owner; nil for none
@@ -17,14 +16,16 @@ type mailbox struct {
 	work     *Work    // to be handed to the account
 	doubts   []string // usernames that the last account is in doubt about
 	known    Report
-	recorded int // the last revision of known that was
-	debt     debt
+	recorded int    // the last revision of known that was
+	creditor *shell // to be told when all is recorded that a request brought; nil for none
+	sequence int    // of that request
 }
 
-// debt is a request that is to be acknowledged when all is recorded.
-type debt struct {
-	shell    *shell // nil for none
-	sequence int
+// become drops what is known of another owner with the same name. Only its account is yet to let go of that.
+func (m *mailbox) become(id ID) {
+	if m.id != id {
+		*m = mailbox{id: id, account: m.account, leaving: m.leaving}
+	}
 }
 
 func (m *mailbox) hasNews() bool { return m.known.revision != m.recorded }
@@ -55,12 +56,6 @@ func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
 }
 
-// settles reports whether a result speaks of a user as it is wanted.
-func (r Result) settles(user users.User) bool {
-	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
-}
-
-// deliver puts an update into the mailbox.
 func (m *mailbox) deliver(u *update, from *shell) {
 	now, known := time.Now(), &m.known
 	known.revision++
@@ -81,6 +76,6 @@ func (m *mailbox) deliver(u *update, from *shell) {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
 	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
-		m.debt = debt{from, u.sequence}
+		m.creditor, m.sequence = from, u.sequence
 	}
 }

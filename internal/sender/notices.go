@@ -1,16 +1,15 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
 const (
-	// noticePause passes between two notifications of an owner with unsettled users.
-	noticePause = time.Second
-	// noticeTicks is over how many steps, in the NoticeDelay, owners that wait are told why.
-	noticeTicks = 100
+	noticePause = time.Second // passes between two notifications of an owner with unsettled users
+	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
 )
 
 // notices is what owners that wait are told.
@@ -32,8 +31,7 @@ func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
 	return alloy.Answer{}, 0, 0
 }
 
-// tellWaiting tells owners that only wait why, once for each class of failure, and some at a time. It returns when it has to
-// be called again.
+// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
 	n := &a.notices
 	answer, since, until := a.obstacle()
@@ -70,24 +68,20 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 
 // needsPerson reports whether a failure does not pass by itself.
 func needsPerson(class alloy.Outcome) bool {
-	switch class {
-	case alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge:
-		return true
-	default:
-		return false
-	}
+	classes := []alloy.Outcome{alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge}
+	return slices.Contains(classes, class)
 }
 
 // throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
 func (a *account) throttle(now time.Duration) time.Duration {
 	n := &a.notices
-	late, at := n.late, never
-	n.late = nil
-	for _, o := range late {
+	for _, o := range n.late {
 		if o.open > 0 {
 			a.outbox.to(o).notify = true
 		}
 	}
+	at := never
+	n.late = nil
 	for _, id := range a.outbox.order {
 		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
 		if o == nil || o.open == 0 || !u.notify {

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -15,17 +17,16 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	refuses := !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized
+	if answer.RetryAfter > 0 && !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized {
+		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
+	}
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
-	case refuses && answer.RetryAfter > 0, answer.Outcome == alloy.Deferred: // some APIs limit rates with 403
-		answer.Outcome = alloy.Deferred
-		a.failed(now, r, answer, a.options.BackOff.API)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
-		a.failed(now, r, answer, a.options.BackOff.Key)
+	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
+		a.failed(now, r, answer)
 	default:
 		a.gate.pass()
 		a.passedAt = now
@@ -62,27 +63,30 @@ func (a *account) serves(now time.Duration, answer alloy.Answer) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.serves(now, answer)
-	isolated := a.isolatedOwners()
+	isIsolated := map[*owner]bool{}
+	for _, i := range a.isolations {
+		for _, e := range i.all() {
+			isIsolated[e.owner()] = true
+		}
+	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
 		u.served, u.notify, u.unmatched = true, true, answer.Unmatched > 0
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !isolated[o] { // else what was said of the isolation still holds
+		if !isIsolated[o] { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}
-	creations := 0
+	created := false
 	for _, row := range r.rows {
-		if a.judge(now, r, row, answer) {
-			creations++
-		}
+		created = a.judge(now, r, row, answer) || created
 	}
 	if r.isolation != nil {
 		r.isolation.largest = max(r.isolation.largest, len(r.rows))
 	}
-	if creations > 0 {
+	if created {
 		a.unblock(now, r.isolation)
 	}
 }
@@ -110,12 +114,12 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 }
 
 // failed notes a failure that says nothing of the users: they wait where they were.
-func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, b BackOff) {
+func (a *account) failed(now time.Duration, r *request, answer alloy.Answer) {
 	var only suspect
 	if answer.InDoubt() {
 		only = r.suspect()
 	}
-	a.gate.fail(now, r.began, answer, b, only)
+	a.gate.fail(now, r.began, answer, only)
 	if r.isolation == nil {
 		a.rest(r, waiting)
 	} else {
@@ -143,11 +147,11 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	case repeated && i == nil:
-		a.gate.fail(now, r.began, answer, a.options.BackOff.API, r.suspect())
+		a.gate.fail(now, r.began, answer, r.suspect())
 		i = a.isolate(now, r, a.rest(r, isolated), answer)
 		a.tellAll(now, r, answer, a.gate.next(), true)
 	default:
-		a.failed(now, r, answer, a.options.BackOff.API)
+		a.failed(now, r, answer)
 	}
 	if i != nil && answer.MayBeRunning() {
 		i.pause.held = now + a.options.RequestTimeout
@@ -156,20 +160,18 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 
 // doubt notes that a request may have created its users, and whether the API may still be working on them.
 func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
+	held := now + a.options.RequestTimeout
 	for _, row := range r.rows {
-		row.entry.inDoubt = true
-		if !mayBeRunning {
-			continue
+		if row.entry.inDoubt = true; mayBeRunning {
+			row.owner.heldUntil = held
 		}
-		row.owner.heldUntil = now + a.options.RequestTimeout
-		if row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = now + a.options.RequestTimeout
+		if mayBeRunning && row.entry.isWanted() { // perhaps by another owner by now
+			row.entry.owner().heldUntil = held
 		}
 	}
 }
 
-// rest puts the users of a request that are still wanted as they were sent into another place, and returns them. Other rows
-// for their usernames wait.
+// rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.
 func (a *account) rest(r *request, place place) (users []*entry) {
 	for _, row := range r.rows {
 		switch e := row.entry; {
@@ -194,4 +196,55 @@ func (a *account) tellAll(now time.Duration, r *request, answer alloy.Answer, ne
 			a.fail(o, now, next, Attempt{Answer: answer, Isolating: isolating})
 		}
 	}
+}
+
+// wasRead notes what an answer to a reading request means.
+func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
+	a.verification.busy = false
+	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.RetryAfter > 0
+	switch {
+	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
+		isFailure = false
+		a.serves(now, answer)
+	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
+		a.gate.fail(now, r.began, answer, suspect{})
+		for _, c := range r.read.checks {
+			if c.isWanted() {
+				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})
+			}
+		}
+	}
+	if !isFailure {
+		for _, c := range a.verification.answered(now, r.read, answer, found) {
+			a.conclude(now, c)
+		}
+	}
+}
+
+// conclude settles a user by the verdict of its verification.
+func (a *account) conclude(now time.Duration, c *check) {
+	e := c.entry
+	for _, claim := range e.claims {
+		a.recover(claim.owner)
+	}
+	switch {
+	case c.verdict == exists:
+		a.exists(now, e, e.user())
+	case c.verdict == absent:
+		a.invalid(now, e, "")
+	case c.named:
+		a.invalid(now, e, unread(c.answer))
+	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // it was not shown: perhaps it is the one that was named
+		a.queue.putBack(e)
+	default: // as the vendor's page says of users that an answer does not name
+		a.created(now, rowOf(e))
+	}
+}
+
+// unread says why a user is invalid that could not be verified: the API did name it.
+func unread(last alloy.Answer) string {
+	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+	}
+	return "it named the user as invalid, and does not show it"
 }

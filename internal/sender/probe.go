@@ -8,19 +8,18 @@ import (
 )
 
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
-// the user that failed last. The queue, the isolations and the reads have their turn by chance, so that none of them keeps the
-// others waiting.
-func (a *account) probe(now time.Duration) (former, time.Duration) {
-	read, at := a.lookUp(now)
-	if read != nil {
-		at = never
+// the user that failed last. The queue, the isolations and the reads have their turn by chance, so that none keeps others waiting.
+func (a *account) probe(now time.Duration) turn {
+	read, at := a.lookUp(now), never
+	if read.at > now {
+		at = read.at
 	}
 	last := a.gate.last
 	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
-		var formers []former
+		var forms []func() *request
 		o, ripe := a.leastTried(now, not)
 		if at = min(at, ripe); o != nil {
-			formers = append(formers, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
+			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
 		}
 		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
 		var ready []*isolation
@@ -33,20 +32,20 @@ func (a *account) probe(now time.Duration) (former, time.Duration) {
 		}
 		if len(ready) > 0 {
 			i := ready[a.chance.IntN(len(ready))]
-			formers = append(formers, func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) })
+			forms = append(forms, func() *request { return a.newRequest(now, rowsOf(i.pick(fits)), i) })
 		}
-		if read != nil && (len(formers) > 0 || not.owner == ownerKey{}) {
-			formers = append(formers, read)
+		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
+			forms = append(forms, read.form)
 		}
-		if len(formers) > 0 {
+		if len(forms) > 0 {
 			pass := a.gate.passAt(not)
 			if pass > now { // who is ready before may go before
 				pass = min(pass, at)
 			}
-			return func() *request { return formers[a.chance.IntN(len(formers))]() }, pass
+			return turn{max(pass, a.gate.tokensAt(now, 1)), func() *request { return forms[a.chance.IntN(len(forms))]() }}
 		}
 	}
-	return nil, at
+	return turn{at: at}
 }
 
 // leastTried returns the owner least recently tried that has a user who waits, but for a certain owner and a certain user, and

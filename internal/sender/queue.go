@@ -76,6 +76,20 @@ type row struct {
 	user  users.User
 }
 
+func rowOf(e *entry) row { return row{e, e.owner(), e.user()} }
+
+// ownersOf returns the owners of some users, each once, in the order of the users.
+func ownersOf[T any](users []T, ownerOf func(T) *owner) (owners []*owner) {
+	seen := map[*owner]bool{}
+	for _, user := range users {
+		if o := ownerOf(user); !seen[o] {
+			seen[o] = true
+			owners = append(owners, o)
+		}
+	}
+	return owners
+}
+
 // queue holds the owners of an account, and knows each of their usernames once.
 type queue struct {
 	index  map[string]*entry
@@ -115,19 +129,18 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 // claim notes that an owner wants a user. It changes only the doubt if the owner does already.
 func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	e := q.index[user.Username]
+	if e != nil && !e.isWanted() && e.place == waiting { // only the doubt is known
+		o.heldUntil, inDoubt, e = max(o.heldUntil, e.held), true, nil
+	}
 	switch {
-	case e == nil || !e.isWanted() && e.place == waiting: // new, or only in doubt
-		shared := o.shared[0]
-		if inDoubt || e != nil {
-			shared = o.shared[1]
+	case e == nil:
+		e = o.shared[0]
+		if inDoubt {
+			e = o.shared[1]
 		}
-		if e != nil {
-			o.heldUntil = max(o.heldUntil, e.held)
-		}
-		q.index[user.Username] = shared
+		q.index[user.Username] = e
 		q.wait(o)
 		o.open++
-		return
 	case e.claimOf(o) < 0:
 		e = q.own(user.Username)
 		e.claims = append(e.claims, claim{o, user})
@@ -136,6 +149,14 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	if inDoubt && !e.inDoubt {
 		q.own(user.Username).inDoubt = true
 	}
+}
+
+// claimed returns the entry of a username that an owner wants; nil if it is settled.
+func (q *queue) claimed(o *owner, username string) *entry {
+	if e := q.index[username]; e != nil && e.claimOf(o) >= 0 {
+		return e
+	}
+	return nil
 }
 
 // own returns the entry of a username, which is no longer a shared one.
@@ -148,7 +169,6 @@ func (q *queue) own(username string) *entry {
 	return e
 }
 
-// wait puts one more user of an owner into the queue.
 func (q *queue) wait(o *owner) {
 	if o.waiting++; !o.queued {
 		o.queued = true
@@ -156,7 +176,6 @@ func (q *queue) wait(o *owner) {
 	}
 }
 
-// putBack has the user of an entry wait again.
 func (q *queue) putBack(e *entry) {
 	e.place = waiting
 	q.wait(e.owner())
@@ -164,30 +183,29 @@ func (q *queue) putBack(e *entry) {
 
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
-	e := q.index[username]
-	if e == nil || e.claimOf(o) < 0 {
+	if q.claimed(o, username) == nil {
 		return
 	}
 	o.open--
-	e = q.own(username)
+	e := q.own(username)
 	k := e.claimOf(o)
 	before := e.claims[k].user
 	e.claims = slices.Delete(e.claims, k, k+1)
 	if e.inDoubt && e.isWanted() {
 		e.owner().heldUntil = max(e.owner().heldUntil, o.heldUntil)
 	}
-	switch {
-	case k > 0 || e.place == inFlight:
-	case e.place == waiting:
+	if k > 0 || e.place == inFlight {
+		return
+	}
+	if e.place == waiting {
 		o.waiting--
-		q.passOn(now, e, username, o.heldUntil)
-	case !e.isWanted() || e.user() != before: // of another row nothing is known
+	}
+	if e.place == waiting || !e.isWanted() || e.user() != before { // of another row nothing is known
 		q.passOn(now, e, username, o.heldUntil)
 	}
 }
 
-// passOn has the user of an entry wait for the next owner that wants it. If nobody does, only the doubt is remembered for a
-// while.
+// passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while.
 func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil time.Duration) {
 	next := &entry{claims: e.claims, inDoubt: e.inDoubt}
 	e.claims = nil
@@ -241,26 +259,12 @@ func (q *queue) expire(now time.Duration) time.Duration {
 	return never
 }
 
-// settle forgets the claims of an entry that fit, and returns them. If others are left, the user waits for the next of these.
-func (q *queue) settle(now time.Duration, e *entry, username string, fits func(users.User) bool) (settled []claim) {
-	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool {
-		if fits(c.user) {
-			c.owner.open--
-			settled = append(settled, c)
-		}
-		return fits(c.user)
-	})
-	e.inDoubt = false
-	q.passOn(now, e, username, 0)
-	return settled
-}
-
 // take puts up to n waiting users of an owner in flight, of those that fit if that is given, and returns them.
 func (q *queue) take(o *owner, n int, fits func(users.User) bool) []row {
 	rows := make([]row, 0, min(n, o.waiting))
 	o.wanted = slices.DeleteFunc(o.wanted, func(user users.User) bool {
-		e := q.index[user.Username]
-		if e == nil || e.claimOf(o) < 0 {
+		e := q.claimed(o, user.Username)
+		if e == nil {
 			return true // settled
 		}
 		if len(rows) < n && e.place == waiting && e.owner() == o && (fits == nil || fits(user)) {

@@ -48,7 +48,7 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 			i.blamed, i.failedAt = true, now
 		}
 		i = a.isolate(now, r, users, answer)
-		i.parts, i.held, i.proven, i.pause.lone = []part{{users: users}}, nil, true, true
+		i.pause.lone = true
 	} else {
 		i.failed(now, users, answer)
 	}
@@ -72,12 +72,12 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
-		other.push([][]*entry{users})
+		other.push(users)
 		i.parts, i = nil, other
 	default:
 		i.pause.blocks, a.turns.untriedAt = true, 0
 	}
-	for o := range owners(users) {
+	for _, o := range ownersOf(users, (*entry).owner) {
 		answer, alone := words[o]
 		if !alone {
 			answer = unspoken(i.answer)
@@ -91,10 +91,8 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 
 // refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
 func (a *account) refusing() *isolation {
-	for _, i := range a.isolations {
-		if i.pause.blocks {
-			return i
-		}
+	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks }); k >= 0 {
+		return a.isolations[k]
 	}
 	return nil
 }
@@ -108,34 +106,19 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 			}
 		}
 	}
-	for _, i := range a.isolations {
-		if i.pause.blocks {
-			i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
-		}
+	if i := a.refusing(); i != nil {
+		i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
 	}
-}
-
-// isolatedOwners returns the owners with users in an isolation.
-func (a *account) isolatedOwners() map[*owner]bool {
-	all := map[*owner]bool{}
-	for _, i := range a.isolations {
-		for o := range owners(i.all()) {
-			all[o] = true
-		}
-	}
-	return all
 }
 
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
 		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		if all := i.all(); i.busy || len(all) > 0 && i.isPaused() || len(all) > len(i.held) {
-			continue
-		} else if len(all) > 0 {
+		if all := i.all(); !i.busy && !i.isPaused() && len(all) > 0 && len(all) == len(i.held) {
 			a.pauseIsolation(now, i, !i.proven)
 		}
-		if len(i.all()) > 0 {
+		if i.busy || len(i.all()) > 0 {
 			continue
 		}
 		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })

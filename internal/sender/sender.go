@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -30,11 +31,8 @@ const acceptedKept = 24 * time.Hour
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
-	if options.Requests == 0 {
-		options.Requests = 1 << 20
-	}
 	return &Sender{
-		api: api, options: options, notify: notify, slots: make(chan struct{}, options.Requests),
+		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),
 		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]time.Time{},
 	}
 }
@@ -54,15 +52,13 @@ func (s *Sender) Submit(work Work) {
 	}
 	m := s.mailboxes[work.ID.key()]
 	if m == nil {
-		m = &mailbox{}
+		m = &mailbox{id: work.ID}
 		s.mailboxes[work.ID.key()] = m
 	}
 	if m.id != work.ID || m.account != s.shells[fingerprint] {
 		s.leave(m)
 	}
-	if m.id != work.ID {
-		*m = mailbox{id: work.ID, account: m.account, leaving: m.leaving}
-	}
+	m.become(work.ID)
 	m.work = &work
 	s.assign(m)
 }
@@ -73,30 +69,20 @@ func (s *Sender) Withdraw(id ID) {
 	defer s.mu.Unlock()
 	if m := s.mailboxes[id.key()]; m != nil {
 		s.leave(m)
-		if m.work = nil; m.id != id {
-			*m = mailbox{id: id, account: m.account, leaving: m.leaving}
-		}
+		m.become(id)
+		m.work = nil
 		s.drop(m)
 	}
 }
 
 // Forget drops everything known of an owner that is gone.
-func (s *Sender) Forget(namespace, name string) {
-	id := ID{Namespace: namespace, Name: name}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil {
-		s.leave(m)
-		*m = mailbox{id: id, account: m.account, leaving: m.leaving}
-		s.drop(m)
-	}
-}
+func (s *Sender) Forget(namespace, name string) { s.Withdraw(ID{Namespace: namespace, Name: name}) }
 
 // Report returns what is known of an owner's users and not yet recorded.
 func (s *Sender) Report(id ID) Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+	if m := s.mailbox(id); m != nil {
 		return m.report()
 	}
 	return Report{}
@@ -106,7 +92,7 @@ func (s *Sender) Report(id ID) Report {
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+	if m := s.mailbox(id); m != nil {
 		if m.record(report); !m.hasNews() {
 			s.acknowledge(m)
 		}
@@ -142,6 +128,14 @@ func (s *Sender) Wait() { s.running.Wait() }
 
 // The functions below are called with the lock held.
 
+// mailbox returns the mailbox of an owner; nil if there is none, or another owner with its name has it.
+func (s *Sender) mailbox(id ID) *mailbox {
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		return m
+	}
+	return nil
+}
+
 // assign has an account take the work of a mailbox, once no other one has users of the owner.
 func (s *Sender) assign(m *mailbox) {
 	if m.work == nil || m.leaving || s.stopped {
@@ -172,10 +166,10 @@ func (s *Sender) leave(m *mailbox) {
 
 // acknowledge tells the account that what a request brought is recorded.
 func (s *Sender) acknowledge(m *mailbox) {
-	if m.debt.shell != nil {
-		m.debt.shell.put(acknowledged{m.debt.sequence})
+	if m.creditor != nil {
+		m.creditor.put(acknowledged{m.sequence})
 	}
-	m.debt = debt{}
+	m.creditor = nil
 }
 
 // drop forgets a mailbox with which nothing would be lost.
@@ -217,7 +211,6 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	return e
 }
 
-// post puts an event into a shell's inbox.
 func (s *Sender) post(shell *shell, event any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,11 +247,11 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 	var notify []ID
 	s.mu.Lock()
 	for _, id := range b.order {
-		u, m := b.updates[id], s.mailboxes[id.key()]
+		u := b.updates[id]
 		if u.served {
 			s.accepted[shell.fingerprint] = time.Now()
 		}
-		if m != nil && m.id == id {
+		if m := s.mailbox(id); m != nil {
 			if m.deliver(u, shell); u.notify {
 				notify = append(notify, id)
 			}

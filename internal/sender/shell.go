@@ -32,16 +32,20 @@ type router interface {
 func newShell(api API, key alloy.Key, fingerprint string, options Options, slots chan struct{}) *shell {
 	chance := rand.New(rand.NewPCG(new(maphash.Hash).Sum64(), 0)) //nolint:gosec // nothing secret depends on it
 	return &shell{
-		api: api, key: key, fingerprint: fingerprint, began: time.Now(), slots: slots, signal: make(chan struct{}, 1), account: newAccount(options, chance),
+		api: api, key: key, fingerprint: fingerprint, began: time.Now(), slots: slots, signal: make(chan struct{}, 1),
+		account: newAccount(options, chance),
 	}
 }
 
 // now is the time of the account. It is monotonic: a clock that is set does not change it.
 func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 
-// put puts an event into the inbox.
 func (s *shell) put(event any) {
 	s.inbox = append(s.inbox, event)
+	s.wake()
+}
+
+func (s *shell) wake() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
@@ -62,14 +66,13 @@ func (s *shell) run(router router) {
 		if d.wantSlot {
 			slots = s.slots
 		}
-		wait := s.signal
 		if len(events) > 0 {
-			wait = closed
+			s.wake()
 		}
 		select {
 		case slots <- struct{}{}:
 			events = append(events, granted{})
-		case <-wait:
+		case <-s.signal:
 			if len(events) == 0 {
 				continue
 			}
@@ -88,13 +91,6 @@ func (s *shell) run(router router) {
 		}
 	}
 }
-
-// closed lets a receive go on at once.
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
 func (s *shell) send(router router, r *request) {

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -43,55 +44,59 @@ type decision struct {
 	isDone   bool          // nothing would be lost with the account
 }
 
-// step is everything that an account decides: what some events mean, and what is to be done now. Times are since the account
-// began.
+// step is all that an account decides: what some events mean, and what is to be done now. Times are since the account began.
 func (a *account) step(now time.Duration, events ...any) (d decision) {
-	slot := false
 	for _, event := range events {
-		_, isSlot := event.(granted)
-		slot = slot || isSlot
-		a.handle(now, event)
+		for _, o := range a.handle(now, event) {
+			a.releaseIfDone(o)
+		}
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
-	form, at := a.choose(now)
-	if form != nil && slot {
-		d.request = form()
-		form, at = a.choose(now)
+	next := a.choose(now)
+	if next.at <= now && slices.Contains(events, any(granted{})) {
+		d.request = next.form()
+		next = a.choose(now)
 	}
-	if d.wantSlot = form != nil; !d.wantSlot {
-		d.wakeAt = min(d.wakeAt, at)
+	if d.wantSlot = next.at <= now; !d.wantSlot {
+		d.wakeAt = min(d.wakeAt, next.at)
 	}
 	for _, id := range a.outbox.order {
 		a.releaseIfDone(a.queue.owners[id.key()])
 	}
 	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		d.isDone, d.wakeAt = a.doneAt(now) <= now, min(d.wakeAt, a.doneAt(now))
+		doneAt := a.gate.idleAt(now) // then a new account would send as soon
+		if a.turns.unrecorded > 0 {
+			doneAt = max(doneAt, a.turns.sharedAt+a.options.RecordWait)
+		}
+		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
 	return d
 }
 
-func (a *account) handle(now time.Duration, event any) {
+// handle does what an event means. It returns the owners that may be done thereby.
+func (a *account) handle(now time.Duration, event any) []*owner {
 	switch e := event.(type) {
 	case submitted:
-		a.submit(now, e)
+		return a.submit(now, e)
 	case withdrawn:
 		o := a.queue.owners[e.id.key()]
 		if o == nil {
 			a.outbox.released = append(a.outbox.released, released{id: e.id})
-			return
+			return nil
 		}
 		for _, user := range o.wanted {
 			a.queue.drop(now, o, user.Username)
 		}
 		a.sweep(now)
-		a.releaseIfDone(o)
+		return []*owner{o}
 	case acknowledged:
-		if e.sequence == a.turns.sequence {
-			if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
-				a.turns.gatherSince = now
-			}
+		if e.sequence != a.turns.sequence {
+			return nil
+		}
+		if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
+			a.turns.gatherSince = now
 		}
 	case answered:
 		a.turns.running--
@@ -100,25 +105,24 @@ func (a *account) handle(now time.Duration, event any) {
 		} else {
 			a.answered(now, e.request, e.answer)
 		}
-		for _, o := range e.request.owners {
-			a.releaseIfDone(o)
-		}
+		return e.request.owners
 	case stopped:
 		a.turns.stopped = true
 	}
+	return nil
 }
 
-func (a *account) submit(now time.Duration, e submitted) {
+func (a *account) submit(now time.Duration, e submitted) []*owner {
 	a.gate.proven = a.gate.proven || e.accepted
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
-		if known := a.queue.index[username]; known != nil && known.claimOf(o) >= 0 {
+		if a.queue.claimed(o, username) != nil {
 			a.queue.own(username).inDoubt = true
 		}
 	}
 	o.notBefore, a.notices.told = e.notBefore, false
 	a.sweep(now)
-	a.releaseIfDone(o)
+	return []*owner{o}
 }
 
 // releaseIfDone forgets an owner without unsettled users.
@@ -126,13 +130,4 @@ func (a *account) releaseIfDone(o *owner) {
 	if o != nil && o.open == 0 && o.inFlight == 0 && a.queue.owners[o.id.key()] == o {
 		a.outbox.released = append(a.outbox.released, released{o.id, a.queue.release(o)})
 	}
-}
-
-// doneAt returns when an account without owners and doubts is done: a new one would send as soon.
-func (a *account) doneAt(now time.Duration) time.Duration {
-	at := a.gate.idleAt(now)
-	if a.turns.unrecorded > 0 {
-		at = max(at, a.turns.sharedAt+a.options.RecordWait)
-	}
-	return at
 }

@@ -7,7 +7,9 @@
 package sender
 
 import (
+	"cmp"
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -34,16 +36,12 @@ func (id ID) key() ownerKey { return ownerKey{id.Namespace, id.Name} }
 
 // Work is what an owner wants done.
 type Work struct {
-	ID  ID
-	Key alloy.Key
-	// KeyAccepted reports whether the API is known to have served a request with this key.
-	KeyAccepted bool
-	// Users to create: at most alloy.MaxBatch, with distinct usernames.
-	Users []users.User
-	// InDoubt reports whether another process may have sent these users already.
-	InDoubt bool
-	// NotBefore is when the first request may be sent, at most 15 minutes ahead; zero for at once.
-	NotBefore time.Time
+	ID          ID
+	Key         alloy.Key
+	KeyAccepted bool         // the API is known to have served a request with this key
+	Users       []users.User // to create: at most alloy.MaxBatch, with distinct usernames
+	InDoubt     bool         // another process may have sent these users already
+	NotBefore   time.Time    // when the first request may be sent, at most 15 minutes ahead; zero for at once
 }
 
 // State is what became of a user.
@@ -58,48 +56,106 @@ const (
 
 // Result is what became of one user.
 type Result struct {
-	State State
-	// Unconfirmed reports, for an Existing user, whether a request of ours whose answer was lost may have created it.
-	Unconfirmed bool
-	// Sent is the user as it was sent.
-	Sent users.User
-	// Message is what the API said of an Invalid user, or why it could not be verified; empty if there is nothing to say.
-	Message string
+	State       State
+	Unconfirmed bool       // it is Existing, and a request of ours whose answer was lost may have created it
+	Sent        users.User // the user as it was sent
+	Message     string     // what the API said of an Invalid user, or why it could not be verified; may be empty
+}
+
+// settles reports whether a result speaks of a user as it is wanted.
+func (r Result) settles(user users.User) bool {
+	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
 }
 
 // Attempt is the last failure that concerns an owner.
 type Attempt struct {
-	// Answer has the API's words only if the request carried no other owner's users.
-	Answer alloy.Answer
-	// Time of the answer.
-	Time time.Time
-	// Waiting reports whether the owner only waits because requests of others fail.
-	Waiting bool
-	// Next is when a request is made again. It may be another owner's.
-	Next time.Time
-	// Isolating reports whether the users that the API refuses are being searched for.
-	Isolating bool
-	// KeyRejected reports whether the API rejected the key.
-	KeyRejected bool
-	// KeyFingerprint identifies the key that was used.
-	KeyFingerprint string
+	Answer         alloy.Answer // with the API's words only if the request carried no other owner's users
+	Time           time.Time    // of the answer
+	Waiting        bool         // the owner only waits because requests of others fail
+	Next           time.Time    // when a request is made again; it may be another owner's
+	Isolating      bool         // the users that the API refuses are being searched for
+	KeyRejected    bool         // the API rejected the key
+	KeyFingerprint string       // of the key that was used
 }
 
 // Report is what is known of an owner's users and not yet recorded.
 type Report struct {
-	// News reports whether the report holds anything.
-	News bool
-	// Results by username.
-	Results map[string]Result
-	// Failed is the last failure; nil if it is over.
-	Failed *Attempt
-	// AcceptedKey is the fingerprint of the key that the API last served; empty if it served none.
-	AcceptedKey string
+	News        bool              // the report holds anything
+	Results     map[string]Result // by username
+	Failed      *Attempt          // the last failure; nil if it is over
+	AcceptedKey string            // fingerprint of the key that the API last served; empty if it served none
 	AcceptedAt  time.Time
-	// InFlight reports whether a request with users of this owner is running, or may be about to begin.
-	InFlight bool
-	// Unmatched reports whether the API named a user as invalid that it was not sent.
-	Unmatched bool
+	InFlight    bool // a request with users of this owner is running, or may be about to begin
+	Unmatched   bool // the API named a user as invalid that it was not sent
+	revision    int
+}
 
-	revision int
+// Options of a Sender. Every field must be set unless it says otherwise.
+type Options struct {
+	RequestsPerKey int // how many requests may run at once under one key,
+	Requests       int // and under all keys together; 0 for any number
+	// Linger is how long users wait for others of the same key to share their request while no request of that key is running.
+	// 0 sends each owner's users by themselves.
+	Linger time.Duration
+	// RecordWait bounds how long the next shared request waits until the owners have acknowledged what the last one brought:
+	// when they are slow more users gather, and less is lost should the process end. 0 for not at all.
+	RecordWait        time.Duration
+	RequestsPerSecond float64 // how many requests may begin under one key; 0 for any number
+	Burst             int     // how many of them at once
+	// RequestTimeout is the longest that the API may work on a request. Users whose answer was lost are held back so long.
+	RequestTimeout time.Duration
+	BackOff        BackOffs
+	NoticeDelay    time.Duration // passes before owners that only wait are told that requests fail
+	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
+	SecondRead time.Duration
+	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
+	Parts      int // into how many parts a refused request is divided; 0 for 4
+}
+
+// BackOffs say how long to wait after each class of failure.
+type BackOffs struct {
+	API     BackOff // the API fails, or is not reached
+	Key     BackOff // the API rejects the key
+	Refused BackOff // the API refuses requests whoever is in them
+	User    BackOff // requests fail that carry one certain user
+}
+
+// BackOff is a delay that doubles from Min to Max.
+type BackOff struct{ Min, Max time.Duration }
+
+// maxDelay bounds what a server or a stored time may ask for: a mistake there must not stop everything for a day.
+const maxDelay = 15 * time.Minute
+
+// DefaultOptions of a Sender. The vendor publishes neither limits for this API nor what it makes of two requests at once. One
+// request at a time carries ten thousand users a second if the API takes 100 ms, and ten requests a second allow no more.
+// Sixteen under all keys bound the sockets, the memory and the users that a crash can leave in doubt.
+var DefaultOptions = Options{
+	RequestsPerKey:    1,
+	Requests:          16,
+	Linger:            200 * time.Millisecond,
+	RecordWait:        5 * time.Second,
+	RequestsPerSecond: 10,
+	Burst:             20,
+	RequestTimeout:    alloy.DefaultTimeout,
+	NoticeDelay:       10 * time.Second,
+	SecondRead:        30 * time.Second,
+	BackOff: BackOffs{
+		API:     BackOff{time.Second, 5 * time.Minute},
+		Key:     BackOff{10 * time.Second, 15 * time.Minute},
+		Refused: BackOff{time.Minute, 15 * time.Minute},
+		User:    BackOff{10 * time.Second, 5 * time.Minute},
+	},
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxUsers, o.Parts = cmp.Or(o.MaxUsers, alloy.MaxBatch), cmp.Or(o.Parts, 4)
+	return o
+}
+
+// next returns the delay that follows another one; 0 stands for none yet.
+func (b BackOff) next(last time.Duration) time.Duration { return min(max(2*last, b.Min), b.Max) }
+
+// jitter lengthens a delay by up to a fifth, so that many do not come back at once.
+func jitter(chance *rand.Rand, delay time.Duration) time.Duration {
+	return delay + time.Duration(chance.Float64()*float64(delay)/5)
 }

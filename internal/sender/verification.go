@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -10,8 +11,7 @@ const (
 	// maxSingleReads is the most users that are read one by one; the list of all users is read for more. One list of a large
 	// account costs the API about as much as some dozens of single reads.
 	maxSingleReads = 20
-	// maxTries is how often verifying a user is tried when reading proves nothing, triesApart SecondReads apart: over three
-	// minutes by default.
+	// maxTries is how often verifying a user is tried if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
 	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
 	listPause = time.Hour
@@ -55,6 +55,7 @@ type check struct {
 	read     [2]bool // in this try, by each way
 	backOff  time.Duration
 	answer   alloy.Answer // the last read that proved nothing
+	verdict  verdict
 }
 
 // read is a reading request.
@@ -69,7 +70,8 @@ type read struct {
 type verdict int
 
 const (
-	undecided verdict = iota // reading proves nothing
+	open      verdict = iota
+	undecided         // reading proves nothing
 	exists
 	absent
 )
@@ -83,19 +85,13 @@ func (c *check) isWanted() bool { return c.entry.isWanted() && c.entry.place == 
 
 // due returns the checks that are due and when the next one is. It drops those of users that nobody wants any more.
 func (v *verification) due(now time.Duration) (due []*check, at time.Duration) {
-	kept := v.checks[:0]
+	v.checks = slices.DeleteFunc(v.checks, func(c *check) bool { return !c.isWanted() })
 	at = never
 	for _, c := range v.checks {
-		if !c.isWanted() {
-			continue
-		}
-		kept = append(kept, c)
 		if at = min(at, c.due); c.due <= now {
 			due = append(due, c)
 		}
 	}
-	clear(v.checks[len(kept):])
-	v.checks = kept
 	return due, at
 }
 
@@ -118,8 +114,8 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 	return r
 }
 
-// answered notes the answer to a read, with those of the usernames that it found. It calls conclude for each user that is decided.
-func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}, conclude func(*check, verdict)) {
+// answered notes the answer to a read, with those of the usernames that it found. It returns the checks that are decided.
+func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
 	if _, shown := found[r.witness.username]; shown {
 		v.proven[r.way] = max(v.proven[r.way], r.witness.request)
 	}
@@ -127,51 +123,54 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		v.noListUntil = now + listPause
 	}
 	v.askWitness = v.needsWitness(r, answer)
+	for _, c := range r.checks {
+		c.answer, c.read[r.way] = answer, true
+	}
 	checks := r.checks
 	if len(checks) == 0 { // it was of the witness, for all that were not found
 		checks, _ = v.due(now)
 	}
 	for _, c := range checks {
-		if len(r.checks) > 0 {
-			c.answer, c.read[r.way] = answer, true
-		}
 		if !c.isWanted() {
 			continue
 		}
 		if _, isFound := found[c.entry.user().Username]; isFound || c.read[r.way] && !v.askWitness {
-			v.judge(now, c, r.way, isFound, conclude)
+			if c.verdict = v.judge(now, c, r.way, isFound); c.verdict != open {
+				decided = append(decided, c)
+			}
 		}
 	}
+	return decided
 }
 
 // needsWitness reports whether a user that a single read did not show is absent only if a single read shows the witness.
 func (v *verification) needsWitness(r *read, answer alloy.Answer) bool {
-	if r.way != singly || len(r.checks) == 0 || answer.Outcome != alloy.Absent {
-		return false
-	}
-	since := r.checks[0].since
-	return v.proven[singly] < since && v.witness.request >= since
+	return r.way == singly && len(r.checks) > 0 && answer.Outcome == alloy.Absent &&
+		v.proven[singly] < r.checks[0].since && v.witness.request >= r.checks[0].since
 }
 
-// judge decides what a read means for a check, if it means anything.
-func (v *verification) judge(now time.Duration, c *check, way way, isFound bool, conclude func(*check, verdict)) {
+// judge decides what a read means for a check, and when the next one is due if it is open.
+func (v *verification) judge(now time.Duration, c *check, way way, isFound bool) verdict {
 	isAbsent := (c.answer.Outcome == alloy.Absent || c.answer.Outcome == alloy.Listed) && v.proven[way] >= c.since
+	wait := v.options.SecondRead
 	switch {
 	case isFound:
-		conclude(c, exists)
+		return exists
 	case isAbsent && c.absences > 0:
-		conclude(c, absent)
+		return absent
 	case isAbsent:
 		c.absences++
-		c.due, c.read = now+v.options.SecondRead, [2]bool{}
 	case !c.read[singly] || !c.read[inList] && now >= v.noListUntil: // the other way may prove more
+		return open
 	case c.answer.InDoubt():
 		c.backOff = v.options.BackOff.User.next(c.backOff)
-		c.due, c.read = now+c.backOff, [2]bool{}
+		wait = c.backOff
 	case c.tries+1 >= maxTries:
-		conclude(c, undecided)
+		return undecided
 	default:
 		c.tries++
-		c.due, c.read = now+triesApart*v.options.SecondRead, [2]bool{}
+		wait *= triesApart
 	}
+	c.due, c.read = now+wait, [2]bool{}
+	return open
 }
