@@ -20,7 +20,7 @@ import (
 )
 
 // caseNames lists the cases in the order in which they run.
-var caseNames = []string{"a", "f", "b1", "d", "b2", "c1", "c2", "e"}
+var caseNames = []string{"a", "f", "b1", "d", "b2", "c1", "c2", "e", "g"}
 
 // options holds the command-line options.
 type options struct {
@@ -134,6 +134,7 @@ func (b *bench) runCases(ctx context.Context) error {
 		{[]string{"b2"}, b.runLarge},
 		{[]string{"c1"}, func(ctx context.Context) error { return b.runMany(ctx, "c1", 1000) }},
 		{[]string{"c2"}, func(ctx context.Context) error { return b.runMany(ctx, "c2", 10_000) }},
+		{[]string{"g"}, b.runRejected},
 	} {
 		if !b.wants(stage.cases...) {
 			continue
