@@ -35,27 +35,6 @@ func soonest[T any](now time.Duration, things []T, readyAt func(T) time.Duration
 	return first, at
 }
 
-func (a *account) choose(now time.Duration) turn {
-	a.queue.prune()
-	parallel := a.options.RequestsPerKey
-	if !a.gate.proven || a.gate.isOpen() {
-		parallel = 1
-	}
-	switch {
-	case a.turns.stopped || a.turns.running >= parallel:
-		return turn{at: never}
-	case a.gate.isOpen():
-		return a.probe(now)
-	case a.gate.asked > now:
-		return turn{at: a.gate.asked}
-	}
-	next := a.inTurn(now)
-	if next.at <= now {
-		next.at = a.gate.tokensAt(now, 1)
-	}
-	return next
-}
-
 // inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
@@ -232,4 +211,16 @@ func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *reque
 		o.inFlight++
 	}
 	return r
+}
+
+// oneOf takes one user of an owner, chosen by chance, but not a certain one.
+func (a *account) oneOf(o *owner, not string) (rows []row) {
+	skip := a.chance.IntN(o.waiting)
+	for ; len(rows) == 0; skip = 0 {
+		rows = a.queue.take(o, 1, func(user users.User) bool {
+			skip--
+			return skip < 0 && user.Username != not
+		})
+	}
+	return rows
 }

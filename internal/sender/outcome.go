@@ -171,33 +171,6 @@ func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
 	}
 }
 
-// rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.
-func (a *account) rest(r *request, place place) (users []*entry) {
-	for _, row := range r.rows {
-		switch e := row.entry; {
-		case !e.isWanted() || e.place != inFlight:
-		case place == waiting || e.user() != row.user:
-			a.queue.putBack(e)
-		default:
-			e.place = place
-			users = append(users, e)
-		}
-	}
-	return users
-}
-
-// tellAll tells the owners of a request that it failed. The API's words are for a single one.
-func (a *account) tellAll(now time.Duration, r *request, answer alloy.Answer, next time.Duration, isolating bool) {
-	if len(r.owners) > 1 {
-		answer = unspoken(answer)
-	}
-	for _, o := range r.owners {
-		if o.open > 0 {
-			a.fail(o, now, next, Attempt{Answer: answer, Isolating: isolating})
-		}
-	}
-}
-
 // wasRead notes what an answer to a reading request means.
 func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
 	a.verification.busy = false

@@ -3,8 +3,6 @@ package sender
 import (
 	"slices"
 	"time"
-
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
@@ -64,16 +62,4 @@ func (a *account) leastTried(now time.Duration, not suspect) (least *owner, at t
 		}
 	}
 	return least, at
-}
-
-// oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) (rows []row) {
-	skip := a.chance.IntN(o.waiting)
-	for ; len(rows) == 0; skip = 0 {
-		rows = a.queue.take(o, 1, func(user users.User) bool {
-			skip--
-			return skip < 0 && user.Username != not
-		})
-	}
-	return rows
 }

@@ -131,3 +131,24 @@ func (a *account) releaseIfDone(o *owner) {
 		a.outbox.released = append(a.outbox.released, released{o.id, a.queue.release(o)})
 	}
 }
+
+func (a *account) choose(now time.Duration) turn {
+	a.queue.prune()
+	parallel := a.options.RequestsPerKey
+	if !a.gate.proven || a.gate.isOpen() {
+		parallel = 1
+	}
+	switch {
+	case a.turns.stopped || a.turns.running >= parallel:
+		return turn{at: never}
+	case a.gate.isOpen():
+		return a.probe(now)
+	case a.gate.asked > now:
+		return turn{at: a.gate.asked}
+	}
+	next := a.inTurn(now)
+	if next.at <= now {
+		next.at = a.gate.tokensAt(now, 1)
+	}
+	return next
+}
