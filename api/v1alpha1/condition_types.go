@@ -46,6 +46,15 @@ const (
 	// stay as they are.
 	ReasonSourceUnreadable = "SourceUnreadable"
 
+	// ReasonListTooLarge is set when the list takes more memory than the operator's --max-list-memory allows for one batch.
+	// Existing slices stay as they are.
+	ReasonListTooLarge = "ListTooLarge"
+
+	// ReasonPlanRejected is set when the API server refuses what the operator reads or writes to distribute the list: a quota,
+	// an admission policy, missing rights, or an old CRD. The operator tries again, at first after a second, later every five
+	// minutes.
+	ReasonPlanRejected = "PlanRejected"
+
 	// ReasonInvalidCredentials is set when the Secret's value cannot be an API key: it is empty or contains control
 	// characters. Nothing was sent.
 	ReasonInvalidCredentials = "InvalidCredentials"
@@ -64,6 +73,10 @@ const (
 // ReasonStatusTooLarge is the reason of an event, not of a condition: the list of the batch is so large that etcd refuses its
 // status. The users are created all the same.
 const ReasonStatusTooLarge = "StatusTooLarge"
+
+// ReasonStatusRejected is the reason of an event, not of a condition: the API server refuses the status of a batch or of one of
+// its slices, for example because of an admission policy or an old CRD.
+const ReasonStatusRejected = "StatusRejected"
 
 // ReasonUnmatchedInvalidUsers is the reason of an event, not of a condition: the API named a user as invalid that the request
 // did not hold. The users of the request are looked up, because the answer does not prove which of them it created.
@@ -91,7 +104,7 @@ const (
 )
 
 // ConditionSourcesRead is True when every list that spec.usersFrom names was read. When it is False the reason is
-// SourceNotFound or SourceUnreadable. On an EmbeddedUserBatch with usersFrom.
+// SourceNotFound, SourceUnreadable or ListTooLarge. On an EmbeddedUserBatch with usersFrom.
 const ConditionSourcesRead = "SourcesRead"
 
 // ReasonSourcesRead is set when every list was read.

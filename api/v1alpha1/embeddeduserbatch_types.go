@@ -136,6 +136,37 @@ type SliceCounts struct {
 	Ready int32 `json:"ready"`
 }
 
+// PlanStatus identifies a list of users and the slices over which it was distributed.
+// +structType=atomic
+type PlanStatus struct {
+	// version of the rules by which lists are read and distributed. An operator with other rules plans again.
+	// +optional
+	Version int32 `json:"version,omitempty"`
+
+	// generation of the batch that was planned.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+
+	// sources is a digest of the versions of the ConfigMaps and Secrets in spec.usersFrom.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Sources string `json:"sources,omitempty"`
+
+	// slices is a digest of the users and settings of the slices.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Slices string `json:"slices,omitempty"`
+
+	// rejected is a digest of the users that the API refused when their rows were last looked up for invalidUsers.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Rejected string `json:"rejected,omitempty"`
+
+	// invalidRows counts the rows of the list that are invalid by themselves. They are in no slice.
+	// +optional
+	InvalidRows int32 `json:"invalidRows,omitempty"`
+}
+
 // InvalidUser is a row of the list whose user cannot be created.
 type InvalidUser struct {
 	// username as written in the row.
@@ -187,11 +218,10 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	InvalidUsersOmitted int32 `json:"invalidUsersOmitted,omitempty"`
 
-	// digest of the list, its sources and its slices when this status was written.
-	// While it matches, the operator does not read the users again.
+	// plan identifies the list that was last distributed over the slices.
+	// While it matches what is stored, the operator reads neither the list nor the slices again.
 	// +optional
-	// +kubebuilder:validation:MaxLength=64
-	Digest string `json:"digest,omitempty"`
+	Plan *PlanStatus `json:"plan,omitempty"`
 
 	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
 	// Reconciling or Stalled while they apply.

@@ -2,6 +2,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -52,7 +53,7 @@ const (
 	eventSource = "embedded-user-operator"
 )
 
-// NewScheme returns a scheme with the kinds that the operator uses.
+// NewScheme returns a scheme with whole batches and slices, as clients of the API server use it.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -63,7 +64,9 @@ func NewScheme() *runtime.Scheme {
 // Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them.
 func Configure(options *manager.Options, requestTimeout time.Duration, namespaces ...string) {
 	grace := requestTimeout + shutdownMargin
-	options.Scheme = NewScheme()
+	options.Scheme = runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(options.Scheme))
+	utilruntime.Must(cached.AddToScheme(options.Scheme))
 	options.GracefulShutdownTimeout = &grace
 	options.LeaderElectionID = leaseName(namespaces)
 	if len(namespaces) > 0 {
@@ -75,9 +78,7 @@ func Configure(options *manager.Options, requestTimeout time.Duration, namespace
 	// This is safe because the process exits as soon as the manager stops.
 	options.LeaderElectionReleaseOnCancel = true
 	options.Cache.DefaultTransform = cached.Transform
-	// Caching Secrets and ConfigMaps would hold all of the cluster's in memory. They are watched as metadata and read live.
-	options.Client.Cache = &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}
-	options.Client.FieldValidation = "Strict"
+	options.Cache.DefaultUnsafeDisableDeepCopy = new(true)
 }
 
 // leaseName returns the name of the lease, which replicas for the same namespaces share.
@@ -97,6 +98,9 @@ type Options struct {
 	// RequestTimeout bounds a request to the API.
 	RequestTimeout time.Duration
 	Sender         sender.Options
+	// MaxListMemory is the memory, in bytes, that the list of a batch may take while it is planned. The default is
+	// batch.DefaultMaxListMemory.
+	MaxListMemory int64
 	// SkipNameValidation lets tests run several managers in one process.
 	SkipNameValidation bool
 }
@@ -112,9 +116,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the indexes: %w", err)
 	}
-	keys := &credentials.Store{Live: mgr.GetAPIReader(), Metadata: mgr.GetCache()}
+	// The manager's own client and cache have the types of package cached.
+	direct, err := client.New(mgr.GetConfig(), client.Options{
+		Scheme: NewScheme(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(), FieldValidation: metav1.FieldValidationStrict,
+	})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	keys := &credentials.Store{Live: direct, Metadata: mgr.GetCache()}
 	ledgers := &slice.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
@@ -123,8 +134,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: ledgers.Sender.Fingerprint, Controller: controllerOptions(batchWorkers),
+		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource), Fingerprint: ledgers.Sender.Fingerprint,
+		Options: batch.Options{MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers)},
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)

@@ -38,6 +38,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.InvalidUserApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("KeyCheck"):
 		return &apiv1alpha1.KeyCheckApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlanStatus"):
+		return &apiv1alpha1.PlanStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SliceCounts"):
 		return &apiv1alpha1.SliceCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceKey"):

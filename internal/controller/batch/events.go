@@ -50,10 +50,12 @@ func notices(old, current []metav1.Condition) []notice {
 // whatHappened returns the message of a condition, unless it quotes the API: the quote may name users, and events are logged.
 func whatHappened(c *metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable:
+	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
 		return c.Message
 	case v1alpha1.ReasonUnauthorized:
 		return "The Alloy API rejected the key; see the message of the condition " + c.Type
+	case v1alpha1.ReasonPlanRejected:
+		return "The API server refuses what is needed to distribute the list; see the message of the condition " + c.Type
 	case v1alpha1.ReasonRetrying:
 		return "An attempt failed and will be retried; see the message of the condition " + c.Type
 	default:

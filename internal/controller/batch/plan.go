@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -21,9 +20,10 @@ const uidDigits = 8
 
 // plan lists the writes after which every user of a batch is in exactly one slice.
 type plan struct {
-	create []*v1alpha1.EmbeddedUserSlice
-	update []*v1alpha1.EmbeddedUserSlice
-	remove []*v1alpha1.EmbeddedUserSlice
+	create    []*v1alpha1.EmbeddedUserSlice
+	update    []*v1alpha1.EmbeddedUserSlice
+	remove    []*v1alpha1.EmbeddedUserSlice
+	isPartial bool // another plan must follow
 }
 
 func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
@@ -158,7 +158,7 @@ func (d *draft) settle(placed map[string]struct{}) {
 func (d *draft) readmit(placed map[string]struct{}) {
 	for _, username := range slices.Sorted(maps.Keys(d.keep)) {
 		user := d.keep[username]
-		if !d.fits(user) && ledger.Rank(d.results[username]) > ledger.Rank(v1alpha1.UserResult{Result: v1alpha1.ResultInvalid}) {
+		if !d.fits(user) && ledger.Exists(d.results[username]) {
 			user.FullName = ""
 		} else if !d.fits(user) {
 			continue
@@ -171,7 +171,7 @@ func (d *draft) readmit(placed map[string]struct{}) {
 // holds reports whether the result for a row of the slice is valid for the wanted row.
 func (d *draft) holds(user, wanted v1alpha1.User) bool {
 	result, known := d.results[user.Username]
-	return known && ledger.Settled(wanted, result) && (result.Result != v1alpha1.ResultInvalid || user == wanted)
+	return known && ledger.Settled(wanted, result) && stays(user, wanted, result)
 }
 
 func (d *draft) add(user v1alpha1.User) {
@@ -197,8 +197,18 @@ func (d *draft) fits(user v1alpha1.User) bool {
 }
 
 func (d *draft) changed(batch *v1alpha1.EmbeddedUserBatch) bool {
-	return !slices.Equal(d.users, d.slice.Spec.Users) || d.slice.Labels[v1alpha1.LabelBatch] != batch.Name ||
-		!equality.Semantic.DeepEqual(d.slice.Spec.APIKeySecretRef, batch.Spec.APIKeySecretRef)
+	return !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, batch)
+}
+
+// hasSettings reports whether a slice has what every slice of a batch has besides users.
+func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) bool {
+	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.APIKeySecretRef == batch.Spec.APIKeySecretRef
+}
+
+// stays reports whether a row of a slice may stay as it is although another one is wanted for its user: if they are equal, or the
+// user exists, because the operator does not change users that exist.
+func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
+	return user == wanted || ledger.Exists(result)
 }
 
 // removable reports whether the slice is empty and its controller has observed that.

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
@@ -23,92 +24,155 @@ const (
 	kindSecret    = "Secret"
 )
 
-const (
-	// maxUsers bounds the memory of a list while it is planned, about 200 bytes for each user.
-	maxUsers = 2_000_000
-	// longList is the number of rows from which a list must be the only such list in memory.
-	longList = 20_000
-)
-
-// reading is the result of reading a list of users.
+// reading is a list of users that was read from the API server.
 type reading struct {
-	list     users.List
-	versions []string            // of its sources
-	problem  *conditions.Verdict // why it could not be read, if somebody has to fix that
-	busy     bool                // another long list is in memory; the other fields are incomplete
-	release  func()              // must be called when the list is no longer needed
-	took     time.Duration
+	batch   *v1alpha1.EmbeddedUserBatch
+	list    users.List
+	sources string // digest of the versions of the sources
+	bytes   int64  // of memory that the list takes
+	took    time.Duration
 }
 
-var errBusy = errors.New("another long list is in memory")
+// listError says why a list cannot be read, and how somebody can fix that.
+type listError struct {
+	conditions.Verdict
 
-// read loads the batch of a state, or marks it as gone, and reads its list. The caller must release the reading in any case.
-func (r *Reconciler) read(ctx context.Context, s *state) (*reading, error) {
-	if err := r.loadBatch(ctx, s); err != nil || s.gone {
-		return &reading{release: func() {}}, err
-	}
-	begin := time.Now()
-	read, err := r.readList(ctx, s.batch)
-	read.took = time.Since(begin)
-	return read, err
+	sources string // digest of the versions of the sources
 }
 
-// readList reads the users of a batch and the version of each source from the API server.
-func (r *Reconciler) readList(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (*reading, error) {
-	read := &reading{release: func() {}}
-	for i, user := range batch.Spec.Users {
-		read.list.Add(users.Row{User: users.User(user), Index: int32(i)}, "")
-	}
-	for i := range batch.Spec.UsersFrom {
-		source := &batch.Spec.UsersFrom[i]
-		kind, ref := referred(source)
-		data, version, err := r.readSource(ctx, batch.Namespace, kind, ref)
-		if err != nil {
-			return read, err
+func (e *listError) Error() string { return e.Message }
+
+// errWaiting says that there is no memory for a list. The batch is reconciled again when there is.
+var errWaiting = errors.New("waiting for memory")
+
+// read reads the list of a batch from the API server. The caller must release the hold. The error is errGone, errWaiting or a
+// listError, unless reading failed.
+func (r *Reconciler) read(ctx context.Context, v view) (*reading, *budget.Hold, error) {
+	began, name := time.Now(), v.name()
+	for {
+		pool := r.memory.pool(r.unfinished.isLong(v.batch))
+		hold := pool.Acquire(name, pool.needs(v.batch))
+		if hold == nil {
+			return nil, nil, errWaiting
 		}
-		read.versions = append(read.versions, version)
-		if read.problem != nil { // the remaining sources only matter for their versions
+		read, err := r.readWithin(ctx, v, pool.most)
+		if errors.Is(err, decode.ErrLimit) && !pool.isLong {
+			hold.Release()
+			r.unfinished.setLong(v.batch, true)
 			continue
 		}
-		switch format, known := formatOf(source, ref.Key); {
-		case data == nil && ref.Optional:
-		case data == nil:
-			read.problem = sourceProblem(v1alpha1.ReasonSourceNotFound, kind, ref, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
-		case !known:
-			read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "has no known extension; set the format in spec.usersFrom")
-		default:
-			err := decode.Rows(data, format, func(row decode.Row) error { return r.addRow(read, int32(i+1), row) }) //nolint:gosec // at most MaxUsersFrom
-			if errors.Is(err, errBusy) {
-				read.busy = true
-				return read, nil
-			} else if err != nil {
-				read.problem = sourceProblem(v1alpha1.ReasonSourceUnreadable, kind, ref, "cannot be read: "+err.Error())
+		if err != nil {
+			hold.Release()
+			if errors.Is(err, decode.ErrLimit) {
+				err = &listError{conditions.Stalled(v1alpha1.ReasonListTooLarge, fmt.Sprintf("The list takes more memory than the operator allows for one batch "+
+					"(--max-list-memory, %s); split it into several batches, or write CSV or NDJSON instead of YAML",
+					resource.NewQuantity(pool.most.Memory, resource.BinarySI))), v.sources}
 			}
+			return nil, nil, err
 		}
+		hold.Shrink(read.bytes)
+		read.took = time.Since(began)
+		return read, hold, nil
+	}
+}
+
+// readWithin reads the list of a batch if it keeps to the limits, else the error is decode.ErrLimit.
+func (r *Reconciler) readWithin(ctx context.Context, v view, most decode.Limits) (*reading, error) {
+	batch, err := r.readBatch(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	read := &reading{batch: batch}
+	for i, user := range batch.Spec.Users {
+		if err := read.add(users.Row{User: users.User(user), Index: int32(i)}, "", most); err != nil {
+			return nil, err
+		}
+	}
+	versions := make([]string, len(batch.Spec.UsersFrom))
+	var problem *listError
+	text := int64(0)
+	for i := range batch.Spec.UsersFrom {
+		source := &batch.Spec.UsersFrom[i]
+		data, version, err := r.readSource(ctx, batch.Namespace, source)
+		if err != nil {
+			return nil, err
+		}
+		versions[i] = version
+		if problem != nil { // the remaining sources only matter for their versions
+			continue
+		}
+		n, err := read.addSource(ctx, int32(i+1), source, data, decode.Limits{Text: most.Text - text, Memory: most.Memory}) //nolint:gosec // at most MaxUsersFrom
+		if err != nil && !errors.As(err, &problem) {
+			return nil, err
+		}
+		text += n
+	}
+	read.sources = digest(versions...)
+	if problem != nil {
+		problem.sources = read.sources
+		return nil, problem
 	}
 	return read, nil
 }
 
-// addRow adds a row of a source to a list. It acquires the semaphore for long lists once the list becomes long.
-func (r *Reconciler) addRow(read *reading, source int32, row decode.Row) error {
-	switch len(read.list.Valid) + read.list.FlawedCount {
-	case longList:
-		select {
-		case r.large <- struct{}{}:
-			read.release = sync.OnceFunc(func() { <-r.large })
-		default:
-			return errBusy
-		}
-	case maxUsers:
-		return fmt.Errorf("the batch has more than %d users; split them into several batches", maxUsers)
+// readBatch returns a batch with its list.
+func (r *Reconciler) readBatch(ctx context.Context, v view) (*v1alpha1.EmbeddedUserBatch, error) {
+	if whole, ok := v.batch.Whole(); ok {
+		return whole, nil
 	}
-	read.list.Add(users.Row{User: row.User, Source: source, Index: int32(row.Index)}, row.Problem) //nolint:gosec // bounded by the size of a list
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	if err := r.Client.Get(ctx, v.name(), batch); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading the batch: %w", err)
+	}
+	if batch.UID != v.batch.UID || !batch.DeletionTimestamp.IsZero() {
+		return nil, errGone
+	}
+	r.versions.Note(v.name(), batch)
+	return batch, nil
+}
+
+// rowBytes is the memory that a row takes besides its text, from reading to writing (measured: 170 with a million rows).
+const rowBytes = 176
+
+// add adds a row to the list.
+func (read *reading) add(row users.Row, problem string, most decode.Limits) error {
+	before := len(read.list.Valid)
+	if read.list.Add(row, problem); len(read.list.Valid) > before {
+		read.bytes += rowBytes + int64(len(row.Username)+len(row.FullName))
+	}
+	if read.bytes > most.Memory {
+		return decode.ErrLimit
+	}
 	return nil
 }
 
-func sourceProblem(reason, kind string, ref *v1alpha1.UsersKeyReference, what string) *conditions.Verdict {
-	problem := conditions.Stalled(reason, fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what))
-	return &problem
+// addSource adds the rows of a source; data is nil if it does not exist. It returns the size of its text.
+func (read *reading) addSource(ctx context.Context, number int32, source *v1alpha1.UsersSource, data []byte, most decode.Limits) (text int64, err error) {
+	kind, ref := referred(source)
+	problem := func(reason, what string) error {
+		return &listError{Verdict: conditions.Stalled(reason, fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what))}
+	}
+	format, known := formatOf(source, ref.Key)
+	switch {
+	case data == nil && ref.Optional:
+		return 0, nil
+	case data == nil:
+		return 0, problem(v1alpha1.ReasonSourceNotFound, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
+	case !known:
+		return 0, problem(v1alpha1.ReasonSourceUnreadable, "has no known extension; set the format in spec.usersFrom")
+	}
+	left := decode.Limits{Text: most.Text, Memory: most.Memory - read.bytes}
+	text, err = decode.Rows(ctx, data, format, left, func(row decode.Row) error {
+		return read.add(users.Row{User: row.User, Source: number, Index: int32(row.Index)}, row.Problem, most) //nolint:gosec // bounded by the size of a list
+	})
+	switch {
+	case err == nil, errors.Is(err, decode.ErrLimit):
+		return text, err //nolint:wrapcheck // a named error
+	case ctx.Err() != nil:
+		return text, fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
+	default:
+		return text, problem(v1alpha1.ReasonSourceUnreadable, "cannot be read: "+err.Error())
+	}
 }
 
 // referred returns the object and key that a source refers to.
@@ -127,53 +191,33 @@ func formatOf(source *v1alpha1.UsersSource, key string) (decode.Format, bool) {
 }
 
 // readSource returns the data of a source, nil if there is none, and its version.
-func (r *Reconciler) readSource(ctx context.Context, namespace, kind string, ref *v1alpha1.UsersKeyReference) (data []byte, version string, err error) {
-	name := client.ObjectKey{Namespace: namespace, Name: ref.Name}
-	var read map[string][]byte
-	var object client.Object
-	if kind == kindConfigMap {
-		configMap := &corev1.ConfigMap{}
-		err, object = r.Live.Get(ctx, name, configMap), configMap
-		read = configMap.BinaryData
-		if text, ok := configMap.Data[ref.Key]; ok {
-			read = map[string][]byte{ref.Key: []byte(text)}
-		}
-	} else {
-		secret := &corev1.Secret{}
-		err, object = r.Live.Get(ctx, name, secret), secret
-		read = secret.Data
+func (r *Reconciler) readSource(ctx context.Context, namespace string, source *v1alpha1.UsersSource) (data []byte, version string, err error) {
+	kind, ref := referred(source)
+	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // nothing has such a name
+		return nil, "", nil
 	}
+	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
+	var object client.Object = secret
+	if kind == kindConfigMap {
+		object = configMap
+	}
+	err = r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, object)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, "", nil
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
 	}
-	data, found := read[ref.Key]
+	data, found := secret.Data[ref.Key]
+	if kind == kindConfigMap {
+		if data, found = configMap.BinaryData[ref.Key]; !found {
+			var text string
+			text, found = configMap.Data[ref.Key]
+			data = []byte(text)
+		}
+	}
 	if found && data == nil {
 		data = []byte{}
 	}
 	return data, versionOf(object), nil
-}
-
-// sourceVersions returns the cached versions of a batch's sources.
-func (r *Reconciler) sourceVersions(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) ([]string, error) {
-	versions := make([]string, len(batch.Spec.UsersFrom))
-	for i := range batch.Spec.UsersFrom {
-		kind, ref := referred(&batch.Spec.UsersFrom[i])
-		metadata := &metav1.PartialObjectMetadata{}
-		metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
-		err := r.Metadata.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, metadata)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("looking up %s %q: %w", kind, ref.Name, err)
-		}
-		if err == nil {
-			versions[i] = versionOf(metadata)
-		}
-	}
-	return versions, nil
-}
-
-func versionOf(object client.Object) string {
-	return string(object.GetUID()) + "/" + object.GetResourceVersion()
 }

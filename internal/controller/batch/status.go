@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -18,73 +17,63 @@ import (
 // maxNamed is the maximum number of invalid users that a condition's message names.
 const maxNamed = 3
 
-// state is everything that the status of a batch depends on.
-type state struct {
-	batch   *v1alpha1.EmbeddedUserBatch
-	gone    bool
-	slices  []v1alpha1.EmbeddedUserSlice // as cached, without long lists
-	digest  string                       // of the cached batch, sources and slices
-	listing listing
+// facts are everything that the status of a batch depends on.
+type facts struct {
+	view
 
-	problem     *credentials.Problem // why there is no key
+	listing  listing
+	obstacle *conditions.Verdict // what keeps the list from being read or planned; nil for nothing
+	key      keyFacts
+}
+
+// keyFacts are what is known of the API key.
+type keyFacts struct {
+	problem     *credentials.Problem // why there is none
 	fingerprint string               // of the key, if there is one
 }
 
-// isPlanned reports whether the slices match the list.
-func (s *state) isPlanned() bool {
-	return isPlanned(s.listing.digest, s.digest) && !s.any(func(slice *v1alpha1.EmbeddedUserSlice) bool {
-		return slice.DeletionTimestamp.IsZero() && cached.IsEmpty(slice) && slice.Status.ObservedGeneration == slice.Generation
-	})
-}
-
-// any reports whether match returns true for one of the slices.
-func (s *state) any(match func(*v1alpha1.EmbeddedUserSlice) bool) bool {
-	for i := range s.slices {
-		if match(&s.slices[i]) {
-			return true
-		}
+// summarize returns the status that a batch should have. It is built from scratch so that nothing stale remains.
+func summarize(f facts) v1alpha1.EmbeddedUserBatchStatus {
+	counts := count(f.slices)
+	counts.Total += f.listing.plan.InvalidRows
+	counts.Invalid += f.listing.plan.InvalidRows
+	if unplanned := f.listing.total - counts.Total; unplanned > 0 {
+		counts.Total += unplanned
+		counts.Pending += unplanned
 	}
-	return false
-}
-
-// isListed reports whether the slices match the list and the rows of all refused users are known.
-func (s *state) isListed() bool { return s.listing.digest == s.digest }
-
-// status returns the desired status of the batch. It is built from scratch so that nothing stale remains.
-func (s state) status() v1alpha1.EmbeddedUserBatchStatus {
-	counts := count(s.slices)
-	counts.Total += s.listing.flawed
-	counts.Invalid += s.listing.flawed
 	status := v1alpha1.EmbeddedUserBatchStatus{
-		ObservedGeneration: s.batch.Generation,
+		ObservedGeneration: f.batch.Generation,
 		Counts:             counts,
-		InvalidUsers:       s.listing.invalid[:min(len(s.listing.invalid), int(counts.Invalid))],
-		Digest:             s.listing.stored(),
+		InvalidUsers:       f.listing.invalid[:min(len(f.listing.invalid), int(counts.Invalid))],
+		Plan:               f.batch.Status.Plan,
+	}
+	if f.listing.total == 0 && f.listing.plan != (v1alpha1.PlanStatus{}) {
+		status.Plan = &f.listing.plan
 	}
 	status.InvalidUsersOmitted = counts.Invalid - int32(len(status.InvalidUsers)) //nolint:gosec // at most MaxInvalidUsers
-	for i := range s.slices {
+	for i := range f.slices {
 		status.Slices.Total++
-		if s.isReady(&s.slices[i]) {
+		if isReady(&f.slices[i]) {
 			status.Slices.Ready++
 		}
 	}
-	shown := s.verdict(counts).Conditions()
-	shown = append(shown, s.usersCreated(counts), usersInvalid(counts, status.InvalidUsers), s.credentialsValid())
-	if len(s.batch.Spec.UsersFrom) > 0 {
-		shown = append(shown, s.sourcesRead())
+	shown := f.verdict(counts).Conditions()
+	shown = append(shown, f.usersCreated(counts), usersInvalid(counts, status.InvalidUsers), f.credentialsValid())
+	if len(f.batch.UsersFrom) > 0 {
+		shown = append(shown, f.sourcesRead())
 	}
-	status.Conditions = conditions.Replace(s.batch.Status.Conditions, shown, s.batch.Generation)
+	status.Conditions = conditions.Replace(f.batch.Status.Conditions, shown, f.batch.Generation)
 	return status
 }
 
 // count counts the users of some slices by state. Results of an older generation of a slice count, because they still hold. A
 // slice that is being deleted does not, because its users are planned into another one.
-func count(list []v1alpha1.EmbeddedUserSlice) (counts v1alpha1.UserCounts) {
+func count(list []cached.Slice) (counts v1alpha1.UserCounts) {
 	for i := range list {
 		if !list[i].DeletionTimestamp.IsZero() {
 			continue
 		}
-		c := cached.Counts(&list[i])
+		c := list[i].Counts
 		counts.Total += c.Total
 		counts.Created += c.Created
 		counts.Existing += c.Existing
@@ -95,21 +84,22 @@ func count(list []v1alpha1.EmbeddedUserSlice) (counts v1alpha1.UserCounts) {
 }
 
 // isReady reports whether no user of a slice is pending.
-func (s state) isReady(slice *v1alpha1.EmbeddedUserSlice) bool {
-	return slice.Status.ObservedGeneration == slice.Generation &&
-		meta.IsStatusConditionTrue(slice.Status.Conditions, v1alpha1.ConditionReady)
+func isReady(slice *cached.Slice) bool {
+	return slice.ObservedGeneration == slice.Generation && slice.Ready != nil && slice.Ready.Status == metav1.ConditionTrue
 }
 
 // verdict returns the verdict on the batch, which is not stalled while any of its slices can proceed.
-func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
+func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	switch {
-	case counts.Pending > 0 && s.problem != nil:
-		return conditions.Stalled(s.problem.Reason, s.problem.Message)
+	case f.obstacle != nil:
+		return *f.obstacle
+	case counts.Pending > 0 && f.key.problem != nil:
+		return conditions.Stalled(f.key.problem.Reason, f.key.problem.Message)
 	case counts.Pending > 0:
-		return s.worstOfSlices(conditions.Progressing(progress(counts)))
-	case s.listing.problem != nil:
-		return *s.listing.problem
-	case counts.Invalid > 0 && s.batch.Spec.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
+		return f.worstOfSlices(conditions.Progressing(progress(counts)))
+	case f.listing.problem != nil:
+		return f.listing.problem.Verdict
+	case counts.Invalid > 0 && f.batch.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
 		return conditions.Succeeded(v1alpha1.ReasonSucceededWithInvalidUsers,
 			ledger.Describe(counts)+"; the invalid ones are ignored, see status.invalidUsers")
 	case counts.Invalid > 0:
@@ -128,21 +118,20 @@ var stalledReasons = []string{
 
 // worstOfSlices returns the verdict on the slices that are not ready: retrying if one is, progressing if one can proceed,
 // else stalled for the most urgent reason.
-func (s state) worstOfSlices(progressing conditions.Verdict) conditions.Verdict {
+func (f facts) worstOfSlices(progressing conditions.Verdict) conditions.Verdict {
 	var retrying, stalled *metav1.Condition
-	proceeds := len(s.slices) == 0
-	for i := range s.slices {
-		slice := &s.slices[i]
-		if s.isReady(slice) {
+	proceeds := false
+	for i := range f.slices {
+		slice := &f.slices[i]
+		if isReady(slice) {
 			continue
 		}
-		ready := meta.FindStatusCondition(slice.Status.Conditions, v1alpha1.ConditionReady)
-		switch {
-		case ready == nil || slice.Status.ObservedGeneration != slice.Generation:
+		switch ready := slice.Ready; {
+		case ready == nil || slice.ObservedGeneration != slice.Generation:
 			proceeds = true
 		case ready.Reason == v1alpha1.ReasonRetrying:
 			retrying = ready
-		case s.outdated(slice, ready), !slices.Contains(stalledReasons, ready.Reason):
+		case f.outdated(slice), !slices.Contains(stalledReasons, ready.Reason):
 			proceeds = true
 		case stalled == nil || slices.Index(stalledReasons, ready.Reason) < slices.Index(stalledReasons, stalled.Reason):
 			stalled = ready
@@ -159,30 +148,36 @@ func (s state) worstOfSlices(progressing conditions.Verdict) conditions.Verdict 
 }
 
 // outdated reports whether a slice is stalled for a reason that no longer holds: the Secret was fixed or has another key.
-func (s state) outdated(slice *v1alpha1.EmbeddedUserSlice, ready *metav1.Condition) bool {
-	switch ready.Reason {
+func (f facts) outdated(slice *cached.Slice) bool {
+	switch slice.Ready.Reason {
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
 		return true // this reconcile found a key
 	case v1alpha1.ReasonUnauthorized:
-		return slice.Status.KeyCheck != nil && slice.Status.KeyCheck.Fingerprint != s.fingerprint
+		return slice.KeyCheck != nil && slice.KeyCheck.Fingerprint != f.key.fingerprint
 	default:
 		return false
 	}
 }
 
-func (s state) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
-	if s.listing.problem != nil {
-		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, s.listing.problem.Reason, ledger.Describe(counts)+" of the list as it was last read")
+func (f facts) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
+	status, reason, message := metav1.ConditionFalse, v1alpha1.ReasonUsersPending, ledger.Describe(counts)
+	switch problem := f.listing.problem; {
+	case problem != nil:
+		reason, message = problem.Reason, message+" of the list as it was last read"
+	case f.obstacle != nil:
+		reason, message = f.obstacle.Reason, message+" of the list as it was last planned"
+	case counts.Pending == 0:
+		status, reason = metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist
 	}
-	if counts.Pending > 0 {
-		return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionFalse, v1alpha1.ReasonUsersPending, ledger.Describe(counts))
-	}
-	return conditions.New(v1alpha1.ConditionUsersCreated, metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist, ledger.Describe(counts))
+	return conditions.New(v1alpha1.ConditionUsersCreated, status, reason, message)
 }
 
-func (s state) sourcesRead() metav1.Condition {
-	if problem := s.listing.problem; problem != nil {
+func (f facts) sourcesRead() metav1.Condition {
+	switch problem := f.listing.problem; {
+	case problem != nil:
 		return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionFalse, problem.Reason, problem.Message)
+	case f.obstacle != nil:
+		return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionUnknown, f.obstacle.Reason, f.obstacle.Message)
 	}
 	return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionTrue, v1alpha1.ReasonSourcesRead, "Every list that spec.usersFrom names was read")
 }
@@ -210,26 +205,26 @@ func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) me
 }
 
 // credentialsValid returns the condition for the API's last verdict on the key that is in the Secret now.
-func (s state) credentialsValid() metav1.Condition {
-	if s.problem != nil {
-		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, s.problem.Reason, s.problem.Message)
+func (f facts) credentialsValid() metav1.Condition {
+	if f.key.problem != nil {
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, f.key.problem.Reason, f.key.problem.Message)
 	}
-	var last *v1alpha1.EmbeddedUserSlice
-	for i := range s.slices {
-		check := s.slices[i].Status.KeyCheck
-		if check != nil && check.Fingerprint == s.fingerprint && (last == nil || last.Status.KeyCheck.Time.Before(&check.Time)) {
-			last = &s.slices[i]
+	var last *cached.Slice
+	for i := range f.slices {
+		check := f.slices[i].KeyCheck
+		if check != nil && check.Fingerprint == f.key.fingerprint && (last == nil || last.KeyCheck.Time.Before(&check.Time)) {
+			last = &f.slices[i]
 		}
 	}
 	switch {
 	case last == nil:
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried, "The Alloy API has not answered a request with this key")
-	case last.Status.KeyCheck.Result == v1alpha1.KeyAccepted:
+	case last.KeyCheck.Result == v1alpha1.KeyAccepted:
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted, "The Alloy API accepted the key")
 	}
 	message := "The Alloy API rejected the key; put a valid API key into the Secret, it is used as soon as it changes"
-	if ready := meta.FindStatusCondition(last.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized {
-		message = ready.Message
+	if last.Ready != nil && last.Ready.Reason == v1alpha1.ReasonUnauthorized {
+		message = last.Ready.Message
 	}
 	return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized, message)
 }

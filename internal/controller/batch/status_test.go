@@ -11,47 +11,56 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 )
 
-// anyState generates a batch and slices in any state, including states that the operator never writes.
-var anyState = rapid.Custom(func(t *rapid.T) state {
+// anyFacts generates a batch and slices in any state, including states that the operator never writes.
+var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
 	b.Generation = 3
 	b.Spec.InvalidUserPolicy = rapid.SampledFrom([]v1alpha1.InvalidUserPolicy{"Fail", "Ignore", ""}).Draw(t, "policy")
-	s := state{batch: b, fingerprint: "current"}
-	for _, slice := range anySlices.Draw(t, "slices") {
-		s.slices = append(s.slices, cached.View(&slice))
-	}
-	s.listing = newListing(b, listOf(b), s.slices)
-	for i := range s.slices {
+	var f facts
+	for _, whole := range anySlices.Draw(t, "slices") {
+		slice := cached.SliceOf(&whole)
 		reason := rapid.SampledFrom([]string{
 			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected", "UnexpectedRedirect", "Nonsense",
 		}).Draw(t, "reason")
 		if reason != "" {
-			s.slices[i].Status.Conditions = []metav1.Condition{{
+			slice.Ready = &metav1.Condition{
 				Type: v1alpha1.ConditionReady, Reason: reason, Message: rapid.SampledFrom([]string{"one", "two"}).Draw(t, "message"),
 				Status: rapid.SampledFrom([]metav1.ConditionStatus{"True", "False", "Unknown"}).Draw(t, "status"),
-			}}
+			}
 		}
 		if rapid.Bool().Draw(t, "checked") {
-			s.slices[i].Status.KeyCheck = &v1alpha1.KeyCheck{
+			slice.KeyCheck = &v1alpha1.KeyCheck{
 				Fingerprint: rapid.SampledFrom([]string{"current", "old"}).Draw(t, "fingerprint"),
 				Result:      rapid.SampledFrom([]v1alpha1.KeyResult{v1alpha1.KeyAccepted, v1alpha1.KeyRejected}).Draw(t, "key"),
 			}
 		}
+		f.slices = append(f.slices, slice)
 	}
+	kept := cached.BatchOf(b)
+	f.batch, f.key.fingerprint = &kept, "current"
+	f.listing = newListing(b, listOf(b), f.slices, f.plan())
 	if rapid.IntRange(0, 3).Draw(t, "problem") == 0 {
-		s.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
+		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
 	}
-	return s
+	if rapid.IntRange(0, 5).Draw(t, "planning") == 0 {
+		f.listing.total = 50
+	}
+	if rapid.IntRange(0, 5).Draw(t, "obstacle") == 0 {
+		verdict := conditions.Failing(v1alpha1.ReasonPlanRejected, "no")
+		f.obstacle = &verdict
+	}
+	return f
 })
 
 func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := anyState.Draw(t, "state")
-		status := s.status()
+		f := anyFacts.Draw(t, "facts")
+		status := summarize(f)
 		c := status.Counts
 		if c.Total != c.Created+c.Existing+c.Invalid+c.Pending {
 			t.Fatalf("counts: %+v", c)
@@ -70,15 +79,15 @@ func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 			t.Fatalf("Ready %s, Reconciling %t, Stalled %t", ready.Status, reconciling, stalled)
 		case ready.Status == metav1.ConditionTrue && c.Pending > 0:
 			t.Fatalf("Ready with %d pending", c.Pending)
-		case c.Pending == 0 && c.Invalid == 0 && ready.Status != metav1.ConditionTrue:
+		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && ready.Status != metav1.ConditionTrue:
 			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
 		}
 		// The status must not depend on the order in which the cache lists slices.
-		s.batch.Status = status
-		slices.SortFunc(s.slices, byName)
-		once := s.status()
-		s.batch.Status = once
-		if again := s.status(); !equality.Semantic.DeepEqual(once, again) {
+		f.batch.Status = status
+		slices.SortFunc(f.slices, byName)
+		once := summarize(f)
+		f.batch.Status = once
+		if again := summarize(f); !equality.Semantic.DeepEqual(once, again) {
 			t.Fatalf("the status is not stable:\n%+v\n%+v", once, again)
 		}
 	})

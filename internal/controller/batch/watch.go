@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 )
 
 // sumPriority is the priority of a batch of which only a slice has changed. It is below that of the initial list, so that
@@ -52,8 +53,8 @@ func (r *Reconciler) batchesBy(indexes ...string) handler.MapFunc {
 	return func(ctx context.Context, referred client.Object) []reconcile.Request {
 		var requests []reconcile.Request
 		for _, field := range indexes {
-			var list v1alpha1.EmbeddedUserBatchList
-			if err := r.List(ctx, &list, client.InNamespace(referred.GetNamespace()), client.MatchingFields{field: referred.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+			var list cached.BatchList
+			if err := r.Cache.List(ctx, &list, client.InNamespace(referred.GetNamespace()), client.MatchingFields{field: referred.GetName()}); err != nil {
 				log.FromContext(ctx).Error(err, "Failed to list the batches that refer to an object")
 				return nil
 			}

@@ -1,18 +1,22 @@
-// Package cached trims objects for the informer cache: it removes lists of users unless they are short. A caller that needs a
-// longer list reads the object from the API server.
+// Package cached defines what the informer caches keep of batches and slices: everything that decides whether there is
+// something to do, but no list of users unless it is short. A caller that needs a longer list reads the object from the API
+// server.
+//
+// Batch and Slice are registered under the kinds of the API, so that an informer decodes what the API server sends straight
+// into them, and the compiler keeps trimmed objects apart from whole ones.
 package cached
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io"
-	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
@@ -21,114 +25,141 @@ import (
 // keptUsers is the maximum length of a list that stays in the cache. Ten users take about 1 KB, as much as the conditions.
 const keptUsers = 10
 
-// annotation marks a trimmed object. Its value begins with a secret of this process, so that nobody can forge it on a stored
-// object; on a slice the digest of its spec follows.
-const annotation = "embedded.runalloy.com/cached"
+// Batch is what the cache keeps of an EmbeddedUserBatch. It is shared, and must not be modified.
+type Batch struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	APIKeySecretRef   v1alpha1.APIKeySecretReference
+	UsersFrom         []v1alpha1.UsersSource
+	InvalidUserPolicy v1alpha1.InvalidUserPolicy
+	Status            v1alpha1.EmbeddedUserBatchStatus
 
-var secret = rand.Text()
-
-func mark(metadata *metav1.ObjectMeta, digest string) {
-	metav1.SetMetaDataAnnotation(metadata, annotation, secret+digest)
+	whole *v1alpha1.EmbeddedUserBatch // nil if its list is long
 }
 
-// Transform trims an object for the cache. It is a cache.TransformFunc: it modifies the object and is idempotent.
-func Transform(object any) (any, error) {
-	if o, ok := object.(metav1.Object); ok {
-		o.SetManagedFields(nil)
+// Slice is what the cache keeps of an EmbeddedUserSlice. It is shared, and must not be modified.
+type Slice struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	APIKeySecretRef    v1alpha1.APIKeySecretReference
+	SpecDigest         string // of all that the batch controller writes into a slice
+	ObservedGeneration int64
+	Ready              *metav1.Condition
+	KeyCheck           *v1alpha1.KeyCheck
+	Counts             v1alpha1.UserCounts // of its users, by the results that hold
+	IsEmpty            bool                // it has neither users nor results
+	// Rejected holds the results of users that the API did not accept and that have not been corrected since, at most as many as
+	// a batch can show.
+	Rejected []v1alpha1.UserResult
+
+	whole *v1alpha1.EmbeddedUserSlice // nil if its lists are long
+}
+
+// BatchOf returns what the cache keeps of a batch.
+func BatchOf(whole *v1alpha1.EmbeddedUserBatch) Batch {
+	kept := Batch{
+		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, UsersFrom: whole.Spec.UsersFrom,
+		InvalidUserPolicy: whole.Spec.InvalidUserPolicy, Status: whole.Status,
 	}
-	switch o := object.(type) {
-	case *metav1.PartialObjectMetadata: // kubectl's last-applied-configuration annotation holds the data of a Secret
-		o.Annotations, o.Labels, o.OwnerReferences = nil, nil, nil
-	case *v1alpha1.EmbeddedUserBatch:
-		delete(o.Annotations, corev1.LastAppliedConfigAnnotation)
-		if len(o.Spec.Users) > keptUsers {
-			if o.Status.ObservedGeneration != o.Generation {
-				recent.put(o.UID, lists{version: o.ResourceVersion, users: o.Spec.Users})
-			}
-			o.Spec.Users = nil
-			mark(&o.ObjectMeta, "")
-		}
-	case *v1alpha1.EmbeddedUserSlice:
-		if !IsWhole(o) {
-			break
-		}
-		if len(o.Spec.Users) > keptUsers || len(o.Status.Results) > keptUsers {
-			removed := lists{version: o.ResourceVersion, users: o.Spec.Users, results: o.Status.Results, counts: o.Status.Counts}
-			if trim(o); o.Status.Counts.Pending > 0 {
-				recent.put(o.UID, removed)
-			}
-		}
+	if len(whole.Spec.Users) <= keptUsers {
+		kept.whole = whole
+	}
+	return kept
+}
+
+// SliceOf returns what the cache keeps of a slice.
+func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
+	kept := Slice{
+		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, SpecDigest: specDigest(whole),
+		ObservedGeneration: whole.Status.ObservedGeneration, KeyCheck: whole.Status.KeyCheck,
+		Ready:   meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
+		Counts:  ledger.Count(whole, whole.Status.Results),
+		IsEmpty: len(whole.Spec.Users) == 0 && len(whole.Status.Results) == 0, Rejected: rejected(whole),
+	}
+	kept.ManagedFields = nil
+	if len(whole.Spec.Users) <= keptUsers && len(whole.Status.Results) <= keptUsers {
+		kept.whole = whole
+	}
+	return kept
+}
+
+// WithoutLists returns the slice without lists that may be part of something larger.
+func (s Slice) WithoutLists() Slice {
+	s.whole = nil
+	return s
+}
+
+// Whole returns the batch with its list, if that is short or was received in the last few seconds. It must not be modified.
+func (b *Batch) Whole() (*v1alpha1.EmbeddedUserBatch, bool) {
+	if b.whole != nil {
+		return b.whole, true
+	}
+	whole, ok := recent.get(b.UID, b.ResourceVersion).(*v1alpha1.EmbeddedUserBatch)
+	return whole, ok
+}
+
+// Whole returns the slice with its lists, if they are short or were received in the last few seconds. It must not be modified.
+func (s *Slice) Whole() (*v1alpha1.EmbeddedUserSlice, bool) {
+	if s.whole != nil {
+		return s.whole, true
+	}
+	whole, ok := recent.get(s.UID, s.ResourceVersion).(*v1alpha1.EmbeddedUserSlice)
+	return whole, ok
+}
+
+// UnmarshalJSON keeps of a batch what the cache needs.
+func (b *Batch) UnmarshalJSON(data []byte) error {
+	whole := &v1alpha1.EmbeddedUserBatch{}
+	if err := json.Unmarshal(data, whole); err != nil {
+		return fmt.Errorf("decoding an EmbeddedUserBatch: %w", err)
+	}
+	whole.ManagedFields = nil
+	delete(whole.Annotations, corev1.LastAppliedConfigAnnotation)
+	*b = BatchOf(whole)
+	if b.whole == nil && whole.Status.ObservedGeneration != whole.Generation {
+		recent.put(whole, len(whole.Spec.Users))
+	}
+	return nil
+}
+
+// UnmarshalJSON keeps of a slice what the cache needs.
+func (s *Slice) UnmarshalJSON(data []byte) error {
+	whole := &v1alpha1.EmbeddedUserSlice{}
+	if err := json.Unmarshal(data, whole); err != nil {
+		return fmt.Errorf("decoding an EmbeddedUserSlice: %w", err)
+	}
+	whole.ManagedFields = nil
+	*s = SliceOf(whole)
+	if s.whole == nil && s.Counts.Pending > 0 {
+		recent.put(whole, len(whole.Spec.Users))
+	}
+	return nil
+}
+
+// DeepCopyObject implements runtime.Object. The copy shares its parts, because nobody modifies them.
+func (b *Batch) DeepCopyObject() runtime.Object {
+	shared := *b
+	return &shared
+}
+
+// DeepCopyObject implements runtime.Object. The copy shares its parts, because nobody modifies them.
+func (s *Slice) DeepCopyObject() runtime.Object {
+	shared := *s
+	return &shared
+}
+
+// Transform removes what is not needed from the metadata of ConfigMaps and Secrets: kubectl's last-applied-configuration
+// annotation holds the data of a Secret. It is a cache.TransformFunc.
+func Transform(object any) (any, error) {
+	if o, ok := object.(*metav1.PartialObjectMetadata); ok {
+		o.ManagedFields, o.Annotations, o.Labels, o.OwnerReferences = nil, nil, nil, nil
 	}
 	return object, nil
 }
 
-// WholeBatch returns a batch with its list, if the batch is whole or its list is still in memory.
-func WholeBatch(batch *v1alpha1.EmbeddedUserBatch) (*v1alpha1.EmbeddedUserBatch, bool) {
-	if IsWhole(batch) {
-		return batch, true
-	}
-	removed, ok := recent.get(batch.UID, batch.ResourceVersion)
-	if !ok {
-		return nil, false
-	}
-	whole := batch.DeepCopy()
-	delete(whole.Annotations, annotation)
-	whole.Spec.Users = removed.users
-	return whole, true
-}
-
-// WholeSlice returns a slice with its lists, if the slice is whole or its lists are still in memory.
-func WholeSlice(slice *v1alpha1.EmbeddedUserSlice) (*v1alpha1.EmbeddedUserSlice, bool) {
-	if IsWhole(slice) {
-		return slice, true
-	}
-	removed, ok := recent.get(slice.UID, slice.ResourceVersion)
-	if !ok {
-		return nil, false
-	}
-	whole := slice.DeepCopy()
-	delete(whole.Annotations, annotation)
-	whole.Spec.Users, whole.Status.Results, whole.Status.Counts = removed.users, removed.results, removed.counts
-	return whole, true
-}
-
-// trim replaces the lists of a slice by their digest, counts and refused users.
-func trim(slice *v1alpha1.EmbeddedUserSlice) {
-	digest, counts, refused := SpecDigest(slice), Counts(slice), Refused(slice)
-	mark(&slice.ObjectMeta, digest)
-	slice.Spec.Users = nil
-	slice.Status.Counts, slice.Status.Results = counts, refused
-}
-
-// View returns a trimmed copy of a slice.
-func View(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.EmbeddedUserSlice {
-	view := *slice
-	view.ManagedFields = nil
-	if IsWhole(slice) && (len(slice.Spec.Users) > keptUsers || len(slice.Status.Results) > keptUsers) {
-		view.Annotations = maps.Clone(slice.Annotations)
-		trim(&view)
-	}
-	return view
-}
-
-// IsWhole reports whether a batch or slice has its lists.
-func IsWhole(object client.Object) bool {
-	return !strings.HasPrefix(object.GetAnnotations()[annotation], secret)
-}
-
-// Counts counts the users of a slice by state, whether it is whole or not.
-func Counts(slice *v1alpha1.EmbeddedUserSlice) v1alpha1.UserCounts {
-	if !IsWhole(slice) {
-		return slice.Status.Counts
-	}
-	return ledger.Count(slice, slice.Status.Results)
-}
-
-// SpecDigest returns a digest of what the planner writes into a slice: the users, the reference to the key, and the label.
-func SpecDigest(slice *v1alpha1.EmbeddedUserSlice) string {
-	if !IsWhole(slice) {
-		return strings.TrimPrefix(slice.Annotations[annotation], secret)
-	}
+// specDigest returns a digest of what the batch controller writes into a slice: the users, the reference to the key, and the
+// label.
+func specDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	hash := sha256.New()
 	write := func(text string) {
 		_, _ = io.WriteString(hash, text) // a hash never fails
@@ -144,22 +175,12 @@ func SpecDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
-// Refused returns the results of users that the API did not accept and that have not been corrected since, at most as many as
-// a batch can show.
-func Refused(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
-	if !IsWhole(slice) {
-		return slice.Status.Results
-	}
-	var refused []v1alpha1.UserResult
+func rejected(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
+	var found []v1alpha1.UserResult
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, _ bool) {
-		if result.Result == v1alpha1.ResultInvalid && ledger.Settled(user, result) && len(refused) < v1alpha1.MaxInvalidUsers {
-			refused = append(refused, result)
+		if result.Result == v1alpha1.ResultInvalid && ledger.Settled(user, result) && len(found) < v1alpha1.MaxInvalidUsers {
+			found = append(found, result)
 		}
 	})
-	return refused
-}
-
-// IsEmpty reports whether a slice has neither users nor results.
-func IsEmpty(slice *v1alpha1.EmbeddedUserSlice) bool {
-	return IsWhole(slice) && len(slice.Spec.Users) == 0 && len(slice.Status.Results) == 0
+	return found
 }

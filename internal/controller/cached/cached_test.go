@@ -1,10 +1,13 @@
 package cached_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strconv"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -20,10 +23,7 @@ import (
 
 // slice returns a slice of n users, every third of which has no result.
 func slice(name string, n int) *v1alpha1.EmbeddedUserSlice {
-	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7",
-		Annotations: map[string]string{"embedded.runalloy.com/cached": "written by somebody"},
-	}}
+	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7"}}
 	for i := range n {
 		username := fmt.Sprintf("%s-user-%04d@example.com", name, i)
 		s.Spec.Users = append(s.Spec.Users, v1alpha1.User{Username: username, FullName: fmt.Sprintf("User number %d", i)})
@@ -34,50 +34,43 @@ func slice(name string, n int) *v1alpha1.EmbeddedUserSlice {
 	return s
 }
 
-func transformed[T client.Object](t interface{ Fatal(...any) }, object T) T {
-	kept, err := cached.Transform(object)
+// decoded returns what an informer makes of a slice.
+func decoded(t interface{ Fatal(...any) }, whole *v1alpha1.EmbeddedUserSlice) *cached.Slice {
+	encoded, err := json.Marshal(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return kept.(T)
+	var kept cached.Slice
+	if err := json.Unmarshal(encoded, &kept); err != nil {
+		t.Fatal(err)
+	}
+	return &kept
 }
 
-func TestTransform_WhatIsKeptOfASliceSaysTheSame(t *testing.T) {
+func TestSlice_WhatIsKeptSaysTheSame(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 40).Draw(t, "users")
-		whole := slice("s", n)
-		before := whole.DeepCopy()
-		kept := transformed(t, whole)
-		for range rapid.IntRange(0, 2).Draw(t, "more transforms") {
-			kept = transformed(t, kept)
-		}
-		if diff := cmp.Diff(ledger.Count(before, before.Status.Results), cached.Counts(kept)); diff != "" {
+		whole := slice("s", rapid.IntRange(0, 40).Draw(t, "users"))
+		kept := decoded(t, whole)
+		if diff := cmp.Diff(ledger.Count(whole, whole.Status.Results), kept.Counts); diff != "" {
 			t.Fatalf("counts (-want +got):\n%s", diff)
 		}
-		if cached.SpecDigest(kept) != cached.SpecDigest(before) {
+		if cached.SliceOf(whole).SpecDigest != kept.SpecDigest {
 			t.Fatal("the digest is another one")
 		}
-		if view := cached.View(before); cached.SpecDigest(&view) != cached.SpecDigest(before) || !cmp.Equal(view.Spec, kept.Spec) {
-			t.Fatal("a view differs from what a cache keeps")
+		if kept.Name != whole.Name || kept.UID != whole.UID || kept.ResourceVersion != whole.ResourceVersion {
+			t.Fatalf("the metadata differ: %+v", kept.ObjectMeta)
 		}
-		if n > 10 && (cached.IsWhole(kept) || len(kept.Spec.Users) > 0 || len(kept.Status.Results) > 0) {
-			t.Fatalf("of %d users the lists are kept", n)
-		}
-		if !cached.IsWhole(before) {
-			t.Fatal("a slice stored with the annotation does not count as whole")
-		}
-		again, ok := cached.WholeSlice(kept)
-		before.Annotations, again.Annotations = nil, nil
-		if !ok && cached.Counts(kept).Pending > 0 || ok && !cmp.Equal(before, again) {
+		again, ok := kept.Whole()
+		if !ok && kept.Counts.Pending > 0 || ok && !cmp.Equal(whole, again) {
 			t.Fatalf("a recent slice is not whole: %t", ok)
 		}
 	})
 }
 
-func TestTransform_EveryEditOfASliceIsSeen(t *testing.T) {
+func TestSlice_EveryEditIsSeen(t *testing.T) {
 	t.Parallel()
-	base := cached.SpecDigest(transformed(t, slice("edited", 100)))
+	base := decoded(t, slice("edited", 100)).SpecDigest
 	for name, edit := range map[string]func(*v1alpha1.EmbeddedUserSlice){
 		"a full name":    func(s *v1alpha1.EmbeddedUserSlice) { s.Spec.Users[50].FullName = "x" },
 		"a username":     func(s *v1alpha1.EmbeddedUserSlice) { s.Spec.Users[50].Username = "x" },
@@ -90,8 +83,36 @@ func TestTransform_EveryEditOfASliceIsSeen(t *testing.T) {
 	} {
 		s := slice("edited", 100)
 		edit(s)
-		if cached.SpecDigest(transformed(t, s)) == base {
+		if decoded(t, s).SpecDigest == base {
 			t.Errorf("%s: the digest is the same", name)
+		}
+	}
+}
+
+func TestBatch_AListIsKeptOnlyIfItIsShort(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 10, 11, 5000} {
+		batch := v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{
+			Name: "b", UID: types.UID(strconv.Itoa(n)), Generation: 3, ResourceVersion: "7",
+			Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "the list", "a": "b"},
+		}}
+		batch.Status.ObservedGeneration = 3
+		for i := range n {
+			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.User{Username: strconv.Itoa(i)})
+		}
+		encoded, err := json.Marshal(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept cached.Batch
+		if err := json.Unmarshal(encoded, &kept); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := kept.Whole(); ok != (n <= 10) || kept.Generation != 3 || kept.Status.ObservedGeneration != 3 {
+			t.Errorf("%d users: whole %t, generation %d", n, ok, kept.Generation)
+		}
+		if diff := cmp.Diff(map[string]string{"a": "b"}, kept.Annotations); diff != "" {
+			t.Errorf("annotations (-want +got):\n%s", diff)
 		}
 	}
 }
@@ -101,20 +122,21 @@ func TestTransform_NothingOfASecretIsKept(t *testing.T) {
 	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Name: "s", ResourceVersion: "1", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "the key"}, Labels: map[string]string{"a": "b"},
 	}}
+	kept, err := cached.Transform(metadata)
 	want := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "s", ResourceVersion: "1"}}
-	if diff := cmp.Diff(want, transformed(t, metadata)); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
+	if diff := cmp.Diff(any(want), kept); diff != "" || err != nil {
+		t.Errorf("kept (-want +got), %v:\n%s", err, diff)
 	}
 }
 
-// TestTransform_AUserTakesNoMemory compares the size of cached slices of 100 users with that of slices of 1000.
-func TestTransform_AUserTakesNoMemory(t *testing.T) {
+// TestSlice_AUserTakesNoMemory compares the size of cached slices of 100 users with that of slices of 1000.
+func TestSlice_AUserTakesNoMemory(t *testing.T) {
 	const slices = 200
 	weigh := func(users int) uint64 {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		kept := make([]*v1alpha1.EmbeddedUserSlice, slices)
+		kept := make([]*cached.Slice, slices)
 		for i := range kept {
 			s := slice(strconv.Itoa(i), users)
 			for j := range s.Spec.Users { // idle: nothing is pending
@@ -122,7 +144,7 @@ func TestTransform_AUserTakesNoMemory(t *testing.T) {
 					s.Status.Results = append(s.Status.Results, v1alpha1.UserResult{Username: s.Spec.Users[j].Username, Result: v1alpha1.ResultExisting})
 				}
 			}
-			kept[i] = transformed(t, s)
+			kept[i] = decoded(t, s)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -138,38 +160,69 @@ func TestTransform_AUserTakesNoMemory(t *testing.T) {
 	}
 }
 
-func TestWrites_AreAheadUntilTheCacheHasThem(t *testing.T) {
+func TestVersions_AreAheadUntilTheCacheHasThem(t *testing.T) {
 	t.Parallel()
 	owner := types.NamespacedName{Namespace: "ns", Name: "owner"}
-	at := func(name, version string) *v1alpha1.EmbeddedUserSlice {
-		s := slice(name, 0)
+	at := func(name, version string) *cached.Slice {
+		s := cached.SliceOf(slice(name, 0))
 		s.ResourceVersion = version
-		return s
+		return &s
 	}
+	note := func(objects ...*cached.Slice) func(*cached.Versions) {
+		return func(v *cached.Versions) {
+			for _, object := range objects {
+				v.Note(owner, object)
+			}
+		}
+	}
+	deleted := func(v *cached.Versions) { v.NoteDeleted(owner, at("a", "8")) }
 	for name, tc := range map[string]struct {
-		write func(*cached.Writes)
-		has   []client.Object
-		want  bool
+		note func(*cached.Versions)
+		has  []client.Object
+		want bool
 	}{
-		"nothing was written":                      {func(*cached.Writes) {}, nil, false},
-		"an update that the cache does not have":   {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8") }, []client.Object{at("a", "7")}, true},
-		"one that it has":                          {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8") }, []client.Object{at("a", "8")}, false},
-		"a newer one":                              {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8") }, []client.Object{at("a", "11")}, false},
-		"a created object that is not there yet":   {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8") }, []client.Object{at("b", "7")}, true},
-		"a deleted object that is still there":     {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "") }, []client.Object{at("a", "8")}, true},
-		"a deleted object that is gone":            {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "") }, nil, false},
-		"one of two is missing":                    {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8"); w.Note(owner, at("b", "9"), "9") }, []client.Object{at("a", "8")}, true},
-		"of an owner that is forgotten":            {func(w *cached.Writes) { w.Note(owner, at("a", "8"), "8"); w.Forget(owner) }, nil, false},
-		"of another owner":                         {func(w *cached.Writes) { w.Note(types.NamespacedName{Name: "x"}, at("a", "8"), "8") }, nil, false},
-		"an object that was made again by another": {func(w *cached.Writes) { s := at("a", "8"); s.UID = "other"; w.Note(owner, s, "8") }, []client.Object{at("a", "7")}, false},
+		"nothing was written":                    {note(), nil, false},
+		"an update that the cache does not have": {note(at("a", "8")), []client.Object{at("a", "7")}, true},
+		"one that it has":                        {note(at("a", "8")), []client.Object{at("a", "8")}, false},
+		"a newer one":                            {note(at("a", "8")), []client.Object{at("a", "11")}, false},
+		"a created object that is not there yet": {note(at("a", "8")), []client.Object{at("b", "7")}, true},
+		"a deleted object that is still there":   {deleted, []client.Object{at("a", "8")}, true},
+		"a deleted object that is gone":          {deleted, nil, false},
+		"one of two is missing":                  {note(at("a", "8"), at("b", "9")), []client.Object{at("a", "8")}, true},
+		"an older one that was read since":       {note(at("a", "8"), at("a", "5")), []client.Object{at("a", "5")}, false},
+		"of an owner that is forgotten":          {func(v *cached.Versions) { v.Note(owner, at("a", "8")); v.Forget(owner) }, nil, false},
+		"of another owner":                       {func(v *cached.Versions) { v.Note(types.NamespacedName{Name: "x"}, at("a", "8")) }, nil, false},
+		"an object that was made again by another": {func(v *cached.Versions) {
+			s := at("a", "8")
+			s.UID = "other"
+			v.Note(owner, s)
+		}, []client.Object{at("a", "7")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var writes cached.Writes
-			tc.write(&writes)
-			if got := writes.AreAhead(owner, tc.has...); got != tc.want {
+			var versions cached.Versions
+			tc.note(&versions)
+			if got := versions.AreAhead(owner, tc.has...); got != tc.want {
 				t.Errorf("ahead: %t", got)
 			}
 		})
 	}
+}
+
+func TestVersions_ExpireWhenTheCacheNeverGetsThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		owner, object := types.NamespacedName{Namespace: "ns", Name: "owner"}, cached.SliceOf(slice("a", 0))
+		restored := object
+		restored.ResourceVersion = "3"
+		var versions cached.Versions
+		versions.Note(owner, &object)
+		for _, want := range []bool{true, false} { // etcd was restored from a backup
+			versions.Expire(owner)
+			if got := versions.AreAhead(owner, &restored); got != want {
+				t.Errorf("ahead: %t", got)
+			}
+			time.Sleep(cached.Allowance + time.Second)
+		}
+	})
 }

@@ -5,28 +5,33 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
-	// recentTTL is how long the lists of an object with pending work stay in memory after a watch event. Within that time the
-	// object is nearly always reconciled, which saves reading it again.
+	// recentTTL is how long an object with pending work stays in memory after a watch event. Within that time the object is
+	// nearly always reconciled, which saves reading it again.
 	recentTTL = 5 * time.Second
 	// maxRecentUsers bounds the total number of users; each takes about 100 bytes.
 	maxRecentUsers = 100_000
 )
 
 // recent is shared by all caches of the process.
-var recent = recentLists{lists: map[types.UID]lists{}}
+var recent = recentObjects{objects: map[types.UID]recentObject{}}
 
-// recentLists caches the lists that Transform removed from objects.
-type recentLists struct {
+// recentObjects holds whole objects of which the cache keeps a part.
+type recentObjects struct {
 	mu       sync.Mutex
-	lists    map[types.UID]lists
-	order    []recentEntry // oldest first; entries of replaced lists remain until they expire
+	objects  map[types.UID]recentObject
+	order    []recentEntry // oldest first; entries of replaced objects remain until they expire
 	users    int
 	expiring bool // a timer for expire is set
+}
+
+type recentObject struct {
+	client.Object
+	users int
+	at    time.Time
 }
 
 type recentEntry struct {
@@ -34,60 +39,53 @@ type recentEntry struct {
 	at  time.Time
 }
 
-// lists are the lists of one version of an object.
-type lists struct {
-	version string
-	at      time.Time
-	users   []v1alpha1.User
-	results []v1alpha1.UserResult
-	counts  v1alpha1.UserCounts // as stored in the API server
-}
-
-// put caches the lists of an object, replacing those of an earlier version.
-func (b *recentLists) put(uid types.UID, l lists) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l.at = time.Now()
-	b.users += len(l.users) - len(b.lists[uid].users)
-	b.lists[uid] = l
-	b.order = append(b.order, recentEntry{uid, l.at})
-	for b.users > maxRecentUsers {
-		b.evictOldest()
+// put keeps an object with a number of users, and replaces an earlier version of it.
+func (r *recentObjects) put(object client.Object, users int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uid, now := object.GetUID(), time.Now()
+	r.users += users - r.objects[uid].users
+	r.objects[uid] = recentObject{object, users, now}
+	r.order = append(r.order, recentEntry{uid, now})
+	for r.users > maxRecentUsers {
+		r.evictOldest()
 	}
-	if !b.expiring {
-		b.expiring = true
-		time.AfterFunc(recentTTL, b.expire)
+	if !r.expiring {
+		r.expiring = true
+		time.AfterFunc(recentTTL, r.expire)
 	}
 }
 
-// get returns the lists of a version of an object. The caller must not modify them.
-func (b *recentLists) get(uid types.UID, version string) (lists, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l, ok := b.lists[uid]
-	return l, ok && l.version == version
+// get returns a version of an object; nil if it is not there.
+func (r *recentObjects) get(uid types.UID, version string) client.Object {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if kept, ok := r.objects[uid]; ok && kept.GetResourceVersion() == version {
+		return kept.Object
+	}
+	return nil
 }
 
 // expire evicts expired entries and reschedules itself while any are left.
-func (b *recentLists) expire() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for len(b.order) > 0 {
-		if age := time.Since(b.order[0].at); age < recentTTL {
-			time.AfterFunc(recentTTL-age, b.expire)
+func (r *recentObjects) expire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.order) > 0 {
+		if age := time.Since(r.order[0].at); age < recentTTL {
+			time.AfterFunc(recentTTL-age, r.expire)
 			return
 		}
-		b.evictOldest()
+		r.evictOldest()
 	}
-	b.order, b.expiring = nil, false
+	r.order, r.expiring = nil, false
 }
 
-// evictOldest removes the oldest entry, and its lists unless newer ones replaced them.
-func (b *recentLists) evictOldest() {
-	oldest := b.order[0]
-	b.order = b.order[1:]
-	if l := b.lists[oldest.uid]; l.at.Equal(oldest.at) {
-		b.users -= len(l.users)
-		delete(b.lists, oldest.uid)
+// evictOldest removes the oldest entry, and its object unless a newer one replaced it.
+func (r *recentObjects) evictOldest() {
+	oldest := r.order[0]
+	r.order = r.order[1:]
+	if kept := r.objects[oldest.uid]; kept.at.Equal(oldest.at) {
+		r.users -= kept.users
+		delete(r.objects, oldest.uid)
 	}
 }

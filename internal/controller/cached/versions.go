@@ -1,6 +1,7 @@
 package cached
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -9,76 +10,90 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Allowance is how long the cache may lack a created object or still have a deleted one. A watch delivers within seconds or
-// starts again with a list; an object that is still missing then was deleted by somebody else.
+// Allowance is how long the cache may lag behind. A watch delivers within seconds or starts again with a list. What the cache
+// does not have by then was undone by somebody else: an object was deleted, or etcd restored from a backup.
 const Allowance = 10 * time.Second
 
-// Writes records the writes of this process, by owner, until the cache has them, so that no decision is made again on a stale
-// object. The zero value is ready to use. Writes is safe for concurrent use.
-type Writes struct {
-	mu      sync.Mutex
-	written map[types.NamespacedName]map[string]write // by owner and by name
+// Versions holds the versions of objects that this process has last written or read from the API server, by owner, until the
+// cache has them: no decision is made on an older object. The zero value is ready to use. Versions is safe for concurrent use.
+type Versions struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]map[string]version // by owner and by name
 }
 
-type write struct {
-	uid     types.UID
-	version string // empty if the object was deleted
-	at      time.Time
+type version struct {
+	uid    types.UID
+	number string // empty if the object was deleted
+	at     time.Time
 }
 
-// Note records the resource version of an object after a write; an empty one means that the object was deleted.
-func (w *Writes) Note(owner types.NamespacedName, object client.Object, resourceVersion string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.written == nil {
-		w.written = map[types.NamespacedName]map[string]write{}
-	}
-	if w.written[owner] == nil {
-		w.written[owner] = map[string]write{}
-	}
-	w.written[owner][object.GetName()] = write{uid: object.GetUID(), version: resourceVersion, at: time.Now()}
+// Note records the version of an object that was written or read.
+func (v *Versions) Note(owner types.NamespacedName, object client.Object) {
+	v.note(owner, object.GetName(), version{uid: object.GetUID(), number: object.GetResourceVersion()})
 }
 
-// AreAhead reports whether the cache lacks a write for an owner, given the owner's objects in the cache. It drops the writes
-// that the cache has.
-func (w *Writes) AreAhead(owner types.NamespacedName, objects ...client.Object) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	noted := w.written[owner]
-	if len(noted) == 0 {
-		return false
+// NoteDeleted records that an object was deleted.
+func (v *Versions) NoteDeleted(owner types.NamespacedName, object client.Object) {
+	v.note(owner, object.GetName(), version{uid: object.GetUID()})
+}
+
+func (v *Versions) note(owner types.NamespacedName, name string, is version) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known == nil {
+		v.known = map[types.NamespacedName]map[string]version{}
 	}
-	has := make(map[string]client.Object, len(objects))
-	for _, object := range objects {
+	if v.known[owner] == nil {
+		v.known[owner] = map[string]version{}
+	}
+	is.at = time.Now()
+	v.known[owner][name] = is
+}
+
+// Expire drops what was noted of an owner's objects longer than Allowance ago.
+func (v *Versions) Expire(owner types.NamespacedName) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.known[owner], func(_ string, is version) bool { return time.Since(is.at) > Allowance })
+}
+
+// AreAhead reports whether the cache lacks what was written or read of an owner's objects, given these objects as cached. It
+// drops what the cache has.
+func (v *Versions) AreAhead(owner types.NamespacedName, cached ...client.Object) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	known := v.known[owner]
+	has := make(map[string]client.Object, len(cached))
+	for _, object := range cached {
 		has[object.GetName()] = object
 	}
-	for name, written := range noted {
-		if !written.isAheadOf(has[name]) {
-			delete(noted, name)
+	for name, is := range known {
+		if !is.isAheadOf(has[name]) {
+			delete(known, name)
 		}
 	}
-	if len(noted) == 0 {
-		delete(w.written, owner)
+	if len(known) == 0 {
+		delete(v.known, owner)
 	}
-	return len(noted) > 0
+	return len(known) > 0
 }
 
-// Forget drops the writes for an owner that is gone.
-func (w *Writes) Forget(owner types.NamespacedName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.written, owner)
+// Forget drops what is known of an owner that is gone.
+func (v *Versions) Forget(owner types.NamespacedName) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.known, owner)
 }
 
-func (w write) isAheadOf(object client.Object) bool {
+func (v version) isAheadOf(object client.Object) bool {
 	switch {
 	case object == nil:
-		return w.version != "" && time.Since(w.at) < Allowance
-	case object.GetUID() != w.uid:
+		return v.number != ""
+	case object.GetUID() != v.uid:
 		return false
-	case w.version == "":
-		return object.GetDeletionTimestamp().IsZero() && time.Since(w.at) < Allowance
+	case v.number == "":
+		return object.GetDeletionTimestamp().IsZero()
 	}
-	order, err := resourceversion.CompareResourceVersion(object.GetResourceVersion(), w.version)
+	order, err := resourceversion.CompareResourceVersion(object.GetResourceVersion(), v.number)
 	return err == nil && order < 0
 }

@@ -3,6 +3,7 @@
 package conditions
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -33,8 +34,11 @@ func Progressing(message string) Verdict {
 }
 
 // Retrying is the verdict that an attempt failed and the operator will retry.
-func Retrying(message string) Verdict {
-	return Verdict{ready: metav1.ConditionFalse, next: v1alpha1.ConditionReconciling, Reason: v1alpha1.ReasonRetrying, Message: message}
+func Retrying(message string) Verdict { return Failing(v1alpha1.ReasonRetrying, message) }
+
+// Failing is the verdict that something is wrong, which may pass or be mended, and that the operator will retry.
+func Failing(reason, message string) Verdict {
+	return Verdict{ready: metav1.ConditionFalse, next: v1alpha1.ConditionReconciling, Reason: reason, Message: message}
 }
 
 // Stalled is the verdict that somebody has to change something.
@@ -69,6 +73,11 @@ func Cut(text string, most int) string {
 		cut--
 	}
 	return text[:cut] + "…"
+}
+
+// Without returns the conditions except for some types.
+func Without(shown []metav1.Condition, types ...string) []metav1.Condition {
+	return slices.DeleteFunc(slices.Clone(shown), func(c metav1.Condition) bool { return slices.Contains(types, c.Type) })
 }
 
 // Replace returns the new conditions. A condition whose status has not changed keeps its transition time; old conditions that

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 )
 
 const (
@@ -30,11 +31,11 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		field  string
 		value  func(client.Object) []string
 	}{
-		{&v1alpha1.EmbeddedUserBatch{}, KeyRef, keyRef},
-		{&v1alpha1.EmbeddedUserBatch{}, ConfigMapSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.ConfigMapKeyRef })},
-		{&v1alpha1.EmbeddedUserBatch{}, SecretSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.SecretKeyRef })},
-		{&v1alpha1.EmbeddedUserSlice{}, KeyRef, keyRef},
-		{&v1alpha1.EmbeddedUserSlice{}, Owner, owner},
+		{&cached.Batch{}, KeyRef, keyRef},
+		{&cached.Batch{}, ConfigMapSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.ConfigMapKeyRef })},
+		{&cached.Batch{}, SecretSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.SecretKeyRef })},
+		{&cached.Slice{}, KeyRef, keyRef},
+		{&cached.Slice{}, Owner, owner},
 	} {
 		if err := indexer.IndexField(ctx, i.object, i.field, i.value); err != nil {
 			return fmt.Errorf("indexing %T by %s: %w", i.object, i.field, err)
@@ -45,10 +46,10 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 
 func keyRef(object client.Object) []string {
 	switch o := object.(type) {
-	case *v1alpha1.EmbeddedUserBatch:
-		return []string{o.Spec.APIKeySecretRef.Name}
-	case *v1alpha1.EmbeddedUserSlice:
-		return []string{o.Spec.APIKeySecretRef.Name}
+	case *cached.Batch:
+		return []string{o.APIKeySecretRef.Name}
+	case *cached.Slice:
+		return []string{o.APIKeySecretRef.Name}
 	}
 	return nil
 }
@@ -63,12 +64,12 @@ func owner(object client.Object) []string {
 // sources returns an indexer for the names that one kind of source refers to.
 func sources(reference func(v1alpha1.UsersSource) *v1alpha1.UsersKeyReference) func(client.Object) []string {
 	return func(object client.Object) []string {
-		batch, ok := object.(*v1alpha1.EmbeddedUserBatch)
+		batch, ok := object.(*cached.Batch)
 		if !ok {
 			return nil
 		}
 		var names []string
-		for _, source := range batch.Spec.UsersFrom {
+		for _, source := range batch.UsersFrom {
 			if ref := reference(source); ref != nil && !slices.Contains(names, ref.Name) {
 				names = append(names, ref.Name)
 			}

@@ -12,14 +12,12 @@ import (
 // Settled reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
 // operator does not change users that exist; Invalid applies until the user is corrected.
 func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
-	switch result.Result {
-	case v1alpha1.ResultCreated, v1alpha1.ResultExisting:
-		return true
-	case v1alpha1.ResultInvalid:
-		return result.Hash == users.Hash(users.User(user))
-	default: // somebody edited the status
-		return false
-	}
+	return Exists(result) || result.Result == v1alpha1.ResultInvalid && result.Hash == users.Hash(users.User(user))
+}
+
+// Exists reports whether a result says that a user exists.
+func Exists(result v1alpha1.UserResult) bool {
+	return result.Result == v1alpha1.ResultCreated || result.Result == v1alpha1.ResultExisting
 }
 
 // Index returns results by username. Of several results for one username it keeps the one with the highest rank.

@@ -44,14 +44,14 @@ const actionRecord = "RecordResults"
 
 // Reconciler reconciles EmbeddedUserSlices.
 type Reconciler struct {
-	client.Client               // reads from the cache, which has no long lists
-	Live          client.Reader // reads from the API server
-	Credentials   *credentials.Store
-	Sender        *sender.Sender
-	Recorder      events.EventRecorder
-	Options       Options
+	Client      client.Client // of the API server
+	Cache       client.Reader // has the types of package cached
+	Credentials *credentials.Store
+	Sender      *sender.Sender
+	Recorder    events.EventRecorder
+	Options     Options
 
-	written   cached.Writes
+	versions  cached.Versions
 	inherited inheritance
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -73,8 +73,8 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 
 // SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Live == nil || r.Credentials == nil || r.Sender == nil || r.Recorder == nil || r.Options.RequestTimeout <= 0 {
-		return errors.New("one of Client, Live, Credentials, Sender, Recorder and RequestTimeout is not set")
+	if r.Client == nil || r.Cache == nil || r.Credentials == nil || r.Sender == nil || r.Recorder == nil || r.Options.RequestTimeout <= 0 {
+		return errors.New("one of Client, Cache, Credentials, Sender, Recorder and RequestTimeout is not set")
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -83,8 +83,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("embeddeduserslice").
 		WithOptions(r.Options.Controller).
 		WatchesRawSource(source.Func(r.start)). // like every source it has started before the first reconcile
-		Watches(&v1alpha1.EmbeddedUserSlice{}, r.handler()).
-		Watches(&v1alpha1.EmbeddedUserBatch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
+		Watches(&cached.Slice{}, r.handler()).
+		Watches(&cached.Batch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret)).
 		Complete(r)
 	if err != nil {
@@ -149,8 +149,8 @@ func (r *Reconciler) slicesOfGone(ctx context.Context, batch client.Object) []re
 }
 
 func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {
-	var list v1alpha1.EmbeddedUserSliceList
-	if err := r.List(ctx, &list, append(which, client.UnsafeDisableDeepCopy)...); err != nil {
+	var list cached.SliceList
+	if err := r.Cache.List(ctx, &list, which...); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list slices")
 		return nil
 	}
@@ -209,35 +209,43 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // had whole and holds what this process wrote last; else the slice is read from the API server: no user is sent on the strength
 // of a copy in which its result is missing. A slice without work is nil.
 func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
-	slice, report, err := r.read(ctx, r.Client, req)
-	if err != nil || slice == nil {
-		return nil, report, err
+	var slice cached.Slice
+	if err := r.Cache.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
+		r.forget(req)
+		return nil, sender.Report{}, nil
+	} else if err != nil {
+		return nil, sender.Report{}, fmt.Errorf("looking up the slice: %w", err)
 	}
-	ahead := r.written.AreAhead(req.NamespacedName, slice)
-	switch {
-	case !ahead && !hasWork(slice, report):
+	report := r.Sender.Report(idOf(&slice))
+	if r.versions.AreAhead(req.NamespacedName, &slice) {
+		return r.read(ctx, req)
+	}
+	if !report.News && slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 {
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
 		return nil, report, nil
-	case ahead:
-		return r.read(ctx, r.Live, req)
 	}
-	if whole, ok := cached.WholeSlice(slice); ok {
+	if whole, ok := slice.Whole(); ok {
 		return whole, report, nil
 	}
-	return r.read(ctx, r.Live, req)
+	return r.read(ctx, req)
 }
 
-// read reads a slice, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
-func (r *Reconciler) read(ctx context.Context, reader client.Reader, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
+// read reads a slice from the API server, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
+func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
 	var slice v1alpha1.EmbeddedUserSlice
-	if err := reader.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
-		r.Sender.Forget(req.Namespace, req.Name)
-		r.written.Forget(req.NamespacedName)
+	if err := r.Client.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
+		r.forget(req)
 		return nil, sender.Report{}, nil
 	} else if err != nil {
 		return nil, sender.Report{}, fmt.Errorf("reading the slice: %w", err)
 	}
+	r.versions.Note(req.NamespacedName, &slice) // even if it is older than what was written, because etcd was restored
 	return &slice, r.Sender.Report(idOf(&slice)), nil
+}
+
+func (r *Reconciler) forget(req reconcile.Request) {
+	r.Sender.Forget(req.Namespace, req.Name)
+	r.versions.Forget(req.NamespacedName)
 }
 
 // record writes the status of a slice if it should be another, and lets the sender forget what is written. The write
@@ -247,18 +255,18 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 	if write {
 		updated := s.slice.DeepCopy()
 		updated.Status = status
-		if err := r.Status().Update(ctx, updated); err != nil {
+		if err := r.Client.Status().Update(ctx, updated); err != nil {
 			return fmt.Errorf("recording results: %w", redact.Error(err))
 		}
-		r.written.Note(client.ObjectKeyFromObject(updated), updated, updated.ResourceVersion)
+		r.versions.Note(client.ObjectKeyFromObject(updated), updated)
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		log.FromContext(ctx).V(1).Info("Recorded results of EmbeddedUserSlice", "reason", ready.Reason,
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
 	}
 	if s.report.Unmatched {
 		owner := metav1.GetControllerOf(s.slice)
-		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: s.slice.Namespace, Name: owner.Name, UID: owner.UID}}
-		r.Recorder.Eventf(batch, s.slice, corev1.EventTypeWarning, v1alpha1.ReasonUnmatchedInvalidUsers, actionRecord,
+		batch := &cached.Batch{ObjectMeta: metav1.ObjectMeta{Namespace: s.slice.Namespace, Name: owner.Name, UID: owner.UID}}
+		r.Recorder.Eventf(batch, &cached.Slice{ObjectMeta: s.slice.ObjectMeta}, corev1.EventTypeWarning, v1alpha1.ReasonUnmatchedInvalidUsers, actionRecord,
 			"The Alloy API named a user as invalid that the request did not hold; looking up all users of the request")
 	}
 	r.Sender.Recorded(idOf(s.slice), s.report)
@@ -273,26 +281,20 @@ func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlic
 		return false, nil
 	}
 	name := types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}
-	var known v1alpha1.EmbeddedUserBatch
-	err := r.Get(ctx, name, &known, client.UnsafeDisableDeepCopy)
+	var known cached.Batch
+	err := r.Cache.Get(ctx, name, &known)
 	if err == nil && known.UID == owner.UID {
 		return known.DeletionTimestamp.IsZero(), nil
 	}
 	// The cache may know the slice before the batch.
 	batch := &metav1.PartialObjectMetadata{}
 	batch.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
-	if err := r.Live.Get(ctx, name, batch); err != nil {
+	if err := r.Client.Get(ctx, name, batch); err != nil {
 		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
 	}
 	return batch.UID == owner.UID && batch.DeletionTimestamp.IsZero(), nil
 }
 
-// hasWork tells whether anything about a slice is to be recorded or sent.
-func hasWork(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) bool {
-	return report.News || slice.Status.ObservedGeneration != slice.Generation ||
-		cached.Counts(slice).Pending > 0
-}
-
-func idOf(slice *v1alpha1.EmbeddedUserSlice) sender.ID {
-	return sender.ID{Namespace: slice.Namespace, Name: slice.Name, UID: string(slice.UID)}
+func idOf(slice metav1.Object) sender.ID {
+	return sender.ID{Namespace: slice.GetNamespace(), Name: slice.GetName(), UID: string(slice.GetUID())}
 }

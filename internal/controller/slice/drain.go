@@ -62,7 +62,7 @@ func (d drain) recordLast(ctx context.Context, id sender.ID) error {
 	var err error
 	for range 2 {
 		req := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: id.Namespace, Name: id.Name}}
-		slice, report, readErr := d.read(ctx, d.Live, req)
+		slice, report, readErr := d.read(ctx, req)
 		if readErr != nil || slice == nil || !report.News {
 			return readErr
 		}

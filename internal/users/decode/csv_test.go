@@ -82,7 +82,7 @@ func TestRows_CSVAllocatesOncePerRow(t *testing.T) {
 	}
 	data := []byte(text.String())
 	allocations := testing.AllocsPerRun(10, func() {
-		if err := decode.Rows(data, decode.CSV, func(decode.Row) error { return nil }); err != nil {
+		if _, err := decode.Rows(t.Context(), data, decode.CSV, generous, func(decode.Row) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	})

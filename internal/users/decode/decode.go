@@ -5,6 +5,7 @@
 package decode
 
 import (
+	"context"
 	"path"
 	"strconv"
 	"strings"
@@ -64,11 +65,19 @@ type Row struct {
 	Problem string
 }
 
-// Rows calls visit for each row of a list in order. The strings of a row do not refer to data.
+// Limits bound what a list may take beyond the limits that hold for every list.
+type Limits struct {
+	Text   int64 // bytes after decompression
+	Memory int64 // bytes that the parser may hold; only YAML needs more than a row
+}
+
+// Rows calls visit for each row of a list in order. The strings of a row do not refer to data. It returns the size of the text
+// that it read.
 //
 // An error says in at most 200 bytes why the list cannot be read and how to fix that; the caller must discard the rows it has
-// visited. If visit returns an error, Rows stops and returns it unchanged.
-func Rows(data []byte, format Format, visit func(Row) error) error {
+// visited. A list that exceeds the limits is ErrLimit. If visit returns an error or the context ends, Rows stops and returns
+// that error unchanged.
+func Rows(ctx context.Context, data []byte, format Format, limits Limits, visit func(Row) error) (text int64, err error) {
 	read, limit := readCSV, bound{MaxBytes, errTooLarge}
 	switch format {
 	case CSV:
@@ -77,15 +86,25 @@ func Rows(data []byte, format Format, visit func(Row) error) error {
 	case NDJSON:
 		read = readNDJSON
 	case YAML:
-		read, limit = readYAML, bound{MaxYAMLBytes, errYAMLTooLarge}
+		read, limit = readYAML(limits.Memory), bound{MaxYAMLBytes, errYAMLTooLarge}
 	default:
-		return listError("the format is unknown; give CSV, JSON, NDJSON or YAML")
+		return 0, listError("the format is unknown; give CSV, JSON, NDJSON or YAML")
 	}
-	text, err := open(data, limit)
+	if limits.Text < limit.bytes {
+		limit = bound{limits.Text, ErrLimit}
+	}
+	bounded, err := expand(ctx, data, limit)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return read(text, &rows{visit: visit})
+	buffered, err := open(bounded)
+	if err == nil {
+		err = read(buffered, &rows{visit: visit})
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return limit.bytes - max(bounded.left, 0), err
 }
 
 // listError says why a list cannot be read and how to fix that.

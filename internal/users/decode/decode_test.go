@@ -3,6 +3,7 @@ package decode_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func named(username string, row decode.Row) decode.Row {
 }
 
 func read(data []byte, format decode.Format) (rows []decode.Row, err error) {
-	err = decode.Rows(data, format, func(row decode.Row) error {
+	_, err = decode.Rows(context.Background(), data, format, generous, func(row decode.Row) error {
 		rows = append(rows, row)
 		return nil
 	})
@@ -192,7 +193,7 @@ func TestRows_ReturnsTheErrorOfVisitUnchanged(t *testing.T) {
 	} {
 		for last := range 3 { // the second row is a bad one
 			seen := 0
-			err := decode.Rows([]byte(text), format, func(row decode.Row) error {
+			_, err := decode.Rows(t.Context(), []byte(text), format, generous, func(row decode.Row) error {
 				seen++
 				if row.Index == last {
 					return enough
@@ -236,7 +237,7 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 			if len(bomb) > 1<<20 {
 				t.Errorf("the bomb has %d bytes, more than a ConfigMap takes", len(bomb))
 			}
-			err := decode.Rows(bomb, tc.format, func(decode.Row) error { return nil })
+			_, err := decode.Rows(t.Context(), bomb, tc.format, generous, func(decode.Row) error { return nil })
 			if (err != nil) != (tc.fail != "") || err != nil && !strings.HasPrefix(err.Error(), tc.fail) {
 				t.Errorf("error %v, want %q", err, tc.fail)
 			}
@@ -244,7 +245,7 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 	}
 	t.Run("without gzip", func(t *testing.T) {
 		t.Parallel()
-		err := decode.Rows([]byte("username\n"+strings.Repeat(padding, 1<<16)), decode.CSV, func(decode.Row) error { return nil })
+		_, err := decode.Rows(t.Context(), []byte("username\n"+strings.Repeat(padding, 1<<16)), decode.CSV, generous, func(decode.Row) error { return nil })
 		if err == nil || !strings.HasPrefix(err.Error(), large) {
 			t.Errorf("error %v, want %q", err, large)
 		}

@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 )
 
 const (
+	// ErrLimit is the error for a list that exceeds the Limits.
+	ErrLimit listError = "the list exceeds the limits"
+
 	errTooLarge     listError = "the list has more than 64 MiB of text; split it over several keys"
 	errYAMLTooLarge listError = "the YAML has more than 8 MiB of text; write CSV or NDJSON, or split it over several keys"
-	errYAMLTooHeavy listError = "the YAML has too many rows to be held in memory; write CSV or NDJSON, or split it over several keys"
 	errRowTooLarge  listError = "a row has more than 64 KiB of text"
 	errGzip         listError = "the gzip is damaged or cut off; compress the list again"
 	errUTF16        listError = "the list is UTF-16; save it as UTF-8"
@@ -24,19 +27,24 @@ type bound struct {
 	err   listError
 }
 
-// open returns the text of a list, decompressed and without its byte order mark. Every error of the reader except io.EOF is a
-// listError. Its buffer holds the longest row and its line break.
-func open(data []byte, limit bound) (*bufio.Reader, error) {
-	var raw io.Reader = bytes.NewReader(data)
+// expand returns the text of a list, decompressed.
+func expand(ctx context.Context, data []byte, limit bound) (*boundedReader, error) {
+	bounded := &boundedReader{ctx: ctx, raw: bytes.NewReader(data), left: limit.bytes, tooLarge: limit.err}
 	// No text in UTF-8 begins with these bytes.
 	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		expanded, err := gzip.NewReader(raw)
+		expanded, err := gzip.NewReader(bounded.raw)
 		if err != nil {
 			return nil, errGzip
 		}
-		raw = expanded
+		bounded.raw = expanded
 	}
-	text := bufio.NewReaderSize(&boundedReader{raw: raw, left: limit.bytes, tooLarge: limit.err}, MaxRowBytes+2)
+	return bounded, nil
+}
+
+// open returns a text without its byte order mark. Every error of the reader except io.EOF is a listError or that of a context.
+// Its buffer holds the longest row and its line break.
+func open(bounded *boundedReader) (*bufio.Reader, error) {
+	text := bufio.NewReaderSize(bounded, MaxRowBytes+2)
 	head, err := text.Peek(4)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
@@ -53,14 +61,19 @@ func open(data []byte, limit bound) (*bufio.Reader, error) {
 	}
 }
 
-// boundedReader returns tooLarge once the text exceeds its limit, and errGzip if it cannot be decompressed.
+// boundedReader returns tooLarge once the text exceeds its limit, and errGzip if it cannot be decompressed. It stops when its
+// context ends.
 type boundedReader struct {
+	ctx      context.Context //nolint:containedctx // an io.Reader has no other way to get one
 	raw      io.Reader
 	left     int64
 	tooLarge listError
 }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err //nolint:wrapcheck // Rows returns it unchanged
+	}
 	if r.left < 0 {
 		return 0, r.tooLarge
 	}

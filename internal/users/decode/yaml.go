@@ -12,34 +12,37 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-func readYAML(text *bufio.Reader, out *rows) error {
-	whole, err := io.ReadAll(text)
-	if err != nil {
-		return err //nolint:wrapcheck // a listError
-	}
-	if weight(whole) > maxYAMLWeight {
-		return errYAMLTooHeavy
-	}
-	list, err := parseYAML(whole)
-	if err != nil {
-		return err
-	}
-	for _, item := range list.Content {
-		if user, problem := userOf(item); problem != "" {
-			err = out.bad(item.Line, problem)
-		} else {
-			err = out.add(item.Line, user)
+// nodeBytes is the most memory that a unit of weight takes in the parser (measured: between 130 bytes for ordinary rows and 290
+// for lists of commas).
+const nodeBytes = 290
+
+// readYAML returns a function that reads a list whose tree takes at most so many bytes.
+func readYAML(memory int64) func(*bufio.Reader, *rows) error {
+	return func(text *bufio.Reader, out *rows) error {
+		whole, err := io.ReadAll(text)
+		if err != nil {
+			return err //nolint:wrapcheck // a listError, or that of a context
 		}
+		if int64(weight(whole))*nodeBytes > memory {
+			return ErrLimit
+		}
+		list, err := parseYAML(whole)
 		if err != nil {
 			return err
 		}
+		for _, item := range list.Content {
+			if user, problem := userOf(item); problem != "" {
+				err = out.bad(item.Line, problem)
+			} else {
+				err = out.add(item.Line, user)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return nil
 }
-
-// maxYAMLWeight keeps the tree below 300 MB; without it, 8 MiB of commas take 1.5 GB. A row of two lines weighs 5, so rows of
-// 40 bytes or more reach MaxYAMLBytes first.
-const maxYAMLWeight = 1 << 20
 
 // weight estimates the number of nodes and comments in a text.
 func weight(text []byte) int {

@@ -101,9 +101,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: counts
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserCounts
-    - name: digest
-      type:
-        scalar: string
     - name: invalidUsers
       type:
         list:
@@ -116,6 +113,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: plan
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PlanStatus
     - name: slices
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.SliceCounts
@@ -219,6 +219,28 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyResult
   scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PlanStatus
+  map:
+    fields:
+    - name: generation
+      type:
+        scalar: numeric
+    - name: invalidRows
+      type:
+        scalar: numeric
+    - name: rejected
+      type:
+        scalar: string
+    - name: slices
+      type:
+        scalar: string
+    - name: sources
+      type:
+        scalar: string
+    - name: version
+      type:
+        scalar: numeric
+    elementRelationship: atomic
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Result
   scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.SliceCounts

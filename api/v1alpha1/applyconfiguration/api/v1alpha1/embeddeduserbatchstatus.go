@@ -23,9 +23,9 @@ type EmbeddedUserBatchStatusApplyConfiguration struct {
 	InvalidUsers []InvalidUserApplyConfiguration `json:"invalidUsers,omitempty"`
 	// invalidUsersOmitted counts the invalid users that do not fit into invalidUsers.
 	InvalidUsersOmitted *int32 `json:"invalidUsersOmitted,omitempty"`
-	// digest of the list, its sources and its slices when this status was written.
-	// While it matches, the operator does not read the users again.
-	Digest *string `json:"digest,omitempty"`
+	// plan identifies the list that was last distributed over the slices.
+	// While it matches what is stored, the operator reads neither the list nor the slices again.
+	Plan *PlanStatusApplyConfiguration `json:"plan,omitempty"`
 	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
 	// Reconciling or Stalled while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
@@ -82,11 +82,11 @@ func (b *EmbeddedUserBatchStatusApplyConfiguration) WithInvalidUsersOmitted(valu
 	return b
 }
 
-// WithDigest sets the Digest field in the declarative configuration to the given value
+// WithPlan sets the Plan field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Digest field is set to the value of the last call.
-func (b *EmbeddedUserBatchStatusApplyConfiguration) WithDigest(value string) *EmbeddedUserBatchStatusApplyConfiguration {
-	b.Digest = &value
+// If called multiple times, the Plan field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithPlan(value *PlanStatusApplyConfiguration) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.Plan = value
 	return b
 }
 

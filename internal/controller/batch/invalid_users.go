@@ -2,15 +2,8 @@ package batch
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
@@ -19,16 +12,46 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// listing is the part of the status that comes from the list and not from the slices. It is kept when the list is not.
+// listing is what the status says of a list. It is kept when the list is not.
 type listing struct {
-	digest  string                 // of the list and slices it was computed from
-	flawed  int32                  // number of rows that are not valid users
+	plan    v1alpha1.PlanStatus    // for which the list was read
 	invalid []v1alpha1.InvalidUser // as many as fit into the status
-	problem *conditions.Verdict    // why a source could not be read, if so
+	total   int32                  // length of the list, while it is being distributed over slices; else 0
+	problem *listProblem           // why the list could not be read again; nil if it was
 }
 
-// newListing summarizes a list and finds the rows of the users that the API refused.
-func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1alpha1.EmbeddedUserSlice) listing {
+// listProblem is why a list cannot be read, and the plan that cannot be made for that reason.
+type listProblem struct {
+	conditions.Verdict
+
+	plan v1alpha1.PlanStatus
+}
+
+// storedListing returns what a status says of a list. It does not say for which plan there is a problem, so that the list is
+// read again after a restart.
+func storedListing(status v1alpha1.EmbeddedUserBatchStatus) listing {
+	l := listing{invalid: status.InvalidUsers}
+	if status.Plan != nil {
+		l.plan = *status.Plan
+	}
+	return l
+}
+
+// isFor reports whether the listing is of the list and the slices of a plan.
+func (l listing) isFor(plan v1alpha1.PlanStatus) bool {
+	if l.problem != nil {
+		return isSamePlan(l.problem.plan, plan)
+	}
+	return isSamePlan(l.plan, plan)
+}
+
+// namesRejected reports whether the listing has the rows of the rejected users of a plan, as far as they can be found.
+func (l listing) namesRejected(plan v1alpha1.PlanStatus) bool {
+	return l.problem != nil || l.plan.Rejected == plan.Rejected
+}
+
+// newListing summarizes a list and finds the rows of the users that the API rejected. The slices are those of the plan.
+func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []cached.Slice, plan v1alpha1.PlanStatus) listing {
 	type entry struct {
 		row     users.Row
 		invalid v1alpha1.InvalidUser
@@ -47,8 +70,8 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1a
 		}
 	}
 	for i := range owned {
-		for _, result := range cached.Refused(&owned[i]) {
-			// The API did not refuse a row that was corrected since.
+		for _, result := range owned[i].Rejected {
+			// The API did not reject a row that was corrected since.
 			if place, ok := list.Find(result.Username); ok && ledger.Settled(v1alpha1.User(list.Valid[place].User), result) {
 				add(list.Valid[place], v1alpha1.InvalidReason(result.Reason), rejected(result))
 			}
@@ -61,7 +84,8 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []v1a
 	for i := range entries {
 		invalid[i] = entries[i].invalid
 	}
-	return listing{flawed: int32(list.FlawedCount), invalid: fitting(invalid)} //nolint:gosec // below maxUsers
+	plan.InvalidRows = int32(list.FlawedCount) //nolint:gosec // bounded by the size of a list
+	return listing{plan: plan, invalid: fitting(invalid)}
 }
 
 // rejected returns the message for a user that the API did not accept.
@@ -103,48 +127,4 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 		}
 	}
 	return invalid
-}
-
-// stored returns the digest for the status, with the number of flawed rows, which is stored nowhere else.
-func (l listing) stored() string { return fmt.Sprintf("%s.%d", l.digest, l.flawed) }
-
-// listingOf restores the listing from the status of a batch.
-func listingOf(batch *v1alpha1.EmbeddedUserBatch) listing {
-	l := listing{invalid: batch.Status.InvalidUsers}
-	var flawed string
-	l.digest, flawed, _ = strings.Cut(batch.Status.Digest, ".")
-	if n, err := strconv.ParseInt(flawed, 10, 32); err == nil {
-		l.flawed = int32(n)
-	}
-	read := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionSourcesRead)
-	if read != nil && read.Status == metav1.ConditionFalse {
-		problem := conditions.Stalled(read.Reason, read.Message)
-		l.problem = &problem
-	}
-	return l
-}
-
-// refreshListing reads the list to find the rows of users that the API refused since it was planned. While users are pending
-// this is rate limited: the result is the time until it is due.
-func (r *Reconciler) refreshListing(ctx context.Context, s *state) (wait time.Duration, err error) {
-	if wait := r.memory.listWait(s.batch); wait > 0 && count(s.slices).Pending > 0 {
-		return wait, nil
-	}
-	seen := s.batch
-	read, err := r.read(ctx, s)
-	defer read.release()
-	if err != nil || s.gone {
-		return 0, err
-	}
-	current := digest(s.batch, read.versions, s.slices)
-	if read.busy || !isPlanned(current, s.digest) { // the list is newer than the cache and must be planned first
-		s.batch = seen
-		return requeueDelay, nil
-	}
-	if read.problem == nil {
-		s.listing = newListing(s.batch, &read.list, s.slices)
-	}
-	s.listing.problem, s.listing.digest = read.problem, current
-	r.memory.learn(s.batch, s.listing, read.took)
-	return 0, nil
 }

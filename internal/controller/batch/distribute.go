@@ -1,0 +1,97 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// distribute brings the slices of a batch in line with its list, unless they are, and the listing in line with both. It returns
+// the batch and its slices as they are then. later is when the list is to be read again, only to find the rows of rejected users.
+func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing, later time.Duration, err error) {
+	known, current := r.unfinished.listing(v.batch), v.plan()
+	if isPlanned := known.isFor(current) && !v.hasRemovable(); isPlanned {
+		if !known.namesRejected(current) {
+			later = r.unfinished.relistWait(v.batch)
+		}
+		if known.namesRejected(current) || later > 0 && count(v.slices).Pending > 0 {
+			r.memory.cancel(v.name())
+			return v, known, later, nil
+		}
+	}
+	read, hold, err := r.read(ctx, v)
+	var problem *listError
+	switch {
+	case errors.As(err, &problem):
+		current.Sources = problem.sources
+		known.problem = &listProblem{problem.Verdict, current}
+		r.unfinished.learn(v.batch, known, 0)
+		return v, known, 0, nil
+	case err != nil:
+		return v, known, 0, err
+	}
+	defer hold.Release()
+	kept := cached.BatchOf(read.batch)
+	v.batch, v.sources = &kept, read.sources
+	l = newListing(read.batch, &read.list, v.slices, v.plan())
+	if !known.isFor(v.plan()) || v.hasRemovable() {
+		if v.slices, err = r.replan(ctx, v, read, hold, l); err != nil {
+			return v, known, 0, err
+		}
+		plan := v.plan()
+		l.plan.Slices, l.plan.Rejected = plan.Slices, plan.Rejected
+	}
+	r.unfinished.learn(v.batch, l, read.took)
+	return v, l, 0, nil
+}
+
+// replan plans a list and writes the slices, and returns them. While it writes, the status shows the progress.
+func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *budget.Hold, l listing) ([]cached.Slice, error) {
+	p, slices, err := r.makePlan(ctx, v, read)
+	if err != nil || p.isEmpty() {
+		return slices, err
+	}
+	l.total = int32(len(read.list.Valid) + read.list.FlawedCount) //nolint:gosec // bounded by the size of a list
+	read.list = users.List{}                                      // free it during the writes, which take long
+	v.slices = slices
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		slices, err = r.apply(ctx, v, p, hold)
+	}()
+	ticker := time.NewTicker(planningInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			if err == nil && p.isPartial {
+				err = errCacheBehind // the rest is planned once the cache has these slices
+			}
+			return slices, err
+		case <-ticker.C:
+			if err := r.showProgress(ctx, v.batch, l); err != nil {
+				log.FromContext(ctx).Info("Failed to show the progress of planning", "error", err.Error())
+			}
+		}
+	}
+}
+
+// showProgress writes the status of a batch while its slices are written.
+func (r *Reconciler) showProgress(ctx context.Context, batch *cached.Batch, l listing) error {
+	seen, err := r.peek(ctx, view{batch: batch}.name())
+	if err != nil || seen.batch.UID != batch.UID || seen.batch.Generation != batch.Generation {
+		return err
+	}
+	key, err := r.readKey(ctx, seen.batch)
+	if err != nil {
+		return err
+	}
+	_, err = r.write(ctx, seen.batch, summarize(facts{view: seen, listing: l, key: key}))
+	return err
+}
