@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
@@ -49,6 +51,7 @@ type options struct {
 	sender     sender.Options
 	manager    manager.Options
 	namespaces []string
+	listMemory resource.QuantityValue
 	log        zap.Options
 	version    bool
 }
@@ -67,6 +70,8 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "how long users wait for other users under the same key to share a request, while no request with that key is running; 0 sends the users of each EmbeddedUserSlice separately")
 	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
 	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
+	o.listMemory.Quantity = *resource.NewQuantity(batch.DefaultMaxListMemory, resource.BinarySI)
+	flags.Var(&o.listMemory, "max-list-memory", "maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: about 176 bytes for each user, and its text. The operator needs 1.25 times as much for long lists, and 170Mi for all else")
 	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to watch, separated by commas; all by default. Several operators can share a cluster if none watches a namespace of another")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
@@ -95,6 +100,8 @@ func parse(args []string) (options, error) {
 		return options{}, fmt.Errorf("--alloy-linger must be at least 0, not %s; 0 disables it", o.sender.Linger)
 	case o.sender.RequestsPerSecond < 0:
 		return options{}, fmt.Errorf("--alloy-requests-per-second must be at least 0, not %g; 0 disables the limit", o.sender.RequestsPerSecond)
+	case o.listMemory.Value() < 32<<20:
+		return options{}, fmt.Errorf("--max-list-memory must be at least 32Mi, not %s", o.listMemory.String())
 	case o.sender.Burst < 1:
 		return options{}, fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
 	}
@@ -129,7 +136,9 @@ func run(ctx context.Context, o options) error {
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return fmt.Errorf("adding probes: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender})
+	err = controller.Setup(ctx, mgr, controller.Options{
+		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(),
+	})
 	if err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}

@@ -30,29 +30,22 @@ type memory struct{ short, long pool }
 // pool is the memory for one kind of lists.
 type pool struct {
 	*budget.Budget
-	isLong bool
-	most   decode.Limits // for one list
+
+	most decode.Limits // for one list
 }
 
 func newMemory(most int64, wake func(types.NamespacedName)) memory {
 	return memory{
-		short: pool{budget.New(shortListsTotal, wake), false, decode.Limits{Text: shortListText, Memory: shortListMemory}},
-		long:  pool{budget.New(int64(longListsMemory*float64(most)), wake), true, decode.Limits{Text: most, Memory: most}},
+		short: pool{budget.New(shortListsTotal, wake), decode.Limits{Text: shortListText, Memory: shortListMemory}},
+		long:  pool{budget.New(int64(longListsMemory*float64(most)), wake), decode.Limits{Text: most, Memory: most}},
 	}
-}
-
-func (m memory) pool(long bool) pool {
-	if long {
-		return m.long
-	}
-	return m.short
 }
 
 // needs returns what must be free before the list of a batch is read: as much as it may take, because nobody knows its size
 // before.
 func (p pool) needs(batch *cached.Batch) int64 {
-	if len(batch.UsersFrom) == 0 && !p.isLong {
-		return inlineListMemory
+	if len(batch.UsersFrom) == 0 {
+		return min(inlineListMemory, p.most.Memory)
 	}
 	return p.most.Memory
 }

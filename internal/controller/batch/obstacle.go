@@ -6,11 +6,11 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 )
 
 // minRejectedBackOff and maxRejectedBackOff bound the back-off after the API server refused something. Nothing tells when a
@@ -35,7 +35,7 @@ func (r *Reconciler) obstacle(ctx context.Context, v view, err error) (obstacle,
 	case errors.Is(err, errWaiting):
 		verdict := conditions.Progressing("Waiting for memory to read the list, because other long lists are being planned")
 		return obstacle{verdict: &verdict}, nil
-	case !isRejection(err):
+	case errors.Is(err, errGone), errors.Is(err, errCacheBehind), !rejection.Is(err):
 		return obstacle{}, err
 	}
 	verdict := conditions.Failing(v1alpha1.ReasonPlanRejected, "The API server refused a request: "+err.Error()+
@@ -44,21 +44,4 @@ func (r *Reconciler) obstacle(ctx context.Context, v view, err error) (obstacle,
 	// The API server's words may quote users.
 	log.FromContext(ctx).Info("The API server refused to have the list planned", "reason", apierrors.ReasonForError(err), "retry", retry)
 	return obstacle{&verdict, retry}, nil
-}
-
-// isRejection reports whether the API server refuses a request as such: another attempt soon will not do better.
-func isRejection(err error) bool {
-	var status apierrors.APIStatus
-	switch {
-	case errors.Is(err, errGone), errors.Is(err, errCacheBehind):
-		return false
-	case meta.IsNoMatchError(err):
-		return true
-	case !errors.As(err, &status):
-		return false
-	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
-		apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err), apierrors.IsResourceExpired(err):
-		return false
-	}
-	return true
 }

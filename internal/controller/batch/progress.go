@@ -34,7 +34,6 @@ type unfinished struct {
 type memo struct {
 	uid      types.UID
 	listing  *listing  // nil if the status has it
-	isLong   bool      // the list was too long for a short one
 	relist   time.Time // when the list may be read again only to find the rows of rejected users
 	progress time.Time // when the status may show progress again
 }
@@ -74,18 +73,6 @@ func (u *unfinished) learn(batch *cached.Batch, l listing, took time.Duration) {
 	defer u.mu.Unlock()
 	known := u.of(batch)
 	known.listing, known.relist = &l, time.Now().Add(listShare*took)
-}
-
-func (u *unfinished) setLong(batch *cached.Batch, isLong bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.of(batch).isLong = isLong
-}
-
-func (u *unfinished) isLong(batch *cached.Batch) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.of(batch).isLong
 }
 
 // relistWait returns the time until the list may be read again only to find the rows of rejected users.

@@ -45,35 +45,29 @@ func (e *listError) Error() string { return e.Message }
 // errWaiting says that there is no memory for a list. The batch is reconciled again when there is.
 var errWaiting = errors.New("waiting for memory")
 
-// read reads the list of a batch from the API server. The caller must release the hold. The error is errGone, errWaiting or a
-// listError, unless reading failed.
+// read reads the list of a batch from the API server: as a short one, and if it is not as a long one. The caller must release
+// the hold. The error is errGone, errWaiting or a listError, unless reading failed.
 func (r *Reconciler) read(ctx context.Context, v view) (*reading, *budget.Hold, error) {
-	began, name := time.Now(), v.name()
-	for {
-		pool := r.memory.pool(r.unfinished.isLong(v.batch))
-		hold := pool.Acquire(name, pool.needs(v.batch))
+	began := time.Now()
+	for _, pool := range []pool{r.memory.short, r.memory.long} {
+		hold := pool.Acquire(v.name(), pool.needs(v.batch))
 		if hold == nil {
 			return nil, nil, errWaiting
 		}
 		read, err := r.readWithin(ctx, v, pool.most)
-		if errors.Is(err, decode.ErrLimit) && !pool.isLong {
-			hold.Release()
-			r.unfinished.setLong(v.batch, true)
-			continue
+		if err == nil {
+			hold.Shrink(read.bytes)
+			read.took = time.Since(began)
+			return read, hold, nil
 		}
-		if err != nil {
-			hold.Release()
-			if errors.Is(err, decode.ErrLimit) {
-				err = &listError{conditions.Stalled(v1alpha1.ReasonListTooLarge, fmt.Sprintf("The list takes more memory than the operator allows for one batch "+
-					"(--max-list-memory, %s); split it into several batches, or write CSV or NDJSON instead of YAML",
-					resource.NewQuantity(pool.most.Memory, resource.BinarySI))), v.sources}
-			}
+		hold.Release()
+		if !errors.Is(err, decode.ErrLimit) {
 			return nil, nil, err
 		}
-		hold.Shrink(read.bytes)
-		read.took = time.Since(began)
-		return read, hold, nil
 	}
+	return nil, nil, &listError{conditions.Stalled(v1alpha1.ReasonListTooLarge, fmt.Sprintf("The list takes more memory than the operator allows for one batch "+
+		"(--max-list-memory, %s); split it into several batches, or write CSV or NDJSON instead of YAML",
+		resource.NewQuantity(r.memory.long.most.Memory, resource.BinarySI))), v.sources}
 }
 
 // readWithin reads the list of a batch if it keeps to the limits, else the error is decode.ErrLimit.
@@ -208,16 +202,13 @@ func (r *Reconciler) readSource(ctx context.Context, namespace string, source *v
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
 	}
-	data, found := secret.Data[ref.Key]
-	if kind == kindConfigMap {
-		if data, found = configMap.BinaryData[ref.Key]; !found {
-			var text string
-			text, found = configMap.Data[ref.Key]
-			data = []byte(text)
+	for _, values := range []map[string][]byte{secret.Data, configMap.BinaryData} {
+		if value, found := values[ref.Key]; found {
+			data = append([]byte{}, value...) // not nil
 		}
 	}
-	if found && data == nil {
-		data = []byte{}
+	if text, found := configMap.Data[ref.Key]; found {
+		data = []byte(text)
 	}
 	return data, versionOf(object), nil
 }

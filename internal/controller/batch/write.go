@@ -18,7 +18,7 @@ import (
 	applyv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 )
 
 // write writes the status of a batch if it has changed, and records events. Updates that only show progress are rate limited:
@@ -34,10 +34,10 @@ func (r *Reconciler) write(ctx context.Context, batch *cached.Batch, status v1al
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or recreated under the same name
 		return 0, nil
-	case err != nil && (isTooLarge(err) || isRejection(err)):
+	case err != nil && (isTooLarge(err) || rejection.Is(err)):
 		return r.writeLess(ctx, batch, status, err)
 	case err != nil:
-		return 0, fmt.Errorf("writing the status: %w", redact.Error(err))
+		return 0, fmt.Errorf("writing the status: %w", err)
 	}
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason, "created", status.Counts.Created, "existing", status.Counts.Existing,

@@ -12,11 +12,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
@@ -24,6 +27,29 @@ import (
 
 // keptUsers is the maximum length of a list that stays in the cache. Ten users take about 1 KB, as much as the conditions.
 const keptUsers = 10
+
+// Whole objects with pending work stay in memory for a few seconds after they were received. Within that time they are nearly
+// always reconciled, which saves reading them again. A long list takes about 1 MB in a batch, and 200 KB in a slice.
+const (
+	recentTTL     = 5 * time.Second
+	recentBatches = 8
+	recentSlices  = 50
+)
+
+var (
+	recentlyReceivedBatches = cache.NewLRUExpireCache(recentBatches)
+	recentlyReceivedSlices  = cache.NewLRUExpireCache(recentSlices)
+)
+
+// version identifies a version of an object.
+type version struct {
+	uid    types.UID
+	number string
+}
+
+func versionOf(object metav1.Object) version {
+	return version{object.GetUID(), object.GetResourceVersion()}
+}
 
 // Batch is what the cache keeps of an EmbeddedUserBatch. It is shared, and must not be modified.
 type Batch struct {
@@ -94,7 +120,8 @@ func (b *Batch) Whole() (*v1alpha1.EmbeddedUserBatch, bool) {
 	if b.whole != nil {
 		return b.whole, true
 	}
-	whole, ok := recent.get(b.UID, b.ResourceVersion).(*v1alpha1.EmbeddedUserBatch)
+	recent, _ := recentlyReceivedBatches.Get(versionOf(b))
+	whole, ok := recent.(*v1alpha1.EmbeddedUserBatch)
 	return whole, ok
 }
 
@@ -103,7 +130,8 @@ func (s *Slice) Whole() (*v1alpha1.EmbeddedUserSlice, bool) {
 	if s.whole != nil {
 		return s.whole, true
 	}
-	whole, ok := recent.get(s.UID, s.ResourceVersion).(*v1alpha1.EmbeddedUserSlice)
+	recent, _ := recentlyReceivedSlices.Get(versionOf(s))
+	whole, ok := recent.(*v1alpha1.EmbeddedUserSlice)
 	return whole, ok
 }
 
@@ -117,7 +145,7 @@ func (b *Batch) UnmarshalJSON(data []byte) error {
 	delete(whole.Annotations, corev1.LastAppliedConfigAnnotation)
 	*b = BatchOf(whole)
 	if b.whole == nil && whole.Status.ObservedGeneration != whole.Generation {
-		recent.put(whole, len(whole.Spec.Users))
+		recentlyReceivedBatches.Add(versionOf(whole), whole, recentTTL)
 	}
 	return nil
 }
@@ -131,7 +159,7 @@ func (s *Slice) UnmarshalJSON(data []byte) error {
 	whole.ManagedFields = nil
 	*s = SliceOf(whole)
 	if s.whole == nil && s.Counts.Pending > 0 {
-		recent.put(whole, len(whole.Spec.Users))
+		recentlyReceivedSlices.Add(versionOf(whole), whole, recentTTL)
 	}
 	return nil
 }

@@ -18,18 +18,18 @@ const Allowance = 10 * time.Second
 // cache has them: no decision is made on an older object. The zero value is ready to use. Versions is safe for concurrent use.
 type Versions struct {
 	mu    sync.Mutex
-	known map[types.NamespacedName]map[string]version // by owner and by name
+	known map[types.NamespacedName]map[string]noted // by owner and by name
 }
 
-type version struct {
-	uid    types.UID
-	number string // empty if the object was deleted
-	at     time.Time
+type noted struct {
+	version // without a number if the object was deleted
+
+	at time.Time
 }
 
 // Note records the version of an object that was written or read.
 func (v *Versions) Note(owner types.NamespacedName, object client.Object) {
-	v.note(owner, object.GetName(), version{uid: object.GetUID(), number: object.GetResourceVersion()})
+	v.note(owner, object.GetName(), versionOf(object))
 }
 
 // NoteDeleted records that an object was deleted.
@@ -41,20 +41,19 @@ func (v *Versions) note(owner types.NamespacedName, name string, is version) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.known == nil {
-		v.known = map[types.NamespacedName]map[string]version{}
+		v.known = map[types.NamespacedName]map[string]noted{}
 	}
 	if v.known[owner] == nil {
-		v.known[owner] = map[string]version{}
+		v.known[owner] = map[string]noted{}
 	}
-	is.at = time.Now()
-	v.known[owner][name] = is
+	v.known[owner][name] = noted{is, time.Now()}
 }
 
 // Expire drops what was noted of an owner's objects longer than Allowance ago.
 func (v *Versions) Expire(owner types.NamespacedName) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	maps.DeleteFunc(v.known[owner], func(_ string, is version) bool { return time.Since(is.at) > Allowance })
+	maps.DeleteFunc(v.known[owner], func(_ string, is noted) bool { return time.Since(is.at) > Allowance })
 }
 
 // AreAhead reports whether the cache lacks what was written or read of an owner's objects, given these objects as cached. It

@@ -31,7 +31,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/redact"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
@@ -256,7 +256,10 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		updated := s.slice.DeepCopy()
 		updated.Status = status
 		if err := r.Client.Status().Update(ctx, updated); err != nil {
-			return fmt.Errorf("recording results: %w", redact.Error(err))
+			if rejection.Is(err) {
+				r.event(s.slice, v1alpha1.ReasonStatusRejected, "The API server refuses to record results; see the admission policies, and whether the operator's CRDs are up to date")
+			}
+			return fmt.Errorf("recording results: %w", rejection.Redact(err))
 		}
 		r.versions.Note(client.ObjectKeyFromObject(updated), updated)
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
@@ -264,16 +267,21 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 			"created", status.Counts.Created, "existing", status.Counts.Existing, "invalid", status.Counts.Invalid, "pending", status.Counts.Pending)
 	}
 	if s.report.Unmatched {
-		owner := metav1.GetControllerOf(s.slice)
-		batch := &cached.Batch{ObjectMeta: metav1.ObjectMeta{Namespace: s.slice.Namespace, Name: owner.Name, UID: owner.UID}}
-		r.Recorder.Eventf(batch, &cached.Slice{ObjectMeta: s.slice.ObjectMeta}, corev1.EventTypeWarning, v1alpha1.ReasonUnmatchedInvalidUsers, actionRecord,
+		r.event(s.slice, v1alpha1.ReasonUnmatchedInvalidUsers,
 			"The Alloy API named a user as invalid that the request did not hold; looking up all users of the request")
 	}
 	r.Sender.Recorded(idOf(s.slice), s.report)
 	return nil
 }
 
-// owned tells whether the slice belongs to a batch that exists. Any other slice is left alone: somebody made it by hand, or
+// event records a warning about the batch that owns a slice.
+func (r *Reconciler) event(slice *v1alpha1.EmbeddedUserSlice, reason, note string) {
+	owner := metav1.GetControllerOf(slice)
+	batch := &cached.Batch{ObjectMeta: metav1.ObjectMeta{Namespace: slice.Namespace, Name: owner.Name, UID: owner.UID}}
+	r.Recorder.Eventf(batch, &cached.Slice{ObjectMeta: slice.ObjectMeta}, corev1.EventTypeWarning, reason, actionRecord, "%s", note)
+}
+
+// owned reports whether the slice belongs to a batch that exists. Any other slice is left alone: somebody made it by hand, or
 // the garbage collector is about to take it.
 func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlice) (bool, error) {
 	owner := metav1.GetControllerOf(slice)
