@@ -41,7 +41,9 @@ func CreateNamespace(ctx context.Context, c client.Client, name string) error {
 // WriteKey stores an API key in a Secret, which may exist.
 func WriteKey(ctx context.Context, c client.Client, namespace, secret, key string) error {
 	object := applycorev1.Secret(secret, namespace).WithData(map[string][]byte{"apiKey": []byte(key)})
-	err := Await(ctx, func(ctx context.Context) error { return c.Apply(ctx, object, client.FieldOwner("test"), client.ForceOwnership) })
+	err := Await(ctx, func(ctx context.Context) error {
+		return c.Apply(ctx, object, client.FieldOwner("test"), client.ForceOwnership)
+	})
 	if err != nil {
 		return fmt.Errorf("writing the Secret: %w", err)
 	}
