@@ -11,6 +11,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestAnswers_WhatTheStatusShows injects each answer for good, looks at the status, takes the fault away, and sees the batch
@@ -53,40 +54,40 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
 			tc.fault.Operation = simulator.Create
-			w.sim.Inject(tc.fault)
-			w.secret(w.key)
-			w.create(w.batch("faulty", numbered("faulty", 3)...))
-			batch := w.await("faulty", tc.reason)
-			ready := find(batch.Status.Conditions, v1alpha1.ConditionReady)
+			w.Sim.Inject(tc.fault)
+			w.SetKey(w.Key)
+			w.CreateBatch("faulty", testenv.Users("faulty", 3)...)
+			batch := w.Await("faulty", tc.reason)
+			ready := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionReady)
 			if !contains(ready.Message, tc.message...) {
 				t.Errorf("message: %s", ready.Message)
 			}
 			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 3, Pending: 3}, batch.Status.Counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
-			attempt, next := w.slices()[0].Status.LastAttempt, w.slices()[0].Status.NextAttemptTime
+			attempt, next := w.Slices()[0].Status.LastAttempt, w.Slices()[0].Status.NextAttemptTime
 			if attempt == nil || attempt.Outcome != tc.reason || next == nil {
 				t.Errorf("last attempt %+v, next attempt %v", attempt, next)
 			}
 
-			w.sim.ClearFaults()
+			w.Sim.ClearFaults()
 			if tc.stalls {
-				if stalled := find(batch.Status.Conditions, v1alpha1.ConditionStalled); stalled.Reason != tc.reason {
+				if stalled := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionStalled); stalled.Reason != tc.reason {
 					t.Errorf("Stalled: %+v", stalled)
 				}
-				w.edit("faulty", func(b *v1alpha1.EmbeddedUserBatch) {
+				w.Edit("faulty", func(b *v1alpha1.EmbeddedUserBatch) {
 					b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "one-more"})
 				})
 				if tc.reason == v1alpha1.ReasonUnauthorized { // an edit does not make a rejected key better; another one does
-					w.sim.AddKey("another")
-					w.secretBecomes("another")
+					w.Sim.AddKey("another")
+					w.SetKey("another")
 				}
 			}
-			status := w.await("faulty", v1alpha1.ReasonSucceeded).Status
+			status := w.Await("faulty", v1alpha1.ReasonSucceeded).Status
 			if status.Counts.Pending != 0 || status.Counts.Invalid != 0 {
 				t.Errorf("counts: %+v", status.Counts)
 			}
-			for username, result := range w.results() {
+			for username, result := range w.Results() {
 				switch {
 				case tc.fault.Apply && (result.Result != v1alpha1.ResultExisting || result.Reason != v1alpha1.ReasonUnconfirmedAttempt):
 					t.Errorf("%s was created by a request without an answer, and is recorded as %+v", username, result)
@@ -94,7 +95,7 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 					t.Errorf("%s was created, and is recorded as %+v", username, result)
 				}
 			}
-			if slice := w.slices()[0].Status; slice.LastAttempt != nil || slice.NextAttemptTime != nil {
+			if slice := w.Slices()[0].Status; slice.LastAttempt != nil || slice.NextAttemptTime != nil {
 				t.Errorf("after success a failed attempt stays: %+v", slice)
 			}
 		})
@@ -104,16 +105,16 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 func TestAnswers_NoConnection(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.halt()
-	good := w.url
-	w.url = "http://127.0.0.1:1" // nobody listens there
+	good := w.URL
+	w.URL = "http://127.0.0.1:1" // nobody listens there
 	w.start()
-	w.secret(w.key)
-	w.create(w.batch("offline", numbered("offline", 3)...))
-	w.await("offline", v1alpha1.ReasonRetrying)
+	w.SetKey(w.Key)
+	w.CreateBatch("offline", testenv.Users("offline", 3)...)
+	w.Await("offline", v1alpha1.ReasonRetrying)
 	w.halt()
-	w.url, w.timeout = good, time.Second
+	w.URL, w.timeout = good, time.Second
 	w.start()
-	w.await("offline", v1alpha1.ReasonSucceeded)
+	w.Await("offline", v1alpha1.ReasonSucceeded)
 }
 
 // TestAnswers_Verification has the API name users as invalid without a reason.
@@ -147,30 +148,30 @@ func TestAnswers_Verification(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, tc.options)
-			users := numbered("user", 50)
+			users := testenv.Users("user", 50)
 			for _, user := range users[:tc.existing] {
-				w.sim.Seed(w.key, user.Username)
+				w.Sim.Seed(w.Key, user.Username)
 			}
 			if tc.fault != nil {
-				w.sim.Inject(*tc.fault)
+				w.Sim.Inject(*tc.fault)
 			}
 			for _, username := range tc.refused {
 				users = append(users, v1alpha1.User{Username: username})
 			}
-			w.secret(w.key)
-			w.create(w.batch("verified", users...))
+			w.SetKey(w.Key)
+			w.CreateBatch("verified", users...)
 			reason := v1alpha1.ReasonSucceeded
 			if len(tc.refused) > 0 {
 				reason = v1alpha1.ReasonInvalidUsers
 			}
-			status := w.await("verified", reason).Status
+			status := w.Await("verified", reason).Status
 			want := v1alpha1.UserCounts{
 				Total: int32(len(users)), Created: int32(50 - tc.existing), Existing: int32(tc.existing), Invalid: int32(len(tc.refused)),
 			}
 			if diff := cmp.Diff(want, status.Counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
-			if gets, lists := w.sim.Count(simulator.Get), w.sim.Count(simulator.List); gets != tc.gets || lists != tc.lists {
+			if gets, lists := w.Sim.Count(simulator.Get), w.Sim.Count(simulator.List); gets != tc.gets || lists != tc.lists {
 				t.Errorf("%d single reads and %d lists, want %d and %d", gets, lists, tc.gets, tc.lists)
 			}
 			for i, username := range tc.refused {
@@ -184,21 +185,21 @@ func TestAnswers_Verification(t *testing.T) {
 
 func TestAnswers_ACorrectedUserIsTriedAgain(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
-	w.secret(w.key)
-	w.create(w.batch("typo", v1alpha1.User{Username: "good"}, v1alpha1.User{Username: "refused", FullName: "A"}))
-	w.await("typo", v1alpha1.ReasonInvalidUsers)
-	_, before := w.sent()
+	w.SetKey(w.Key)
+	w.CreateBatch("typo", v1alpha1.User{Username: "good"}, v1alpha1.User{Username: "refused", FullName: "A"})
+	w.Await("typo", v1alpha1.ReasonInvalidUsers)
+	_, before := w.Sent()
 
-	w.edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[0].FullName = "Another name for a user that exists" })
-	w.await("typo", v1alpha1.ReasonInvalidUsers)
-	if _, requests := w.sent(); requests != before {
+	w.Edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[0].FullName = "Another name for a user that exists" })
+	w.Await("typo", v1alpha1.ReasonInvalidUsers)
+	if _, requests := w.Sent(); requests != before {
 		t.Errorf("renaming a user that exists sent %d requests", requests-before)
 	}
-	w.edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[1].FullName = "B" })
-	w.Eventually(func() int { _, requests := w.sent(); return requests }, patience).Should(gomega.Equal(before + 1))
-	w.await("typo", v1alpha1.ReasonInvalidUsers)
-	w.edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[1].Username = "accepted" })
-	status := w.await("typo", v1alpha1.ReasonSucceeded).Status
+	w.Edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[1].FullName = "B" })
+	w.Eventually(func() int { _, requests := w.Sent(); return requests }).Should(gomega.Equal(before + 1))
+	w.Await("typo", v1alpha1.ReasonInvalidUsers)
+	w.Edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[1].Username = "accepted" })
+	status := w.Await("typo", v1alpha1.ReasonSucceeded).Status
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -208,15 +209,15 @@ func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
 	for name, status := range map[string]int{"400": 400, "422": 422, "413": 413} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
-			users := numbered("many", 1000)
+			users := testenv.Users("many", 1000)
 			bad := users[321].Username
-			w.sim.Inject(simulator.Fault{
+			w.Sim.Inject(simulator.Fault{
 				Operation: simulator.Create, Status: status, Body: `{"message":"not with this domain"}`,
 				Match: func(r simulator.Request) bool { return slices.Contains(r.Usernames, bad) },
 			})
-			w.secret(w.key)
-			w.create(w.batch("one", users...))
-			got := w.await("one", v1alpha1.ReasonInvalidUsers).Status
+			w.SetKey(w.Key)
+			w.CreateBatch("one", users...)
+			got := w.Await("one", v1alpha1.ReasonInvalidUsers).Status
 			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 1000, Created: 999, Invalid: 1}, got.Counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
@@ -227,7 +228,7 @@ func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
 			if diff := cmp.Diff(want, got.InvalidUsers); diff != "" {
 				t.Errorf("invalid users (-want +got):\n%s", diff)
 			}
-			if _, requests := w.sent(); requests > 30 {
+			if _, requests := w.Sent(); requests > 30 {
 				t.Errorf("%d requests were sent", requests)
 			}
 		})
@@ -236,28 +237,28 @@ func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
 
 func TestAnswers_TenRefusedUsersTakeAtMost160Requests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	users := numbered("many", 1000)
+	users := testenv.Users("many", 1000)
 	bad := map[string]bool{}
 	for i := range 10 {
 		bad[users[i*97+13].Username] = true
 	}
-	w.sim.Inject(simulator.Fault{
+	w.Sim.Inject(simulator.Fault{
 		Operation: simulator.Create, Status: 400, Body: `{"message":"no"}`,
 		Match: func(r simulator.Request) bool {
 			return slices.ContainsFunc(r.Usernames, func(u string) bool { return bad[u] })
 		},
 	})
-	w.secret(w.key)
-	w.create(w.batch("ten", users...))
+	w.SetKey(w.Key)
+	w.CreateBatch("ten", users...)
 	// One user goes last, to show that the API still creates users. If it is one of the ten, it stays pending.
 	w.Eventually(func() int32 {
-		counts := w.load("ten").Status.Counts
+		counts := w.Load("ten").Status.Counts
 		return counts.Created + counts.Invalid
-	}, patience).Should(gomega.BeNumerically(">=", 999))
-	if _, requests := w.sent(); requests > 160 {
+	}).Should(gomega.BeNumerically(">=", 999))
+	if _, requests := w.Sent(); requests > 160 {
 		t.Errorf("%d requests were sent", requests)
 	}
-	for username, result := range w.results() {
+	for username, result := range w.Results() {
 		if (result.Result == v1alpha1.ResultInvalid) != bad[username] {
 			t.Errorf("%s: %+v", username, result)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // awkward is a username that must survive JSON, HTTP and a URL path.
@@ -22,20 +23,20 @@ func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
 	for _, policy := range []v1alpha1.InvalidUserPolicy{v1alpha1.InvalidUserPolicyFail, v1alpha1.InvalidUserPolicyIgnore} {
 		t.Run(string(policy), func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
-			users := numbered("main", 2500)
-			w.sim.Seed(w.key, users[7].Username, users[1500].Username, users[2400].Username)
+			users := testenv.Users("main", 2500)
+			w.Sim.Seed(w.Key, users[7].Username, users[1500].Username, users[2400].Username)
 			users = append(users, v1alpha1.User{Username: "twice", FullName: "First"}, v1alpha1.User{Username: awkward, FullName: "Åse"},
 				v1alpha1.User{Username: "twice", FullName: "Second"})
-			w.secret(w.key)
-			batch := w.batch("main", users...)
+			w.SetKey(w.Key)
+			batch := w.Batch("main", users...)
 			batch.Spec.InvalidUserPolicy = policy
-			w.create(batch)
+			w.MustCreate(batch)
 
 			reason, ready := v1alpha1.ReasonInvalidUsers, "false"
 			if policy == v1alpha1.InvalidUserPolicyIgnore {
 				reason, ready = v1alpha1.ReasonSucceededWithInvalidUsers, "true"
 			}
-			status := w.await("main", reason).Status
+			status := w.Await("main", reason).Status
 			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2503, Created: 2499, Existing: 3, Invalid: 1}, status.Counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
 			}
@@ -45,26 +46,26 @@ func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
 			if len(status.InvalidUsers) != 1 || status.InvalidUsers[0].Row != 2502 || status.InvalidUsers[0].Reason != v1alpha1.InvalidReasonDuplicateUsername {
 				t.Errorf("invalid users: %+v", status.InvalidUsers)
 			}
-			if out, err := w.kubectl("", "wait", "--for=condition=Ready="+ready, "eub/main", "--timeout=10s"); err != nil {
+			if out, err := w.Kubectl("", "wait", "--for=condition=Ready="+ready, "eub/main", "--timeout=10s"); err != nil {
 				t.Errorf("kubectl wait: %s", out)
 			}
 
-			sent, requests := w.sent()
+			sent, requests := w.Sent()
 			if requests != 3 || len(sent) != 2502 {
 				t.Errorf("%d users were sent in %d requests", len(sent), requests)
 			}
-			if gets, lists := w.sim.Count(simulator.Get), w.sim.Count(simulator.List); gets != 3 || lists != 0 {
+			if gets, lists := w.Sim.Count(simulator.Get), w.Sim.Count(simulator.List); gets != 3 || lists != 0 {
 				t.Errorf("verification took %d single reads and %d lists, want 3 and 0", gets, lists)
 			}
 			held := map[string]string{}
-			for _, user := range w.sim.Users(w.key) {
+			for _, user := range w.Sim.Users(w.Key) {
 				held[user.Username] = user.FullName
 			}
 			if len(held) != 2502 || held["twice"] != "First" || held[awkward] != "Åse" {
 				t.Errorf("the API holds %d users, twice = %q, the awkward one = %q", len(held), held["twice"], held[awkward])
 			}
 			for _, username := range []string{users[7].Username, users[1500].Username, users[2400].Username} {
-				if got := w.results()[username]; got.Result != v1alpha1.ResultExisting || got.Reason != "" {
+				if got := w.Results()[username]; got.Result != v1alpha1.ResultExisting || got.Reason != "" {
 					t.Errorf("%s existed, and is recorded as %+v", username, got)
 				}
 			}
@@ -74,38 +75,38 @@ func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
 
 func TestBatch_NothingIsSentWhenThereIsNothingToDo(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
-	w.create(w.batch("idle", numbered("idle", 1200)...))
-	w.await("idle", v1alpha1.ReasonSucceeded)
-	before := len(w.sim.Requests())
+	w.SetKey(w.Key)
+	w.CreateBatch("idle", testenv.Users("idle", 1200)...)
+	w.Await("idle", v1alpha1.ReasonSucceeded)
+	before := len(w.Sim.Requests())
 
-	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Labels = map[string]string{"team": "a"} })
+	w.Edit("idle", func(b *v1alpha1.EmbeddedUserBatch) { b.Labels = map[string]string{"team": "a"} })
 	w.halt()
 	w.start()
 	// Once a later batch is Ready, the operator has seen all earlier changes.
-	w.create(w.batch("last"))
-	w.await("last", v1alpha1.ReasonSucceeded)
-	if after := w.sim.Requests(); len(after) != before {
+	w.CreateBatch("last")
+	w.Await("last", v1alpha1.ReasonSucceeded)
+	if after := w.Sim.Requests(); len(after) != before {
 		t.Errorf("%d requests were sent", len(after)-before)
 	}
 
-	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
+	w.Edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
 		b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"})
 	})
-	w.await("idle", v1alpha1.ReasonSucceeded)
-	w.edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
+	w.Await("idle", v1alpha1.ReasonSucceeded)
+	w.Edit("idle", func(b *v1alpha1.EmbeddedUserBatch) {
 		middle := append([]v1alpha1.User{{Username: "inserted-1"}, {Username: "inserted-2"}}, b.Spec.Users[600:]...)
 		b.Spec.Users = append(b.Spec.Users[:600:600], middle...)
 	})
-	w.await("idle", v1alpha1.ReasonSucceeded)
+	w.Await("idle", v1alpha1.ReasonSucceeded)
 	var got [][]string
-	for _, r := range w.sim.Requests()[before:] {
+	for _, r := range w.Sim.Requests()[before:] {
 		got = append(got, r.Usernames)
 	}
 	if diff := cmp.Diff([][]string{{"appended"}, {"inserted-1", "inserted-2"}}, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if total := len(w.slices()); total != 2 {
+	if total := len(w.Slices()); total != 2 {
 		t.Errorf("1203 users are in %d slices", total)
 	}
 }
@@ -114,21 +115,21 @@ func TestBatch_BatchesDoNotDisturbEachOther(t *testing.T) {
 	first := newWorld(t, simulator.Options{})
 	second := first.another()
 	for _, w := range []*world{first, second} {
-		w.secret(w.key)
-		w.create(w.batch("same", numbered(w.namespace, 5)...))
-		w.create(w.batch("other", append(numbered("other", 3), numbered(w.namespace, 1)...)...))
+		w.SetKey(w.Key)
+		w.CreateBatch("same", testenv.Users(w.Namespace, 5)...)
+		w.CreateBatch("other", append(testenv.Users("other", 3), testenv.Users(w.Namespace, 1)...)...)
 	}
 	for _, w := range []*world{first, second} {
-		same, other := w.await("same", v1alpha1.ReasonSucceeded), w.await("other", v1alpha1.ReasonSucceeded)
+		same, other := w.Await("same", v1alpha1.ReasonSucceeded), w.Await("other", v1alpha1.ReasonSucceeded)
 		created := same.Status.Counts.Created + other.Status.Counts.Created
 		existing := same.Status.Counts.Existing + other.Status.Counts.Existing
 		if created != 8 || existing != 1 { // one user is in both lists
-			t.Errorf("%s: %d created, %d existing", w.namespace, created, existing)
+			t.Errorf("%s: %d created, %d existing", w.Namespace, created, existing)
 		}
-		if users := w.sim.Users(w.key); len(users) != 8 {
-			t.Errorf("%s: the API holds %d users", w.namespace, len(users))
+		if users := w.Sim.Users(w.Key); len(users) != 8 {
+			t.Errorf("%s: the API holds %d users", w.Namespace, len(users))
 		}
-		for _, slice := range w.slices() {
+		for _, slice := range w.Slices() {
 			if len(slice.OwnerReferences) != 1 || !*slice.OwnerReferences[0].Controller || !*slice.OwnerReferences[0].BlockOwnerDeletion {
 				t.Errorf("%s has owners %+v", slice.Name, slice.OwnerReferences)
 			}
@@ -138,7 +139,7 @@ func TestBatch_BatchesDoNotDisturbEachOther(t *testing.T) {
 
 func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	manifest := func(n int) string {
 		var text strings.Builder
 		text.WriteString("apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: large}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users:\n")
@@ -147,25 +148,25 @@ func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
 		}
 		return text.String()
 	}
-	if out, err := w.kubectl(manifest(10_001), "apply", "--server-side", "-f", "-"); err == nil || !contains(out, "spec.users", "10000") {
+	if out, err := w.Kubectl(manifest(10_001), "apply", "--server-side", "-f", "-"); err == nil || !contains(out, "spec.users", "10000") {
 		t.Errorf("10,001 users: %v, %s", err, out)
 	}
-	if out, err := w.kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+	if out, err := w.Kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
 		t.Fatal(out)
 	}
-	status := w.await("large", v1alpha1.ReasonSucceeded).Status
+	status := w.Await("large", v1alpha1.ReasonSucceeded).Status
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 10_000, Created: 10_000}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	if requests := w.sim.Requests(); len(requests) != 10 {
+	if requests := w.Sim.Requests(); len(requests) != 10 {
 		t.Errorf("%d requests were sent", len(requests))
 	}
-	if out, err := w.kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+	if out, err := w.Kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
 		t.Fatal(out)
 	}
-	w.create(w.batch("last"))
-	w.await("last", v1alpha1.ReasonSucceeded)
-	if requests := w.sim.Requests(); len(requests) != 10 {
+	w.CreateBatch("last")
+	w.Await("last", v1alpha1.ReasonSucceeded)
+	if requests := w.Sim.Requests(); len(requests) != 10 {
 		t.Errorf("applying again sent %d requests", len(requests)-10)
 	}
 }
@@ -183,15 +184,15 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 		"more than 256 characters":     {fmt.Sprintf("[{username: %0257d}]", 0), []string{"spec.users[0].username"}},
 	} {
 		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users: " + tc.users + "\n"
-		out, err := w.kubectl(manifest, "apply", "--server-side", "-f", "-")
+		out, err := w.Kubectl(manifest, "apply", "--server-side", "-f", "-")
 		if err == nil || !contains(out, tc.want...) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
-	if out, err := w.kubectl("", "apply", "--server-side", "--dry-run=server", "-k", "../../config/samples"); err != nil {
+	if out, err := w.Kubectl("", "apply", "--server-side", "--dry-run=server", "-k", "../../config/samples"); err != nil {
 		t.Errorf("the samples: %s", out)
 	}
-	long := w.batch(fmt.Sprintf("%064d", 0))
+	long := w.Batch(fmt.Sprintf("%064d", 0))
 	w.Expect(w.Create(t.Context(), long)).To(gomega.MatchError(gomega.ContainSubstring("at most 63 characters")))
 }
 
@@ -203,23 +204,23 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
-			w.secret(w.key)
-			w.create(w.batch("damaged", numbered("damaged", 1500)...))
-			w.await("damaged", v1alpha1.ReasonSucceeded)
-			slice := w.slices()[0]
+			w.SetKey(w.Key)
+			w.CreateBatch("damaged", testenv.Users("damaged", 1500)...)
+			w.Await("damaged", v1alpha1.ReasonSucceeded)
+			slice := w.Slices()[0]
 			damage(&slice)
 			if err := w.Update(t.Context(), &slice); err != nil {
 				t.Fatal(err)
 			}
-			w.edit("damaged", func(b *v1alpha1.EmbeddedUserBatch) {
+			w.Edit("damaged", func(b *v1alpha1.EmbeddedUserBatch) {
 				b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"})
 			})
-			status := w.await("damaged", v1alpha1.ReasonSucceeded).Status
-			if status.Counts.Total != 1501 || len(w.sim.Users(w.key)) != 1501 {
-				t.Errorf("counts: %+v, the API holds %d users", status.Counts, len(w.sim.Users(w.key)))
+			status := w.Await("damaged", v1alpha1.ReasonSucceeded).Status
+			if status.Counts.Total != 1501 || len(w.Sim.Users(w.Key)) != 1501 {
+				t.Errorf("counts: %+v, the API holds %d users", status.Counts, len(w.Sim.Users(w.Key)))
 			}
 			if slice.OwnerReferences != nil {
-				if status.Counts.Created != 1501 || status.Slices.Total != 2 || w.slices()[0].Labels[v1alpha1.LabelBatch] != "damaged" {
+				if status.Counts.Created != 1501 || status.Slices.Total != 2 || w.Slices()[0].Labels[v1alpha1.LabelBatch] != "damaged" {
 					t.Errorf("the slice was not repaired: %+v", status)
 				}
 			}
@@ -230,23 +231,23 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 // TestBatch_AnUnownedSliceIsLeftAlone creates slices that no batch controls.
 func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	no := true
 	for name, owners := range map[string][]metav1.OwnerReference{
 		"nobodys": nil,
 		"gone":    {{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no}},
 	} {
-		w.create(&v1alpha1.EmbeddedUserSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners},
-			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: numbered(name, 2)},
+		w.MustCreate(&v1alpha1.EmbeddedUserSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners},
+			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: testenv.Users(name, 2)},
 		})
 	}
-	w.create(w.batch("last", v1alpha1.User{Username: "x"}))
-	w.await("last", v1alpha1.ReasonSucceeded)
-	if sent, _ := w.sent(); len(sent) != 1 {
+	w.CreateBatch("last", v1alpha1.User{Username: "x"})
+	w.Await("last", v1alpha1.ReasonSucceeded)
+	if sent, _ := w.Sent(); len(sent) != 1 {
 		t.Errorf("sent: %q", sent)
 	}
-	for _, slice := range w.slices() {
+	for _, slice := range w.Slices() {
 		if slice.Name == "nobodys" && (slice.Status.ObservedGeneration != -1 || slice.Generation != 1) {
 			t.Errorf("the slice was changed: %+v", slice)
 		}
@@ -256,32 +257,32 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 // TestBatch_AListThatLeavesNoRoomForItsStatus creates the largest batch that etcd accepts.
 func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
-	users := numbered("huge", 9_000)
+	w.SetKey(w.Key)
+	users := testenv.Users("huge", 9_000)
 	for i := range users {
 		users[i].FullName = strings.Repeat("x", 126)
 	}
 	const limit = 3 << 19 // etcd's limit for a request
 	for encoded := limit + 1; encoded > limit; {
 		users = users[:len(users)-10]
-		text, err := json.Marshal(w.batch("huge", users...))
+		text, err := json.Marshal(w.Batch("huge", users...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		encoded = len(text)
 	}
-	batch := w.batch("huge", users...)
+	batch := w.Batch("huge", users...)
 	for w.Create(t.Context(), batch) != nil { // remove one user of 170 bytes at a time until etcd accepts the batch
 		if users = users[:len(users)-1]; len(users) < 5_000 {
 			t.Fatal("no list was accepted")
 		}
-		batch = w.batch("huge", users...)
+		batch = w.Batch("huge", users...)
 	}
-	w.Eventually(func() int { return len(w.sim.Users(w.key)) }, patience).Should(gomega.Equal(len(batch.Spec.Users)))
-	w.Eventually(func() string { out, _ := w.kubectl("", "get", "events"); return out }, patience, time.Second).
+	w.Eventually(func() int { return len(w.Sim.Users(w.Key)) }).Should(gomega.Equal(len(batch.Spec.Users)))
+	w.Eventually(func() string { out, _ := w.Kubectl("", "get", "events"); return out }, testenv.Patience, time.Second).
 		Should(gomega.And(gomega.ContainSubstring("StatusTooLarge"), gomega.ContainSubstring("split the list into two batches")), "no event")
-	w.edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
-	w.await("huge", v1alpha1.ReasonSucceeded)
+	w.Edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
+	w.Await("huge", v1alpha1.ReasonSucceeded)
 }
 
 func contains(text string, parts ...string) bool {

@@ -14,25 +14,26 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestEvidence_AnEchoThatFitsNobody has the API name a user that it was not sent: nothing proves which of the others it created.
 func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.sim.Inject(simulator.Fault{
+	w.Sim.Inject(simulator.Fault{
 		Operation: simulator.Create, Times: 1, Apply: true, Status: http.StatusOK, Body: `{"message":"success","invalidUsers":[{"username":"somebody else"}]}`,
 	})
-	w.secret(w.key)
-	w.create(w.batch("echo", numbered("echo", 3)...))
-	w.await("echo", v1alpha1.ReasonSucceeded)
-	for username, result := range w.results() {
+	w.SetKey(w.Key)
+	w.CreateBatch("echo", testenv.Users("echo", 3)...)
+	w.Await("echo", v1alpha1.ReasonSucceeded)
+	for username, result := range w.Results() {
 		if result.Result != v1alpha1.ResultExisting || result.Reason != v1alpha1.ReasonUnconfirmedAttempt {
 			t.Errorf("%s: %+v", username, result)
 		}
 	}
 	w.Eventually(func() (warnings []string) {
 		var list eventsv1.EventList
-		if err := w.List(t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+		if err := w.List(t.Context(), &list, client.InNamespace(w.Namespace)); err != nil {
 			t.Fatal(err)
 		}
 		for _, event := range list.Items {
@@ -41,7 +42,7 @@ func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 			}
 		}
 		return warnings
-	}, patience).Should(gomega.ConsistOf(v1alpha1.ReasonUnmatchedInvalidUsers))
+	}).Should(gomega.ConsistOf(v1alpha1.ReasonUnmatchedInvalidUsers))
 }
 
 // forbidSecrets has the API server refuse to hand out Secrets.
@@ -62,43 +63,42 @@ func (f forbidSecrets) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.sim.Seed(w.key, "existing")
-	w.sim.Inject(simulator.Fault{Operation: simulator.Get, Status: http.StatusServiceUnavailable}) // so that a user stays pending
-	w.sim.Inject(simulator.Fault{Operation: simulator.List, Status: http.StatusServiceUnavailable})
-	applied, release := make(chan struct{}), make(chan struct{})
-	w.sim.OnApplied(func(simulator.Request) { close(applied); <-release })
-	w.secret(w.key)
-	w.create(w.batch("blocked", v1alpha1.User{Username: "existing"}, v1alpha1.User{Username: "new"}))
+	w.Sim.Seed(w.Key, "existing")
+	w.Sim.Inject(simulator.Fault{Operation: simulator.Get, Status: http.StatusServiceUnavailable}) // so that a user stays pending
+	w.Sim.Inject(simulator.Fault{Operation: simulator.List, Status: http.StatusServiceUnavailable})
+	applied, release := w.Hold()
+	w.SetKey(w.Key)
+	w.CreateBatch("blocked", v1alpha1.User{Username: "existing"}, v1alpha1.User{Username: "new"})
 	<-applied
 	w.secretsForbidden.Store(true)
-	w.secretBecomes(w.key + "\n") // the operator must read it again
-	close(release)
-	w.Eventually(func() v1alpha1.Result { return w.results()["new"].Result }, patience).Should(gomega.Equal(v1alpha1.ResultCreated))
+	w.SetKey(w.Key + "\n") // the operator must read it again
+	release()
+	w.Eventually(func() v1alpha1.Result { return w.Results()["new"].Result }).Should(gomega.Equal(v1alpha1.ResultCreated))
 	w.secretsForbidden.Store(false)
-	w.sim.ClearFaults()
-	w.await("blocked", v1alpha1.ReasonSucceeded)
+	w.Sim.ClearFaults()
+	w.Await("blocked", v1alpha1.ReasonSucceeded)
 }
 
 // TestEvidence_A403ForSomeUsersIsTheirs has the API forbid the users of one batch, under a key that it serves.
 func TestEvidence_A403ForSomeUsersIsTheirs(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
-	w.create(w.batch("first", numbered("first", 3)...))
-	w.await("first", v1alpha1.ReasonSucceeded)
-	w.sim.Inject(simulator.Fault{
+	w.SetKey(w.Key)
+	w.CreateBatch("first", testenv.Users("first", 3)...)
+	w.Await("first", v1alpha1.ReasonSucceeded)
+	w.Sim.Inject(simulator.Fault{
 		Operation: simulator.Create, Status: http.StatusForbidden, Body: `{"message":"not this domain"}`,
 		Match: func(r simulator.Request) bool {
 			return slices.ContainsFunc(r.Usernames, func(username string) bool { return strings.HasPrefix(username, "forbidden") })
 		},
 	})
-	w.create(w.batch("forbidden", numbered("forbidden", 3)...))
-	status := w.await("forbidden", v1alpha1.ReasonUnauthorized).Status
-	if ready := find(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "403 Forbidden: not this domain", "gateway") {
+	w.CreateBatch("forbidden", testenv.Users("forbidden", 3)...)
+	status := w.Await("forbidden", v1alpha1.ReasonUnauthorized).Status
+	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "403 Forbidden: not this domain", "gateway") {
 		t.Errorf("message: %s", ready.Message)
 	}
-	if key := find(status.Conditions, v1alpha1.ConditionCredentialsValid); key.Reason == v1alpha1.ReasonUnauthorized {
+	if key := testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid); key.Reason == v1alpha1.ReasonUnauthorized {
 		t.Errorf("the key is called invalid: %+v", key)
 	}
-	w.create(w.batch("others", numbered("others", 3)...))
-	w.await("others", v1alpha1.ReasonSucceeded)
+	w.CreateBatch("others", testenv.Users("others", 3)...)
+	w.Await("others", v1alpha1.ReasonSucceeded)
 }

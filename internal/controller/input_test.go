@@ -3,6 +3,7 @@ package controller_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,13 +49,13 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := w.kubectl(string(manifest), "apply", "--server-side", "-f", "-")
+		out, err := w.Kubectl(string(manifest), "apply", "--server-side", "-f", "-")
 		if err == nil || !contains(out, tc.want...) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
 	// Not through kubectl, because YAML takes U+0085 for a line break.
-	err := w.Create(t.Context(), w.batch("refused", v1alpha1.User{Username: "x\u0085y"}))
+	err := w.Create(t.Context(), w.Batch("refused", v1alpha1.User{Username: "x\u0085y"}))
 	if err == nil || !contains(err.Error(), "spec.users[0].username") {
 		t.Errorf("a C1 control character in a username: %v", err)
 	}
@@ -63,8 +64,8 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 // TestInput_AcceptedUnchanged tests the second table.
 func TestInput_AcceptedUnchanged(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.sim.Seed(w.key, "somebody else")
-	otherID := w.sim.Users(w.key)[0].ID
+	w.Sim.Seed(w.Key, "somebody else")
+	otherID := w.Sim.Users(w.Key)[0].ID
 	users := []v1alpha1.User{
 		{Username: "."}, {Username: ".."}, {Username: "/"}, {Username: "a/b"}, {Username: "%2F"}, {Username: "?a=b"}, {Username: "#a"}, {Username: "a b"}, {Username: "a+b"},
 		{Username: "batch"}, {Username: "Bob"}, {Username: "bob"}, {Username: "BOB"},
@@ -74,47 +75,38 @@ func TestInput_AcceptedUnchanged(t *testing.T) {
 		{Username: strings.Repeat("<", 256), FullName: strings.Repeat("&", 256)}, {Username: "no full name"}, {Username: "control", FullName: "a\tb\u0001"},
 	}
 	existing := []string{".", "/", "#a", "bob", "😀", "%2F", otherID}
-	w.sim.Seed(w.key, existing...) // verification must find these
-	w.secret(w.key)
-	w.create(w.batch("odd", users...))
-	status := w.await("odd", v1alpha1.ReasonSucceeded).Status
+	w.Sim.Seed(w.Key, existing...) // verification must find these
+	w.SetKey(w.Key)
+	w.CreateBatch("odd", users...)
+	status := w.Await("odd", v1alpha1.ReasonSucceeded).Status
 	want := v1alpha1.UserCounts{Total: int32(len(users)), Created: int32(len(users) - len(existing)), Existing: int32(len(existing))}
 	if diff := cmp.Diff(want, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
 	held := map[string]string{}
-	for _, user := range w.sim.Users(w.key) {
+	for _, user := range w.Sim.Users(w.Key) {
 		held[user.Username] = user.FullName
 	}
 	for _, user := range users {
-		if fullName, ok := held[user.Username]; !ok || fullName != user.FullName && !isOneOf(user.Username, existing) {
+		if fullName, ok := held[user.Username]; !ok || fullName != user.FullName && !slices.Contains(existing, user.Username) {
 			t.Errorf("%q: held %t, full name %q", user.Username, ok, fullName)
 		}
 	}
 }
 
-func isOneOf(text string, list []string) bool {
-	for _, other := range list {
-		if text == other {
-			return true
-		}
-	}
-	return false
-}
-
 // TestInput_EscapesDoNotOutgrowAnObject uses characters that JSON escapes to six bytes each.
 func TestInput_EscapesDoNotOutgrowAnObject(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	var users []v1alpha1.User
 	for i := range 500 {
 		users = append(users, v1alpha1.User{Username: fmt.Sprintf("%s%04d", strings.Repeat("<", 252), i), FullName: strings.Repeat("&", 256)})
 	}
-	w.create(w.batch("escaped", users...))
-	if status := w.await("escaped", v1alpha1.ReasonSucceeded).Status; status.Counts.Created != 500 {
+	w.CreateBatch("escaped", users...)
+	if status := w.Await("escaped", v1alpha1.ReasonSucceeded).Status; status.Counts.Created != 500 {
 		t.Errorf("counts: %+v", status.Counts)
 	}
-	for _, slice := range w.slices() {
+	for _, slice := range w.Slices() {
 		encoded, err := json.Marshal(slice)
 		if err != nil {
 			t.Fatal(err)

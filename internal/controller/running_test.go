@@ -3,7 +3,6 @@ package controller_test
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,17 +13,8 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
-
-// hold blocks the first request after it was applied. applied is closed at that point; release unblocks the request.
-func (w *world) hold() (applied <-chan struct{}, release func()) {
-	reached, released := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(reached); <-released }) })
-	release = sync.OnceFunc(func() { close(released) })
-	w.Cleanup(release) // in case the test fails before it releases the request
-	return reached, release
-}
 
 func TestRunning_EditsWhileARequestRuns(t *testing.T) {
 	user := func(name, fullName string) v1alpha1.User { return v1alpha1.User{Username: name, FullName: fullName} }
@@ -54,23 +44,23 @@ func TestRunning_EditsWhileARequestRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
-			applied, release := w.hold()
-			w.secret(w.key)
-			w.create(w.batch("edited", before...))
+			applied, release := w.Hold()
+			w.SetKey(w.Key)
+			w.CreateBatch("edited", before...)
 			<-applied
-			w.edit("edited", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = tc.after })
-			w.Eventually(func() int64 { return w.load("edited").Status.ObservedGeneration }, patience).Should(gomega.Equal(int64(2)))
+			w.Edit("edited", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = tc.after })
+			w.Eventually(func() int64 { return w.Load("edited").Status.ObservedGeneration }).Should(gomega.Equal(int64(2)))
 			release()
-			w.Eventually(func() v1alpha1.UserCounts { return w.load("edited").Status.Counts }, patience).Should(gomega.Equal(tc.counts))
+			w.Eventually(func() v1alpha1.UserCounts { return w.Load("edited").Status.Counts }).Should(gomega.Equal(tc.counts))
 			got := map[string]v1alpha1.Result{}
 			w.Eventually(func() string {
 				clear(got)
-				for username, result := range w.results() {
+				for username, result := range w.Results() {
 					got[username] = result.Result
 				}
 				return cmp.Diff(tc.results, got)
-			}, patience).Should(gomega.BeEmpty())
-			sent, _ := w.sent()
+			}).Should(gomega.BeEmpty())
+			sent, _ := w.Sent()
 			times := map[string]int{}
 			for _, username := range sent {
 				if times[username]++; times[username] > 1 {
@@ -83,22 +73,22 @@ func TestRunning_EditsWhileARequestRuns(t *testing.T) {
 
 func TestRunning_ARecreatedBatchStartsAnew(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	applied, release := w.hold()
-	w.secret(w.key)
-	w.create(w.batch("again", numbered("old", 3)...))
+	applied, release := w.Hold()
+	w.SetKey(w.Key)
+	w.CreateBatch("again", testenv.Users("old", 3)...)
 	<-applied
-	first := w.load("again")
+	first := w.Load("again")
 	if err := w.Delete(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	w.create(w.batch("again", numbered("new", 2)...))
+	w.CreateBatch("again", testenv.Users("new", 2)...)
 	release()
-	status := w.await("again", v1alpha1.ReasonSucceeded).Status
+	status := w.Await("again", v1alpha1.ReasonSucceeded).Status
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	for _, slice := range w.slices() { // those of the deleted batch remain, because envtest has no garbage collector
-		owned := slice.OwnerReferences[0].UID == w.load("again").UID
+	for _, slice := range w.Slices() { // those of the deleted batch remain, because envtest has no garbage collector
+		owned := slice.OwnerReferences[0].UID == w.Load("again").UID
 		for _, result := range slice.Status.Results {
 			if strings.HasPrefix(result.Username, "old") == owned {
 				t.Errorf("%s is in %s", result.Username, slice.Name)
@@ -118,18 +108,18 @@ func TestRunning_ABadKeyDoesNotSlowAGoodOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{Keys: []string{"bad"}})
 			fault.Match = func(r simulator.Request) bool { return strings.HasPrefix(r.Usernames[0], "bad") }
-			w.sim.Inject(fault)
-			w.secret(w.key)
-			w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "bad"}, Data: map[string][]byte{"apiKey": []byte("bad")}})
+			w.Sim.Inject(fault)
+			w.SetKey(w.Key)
+			w.MustCreate(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "bad"}, Data: map[string][]byte{"apiKey": []byte("bad")}})
 			for i := range 12 {
-				bad := w.batch(fmt.Sprintf("bad-%d", i), numbered(fmt.Sprintf("bad-%d", i), 2)...)
+				bad := w.Batch(fmt.Sprintf("bad-%d", i), testenv.Users(fmt.Sprintf("bad-%d", i), 2)...)
 				bad.Spec.APIKeySecretRef.Name = "bad"
-				w.create(bad)
+				w.MustCreate(bad)
 			}
-			w.Eventually(func() int { _, requests := w.sent(); return requests }, patience).Should(gomega.BeNumerically(">", 0))
-			w.create(w.batch("good", numbered("good", 1500)...))
-			w.await("good", v1alpha1.ReasonSucceeded)
-			w.Eventually(func() int32 { return w.load("bad-0").Status.Counts.Pending }, patience).Should(gomega.BeEquivalentTo(2))
+			w.Eventually(func() int { _, requests := w.Sent(); return requests }).Should(gomega.BeNumerically(">", 0))
+			w.CreateBatch("good", testenv.Users("good", 1500)...)
+			w.Await("good", v1alpha1.ReasonSucceeded)
+			w.Eventually(func() int32 { return w.Load("bad-0").Status.Counts.Pending }).Should(gomega.BeEquivalentTo(2))
 		})
 	}
 }

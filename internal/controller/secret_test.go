@@ -10,6 +10,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 func TestSecret_FixingItIsEnough(t *testing.T) {
@@ -33,12 +34,12 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
 			if tc.secret != nil {
-				tc.secret.Namespace = w.namespace
-				w.create(tc.secret)
+				tc.secret.Namespace = w.Namespace
+				w.MustCreate(tc.secret)
 			}
-			w.create(w.batch("keys", numbered("keys", 1500)...))
-			status := w.await("keys", tc.reason).Status
-			ready, credentials := find(status.Conditions, v1alpha1.ConditionReady), find(status.Conditions, v1alpha1.ConditionCredentialsValid)
+			w.CreateBatch("keys", testenv.Users("keys", 1500)...)
+			status := w.Await("keys", tc.reason).Status
+			ready, credentials := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid)
 			if !contains(ready.Message, tc.message...) {
 				t.Errorf("message: %s", ready.Message)
 			}
@@ -48,21 +49,21 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 			if status.Counts.Pending != 1500 || status.Counts.Invalid != 0 {
 				t.Errorf("counts: %+v", status.Counts)
 			}
-			asked := len(w.sim.Requests())
+			asked := len(w.Sim.Requests())
 			if tc.reason == v1alpha1.ReasonUnauthorized && asked != 1 || tc.reason != v1alpha1.ReasonUnauthorized && asked != 0 {
 				t.Errorf("%d requests were sent", asked)
 			}
 
 			// People often store a key with a trailing line break.
-			fixed := data("apiKey", w.key+"\n")
-			fixed.Namespace = w.namespace
+			fixed := data("apiKey", w.Key+"\n")
+			fixed.Namespace = w.Namespace
 			if tc.secret == nil {
-				w.create(fixed)
+				w.MustCreate(fixed)
 			} else if err := w.Update(t.Context(), fixed); err != nil {
 				t.Fatal(err)
 			}
-			status = w.await("keys", v1alpha1.ReasonSucceeded).Status
-			if got := find(status.Conditions, v1alpha1.ConditionCredentialsValid); got.Status != metav1.ConditionTrue {
+			status = w.Await("keys", v1alpha1.ReasonSucceeded).Status
+			if got := testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid); got.Status != metav1.ConditionTrue {
 				t.Errorf("CredentialsValid: %+v", got)
 			}
 		})
@@ -71,18 +72,18 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 
 func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret("wrong")
-	w.create(w.batch("first", numbered("first", 3000)...))
-	w.create(w.batch("second", numbered("second", 1000)...))
-	w.await("first", v1alpha1.ReasonUnauthorized)
-	w.await("second", v1alpha1.ReasonUnauthorized)
-	asked := len(w.sim.Requests())
+	w.SetKey("wrong")
+	w.CreateBatch("first", testenv.Users("first", 3000)...)
+	w.CreateBatch("second", testenv.Users("second", 1000)...)
+	w.Await("first", v1alpha1.ReasonUnauthorized)
+	w.Await("second", v1alpha1.ReasonUnauthorized)
+	asked := len(w.Sim.Requests())
 	if asked > 2 { // the second batch may have sent its request before the first was answered
 		t.Errorf("%d requests were sent for four slices", asked)
 	}
 
 	var secret corev1.Secret
-	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "alloy"}, &secret); err != nil {
+	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.Namespace, Name: "alloy"}, &secret); err != nil {
 		t.Fatal(err)
 	}
 	secret.Labels = map[string]string{"team": "a"}
@@ -91,32 +92,32 @@ func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	}
 	w.halt()
 	w.start()
-	w.create(w.batch("last"))
-	w.await("last", v1alpha1.ReasonSucceeded)
-	w.await("first", v1alpha1.ReasonUnauthorized)
-	w.edit("first", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2999] })
-	batch := w.await("first", v1alpha1.ReasonUnauthorized)
-	if credentials := find(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Status != metav1.ConditionFalse {
+	w.CreateBatch("last")
+	w.Await("last", v1alpha1.ReasonSucceeded)
+	w.Await("first", v1alpha1.ReasonUnauthorized)
+	w.Edit("first", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2999] })
+	batch := w.Await("first", v1alpha1.ReasonUnauthorized)
+	if credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Status != metav1.ConditionFalse {
 		t.Errorf("CredentialsValid: %+v", credentials)
 	}
-	if more := len(w.sim.Requests()) - asked; more != 0 {
+	if more := len(w.Sim.Requests()) - asked; more != 0 {
 		t.Errorf("a label, a restart and an edit caused %d requests", more)
 	}
 }
 
 func TestSecret_WithNothingPendingABadKeyDoesNotAffectReady(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
-	w.create(w.batch("done", numbered("done", 3)...))
-	w.await("done", v1alpha1.ReasonSucceeded)
-	if err := w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.namespace)); err != nil {
+	w.SetKey(w.Key)
+	w.CreateBatch("done", testenv.Users("done", 3)...)
+	w.Await("done", v1alpha1.ReasonSucceeded)
+	if err := w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.Namespace)); err != nil {
 		t.Fatal(err)
 	}
 	w.Eventually(func() string {
-		return find(w.load("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason
-	}, patience).
+		return testenv.Condition(w.Load("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason
+	}).
 		Should(gomega.Equal(v1alpha1.ReasonSecretNotFound))
-	if ready := find(w.load("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+	if ready := testenv.Condition(w.Load("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
 		t.Errorf("Ready: %+v", ready)
 	}
 }

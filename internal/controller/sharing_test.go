@@ -13,6 +13,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestSharing_ManySmallBatchesTakeFewRequests starts the operator after the batches exist.
@@ -21,25 +22,25 @@ func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{Latency: 50 * time.Millisecond})
 	w.halt()
 	w.options.Linger, w.options.RecordWait = 200*time.Millisecond, 5*time.Second
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	for i := range batches {
-		w.create(w.batch(fmt.Sprintf("small-%d", i), v1alpha1.User{Username: fmt.Sprintf("user-%d", i)}, v1alpha1.User{Username: "everybody's"}))
+		w.CreateBatch(fmt.Sprintf("small-%d", i), v1alpha1.User{Username: fmt.Sprintf("user-%d", i)}, v1alpha1.User{Username: "everybody's"})
 	}
 	w.start()
 	var list v1alpha1.EmbeddedUserBatchList
 	w.Eventually(func() int {
 		list = v1alpha1.EmbeddedUserBatchList{}
-		if err := w.List(t.Context(), &list, client.InNamespace(w.namespace)); err != nil {
+		if err := w.List(t.Context(), &list, client.InNamespace(w.Namespace)); err != nil {
 			t.Fatal(err)
 		}
 		ready := 0
 		for _, batch := range list.Items {
-			if find(batch.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonSucceeded {
+			if testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonSucceeded {
 				ready++
 			}
 		}
 		return ready
-	}, patience, 100*time.Millisecond).Should(gomega.Equal(batches))
+	}).Should(gomega.Equal(batches))
 
 	var sum v1alpha1.UserCounts
 	for _, batch := range list.Items {
@@ -50,10 +51,10 @@ func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2 * batches, Created: batches + 1, Existing: batches - 1}, sum); diff != "" {
 		t.Errorf("all counts together (-want +got):\n%s", diff)
 	}
-	if _, requests := w.sent(); requests > batches/10 {
+	if _, requests := w.Sent(); requests > batches/10 {
 		t.Errorf("%d requests were sent", requests)
 	}
-	for _, r := range w.sim.Requests() {
+	for _, r := range w.Sim.Requests() {
 		if r.Overlapped {
 			t.Error("two requests at once had the same username")
 		}

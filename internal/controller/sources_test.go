@@ -18,6 +18,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 func configMapSource(name, key string) v1alpha1.UsersSource {
@@ -30,7 +31,7 @@ func secretSource(name, key string) v1alpha1.UsersSource {
 
 // configMap returns a ConfigMap of lists without creating it.
 func (w *world) configMap(name string, lists map[string]string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: lists}
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}, Data: lists}
 }
 
 func zipped(t *testing.T, text string) []byte {
@@ -48,29 +49,29 @@ func zipped(t *testing.T, text string) []byte {
 
 func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
-	w.secret(w.key)
-	w.create(w.configMap("lists", map[string]string{
+	w.SetKey(w.Key)
+	w.MustCreate(w.configMap("lists", map[string]string{
 		"users.csv":    "\ufefffullName,username\r\nAnn,ann\r\n\"Bob, the second\",bob\r\n,\r\nAnna,ann\r\n",
 		"users.ndjson": `{"username":"nadja"}` + "\n\nnonsense\n",
 		"text":         "- username: yan\n- {username: refused}\n",
 	}))
-	w.create(&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "list"},
+	w.MustCreate(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "list"},
 		Data:       map[string][]byte{"users.json.gz": zipped(t, `[{"username":"json","fullName":"J"},{"username":"inline"},{"username":7}]`)},
 	})
 	yaml := configMapSource("lists", "text")
 	yaml.Format = "YAML"
 	optional := configMapSource("lists", "none.csv")
 	optional.ConfigMapKeyRef.Optional = true
-	b := w.batch("all", v1alpha1.User{Username: "inline"})
+	b := w.Batch("all", v1alpha1.User{Username: "inline"})
 	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("lists", "users.csv"), secretSource("list", "users.json.gz"), configMapSource("lists", "users.ndjson"), yaml, optional}
-	w.create(b)
-	status := w.await("all", v1alpha1.ReasonInvalidUsers).Status
+	w.MustCreate(b)
+	status := w.Await("all", v1alpha1.ReasonInvalidUsers).Status
 
 	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 11, Created: 6, Invalid: 5}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	usernames, _ := w.sent()
+	usernames, _ := w.Sent()
 	if diff := cmp.Diff([]string{"inline", "ann", "bob", "json", "nadja", "yan", "refused"}, usernames); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
@@ -93,7 +94,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(place{})); diff != "" {
 		t.Errorf("invalid users (-want +got):\n%s", diff)
 	}
-	message := find(status.Conditions, v1alpha1.ConditionUsersInvalid).Message
+	message := testenv.Condition(status.Conditions, v1alpha1.ConditionUsersInvalid).Message
 	if !contains(message, `5 invalid: "" in row 2 of ConfigMap lists, users.csv (InvalidRow)`, "and 2 more") {
 		t.Errorf("UsersInvalid says %q", message)
 	}
@@ -126,29 +127,29 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
-			w.secret(w.key)
+			w.SetKey(w.Key)
 			list := w.configMap("list", map[string]string{"users.csv": "username\n" + lines("user", 1500)})
-			w.create(list)
-			b := w.batch("b", v1alpha1.User{Username: "inline"})
+			w.MustCreate(list)
+			b := w.Batch("b", v1alpha1.User{Username: "inline"})
 			b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-			w.create(b)
-			w.await("b", v1alpha1.ReasonSucceeded)
-			before := w.slices()
-			_, requests := w.sent()
+			w.MustCreate(b)
+			w.Await("b", v1alpha1.ReasonSucceeded)
+			before := w.Slices()
+			_, requests := w.Sent()
 
 			tc.breakIt(w, list)
-			status := w.await("b", tc.reason).Status
-			if !contains(find(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) || status.Counts.Created != 1501 || status.Counts.Total != 1501 {
+			status := w.Await("b", tc.reason).Status
+			if !contains(testenv.Condition(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) || status.Counts.Created != 1501 || status.Counts.Total != 1501 {
 				t.Errorf("status: %+v", status)
 			}
-			w.edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // must not be planned either
-			w.await("b", tc.reason)
-			for i, slice := range w.slices() {
+			w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // must not be planned either
+			w.Await("b", tc.reason)
+			for i, slice := range w.Slices() {
 				if diff := cmp.Diff(before[i], slice); diff != "" {
 					t.Errorf("%s was changed: %s", slice.Name, diff)
 				}
 			}
-			if out, err := w.kubectl("", "get", "events", "-o", "custom-columns=R:.reason,M:.message"); err != nil || !contains(out, tc.reason, tc.says[0]) {
+			if out, err := w.Kubectl("", "get", "events", "-o", "custom-columns=R:.reason,M:.message"); err != nil || !contains(out, tc.reason, tc.says[0]) {
 				t.Errorf("events: %v\n%s", err, out)
 			}
 
@@ -156,9 +157,9 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 			if w.Create(t.Context(), again) != nil {
 				w.change(list, again.Data)
 			}
-			w.await("b", v1alpha1.ReasonSucceeded)
-			w.Eventually(func() int32 { return w.load("b").Status.Counts.Created }, patience).Should(gomega.BeEquivalentTo(1501))
-			if _, after := w.sent(); after != requests+1 {
+			w.Await("b", v1alpha1.ReasonSucceeded)
+			w.Eventually(func() int32 { return w.Load("b").Status.Counts.Created }).Should(gomega.BeEquivalentTo(1501))
+			if _, after := w.Sent(); after != requests+1 {
 				t.Errorf("%d more requests were sent", after-requests)
 			}
 		})
@@ -167,21 +168,21 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 
 func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	list := w.configMap("list", nil)
 	list.BinaryData = map[string][]byte{"users.csv.gz": zipped(t, "username\n"+lines("customer", 25_000))}
-	w.create(list)
-	b := w.batch("long")
+	w.MustCreate(list)
+	b := w.Batch("long")
 	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv.gz")}
-	w.create(b)
-	if counts := w.await("long", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 25_000 {
+	w.MustCreate(b)
+	if counts := w.Await("long", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 25_000 {
 		t.Errorf("counts: %+v", counts)
 	}
-	if usernames, requests := w.sent(); requests != 25 || len(usernames) != 25_000 {
+	if usernames, requests := w.Sent(); requests != 25 || len(usernames) != 25_000 {
 		t.Errorf("%d users were sent in %d requests", len(usernames), requests)
 	}
 	versions := map[string]string{}
-	for _, slice := range w.slices() {
+	for _, slice := range w.Slices() {
 		versions[slice.Name] = slice.ResourceVersion
 	}
 
@@ -189,22 +190,22 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 	if err := w.Update(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
-	w.Eventually(func() int32 { return w.load("long").Status.Counts.Created }, patience).Should(gomega.BeEquivalentTo(25_001))
-	w.await("long", v1alpha1.ReasonSucceeded)
+	w.Eventually(func() int32 { return w.Load("long").Status.Counts.Created }).Should(gomega.BeEquivalentTo(25_001))
+	w.Await("long", v1alpha1.ReasonSucceeded)
 	touched := 0
-	for _, slice := range w.slices() {
+	for _, slice := range w.Slices() {
 		if versions[slice.Name] != slice.ResourceVersion {
 			touched++
 		}
 	}
-	if _, requests := w.sent(); touched != 1 || requests != 26 {
+	if _, requests := w.Sent(); touched != 1 || requests != 26 {
 		t.Errorf("one more user touched %d slices, and %d requests were sent", touched, requests)
 	}
 	w.halt()
 	w.start() // an idle batch is skipped, however long
-	w.create(w.batch("another", v1alpha1.User{Username: "another"}))
-	w.await("another", v1alpha1.ReasonSucceeded)
-	if _, requests := w.sent(); requests != 27 {
+	w.CreateBatch("another", v1alpha1.User{Username: "another"})
+	w.Await("another", v1alpha1.ReasonSucceeded)
+	if _, requests := w.Sent(); requests != 27 {
 		t.Errorf("after a restart %d requests were sent", requests)
 	}
 }
@@ -212,7 +213,7 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 // TestSources_KustomizeNames applies a list from kustomize's configMapGenerator, which adds a hash to the name.
 func TestSources_KustomizeNames(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	folder := t.TempDir()
 	apply := func(users string) {
 		t.Helper()
@@ -227,14 +228,14 @@ func TestSources_KustomizeNames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if out, err := w.kubectl("", "apply", "--server-side", "-k", folder); err != nil {
+		if out, err := w.Kubectl("", "apply", "--server-side", "-k", folder); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
 	apply("username\nann\n")
-	first := w.await("generated", v1alpha1.ReasonSucceeded)
+	first := w.Await("generated", v1alpha1.ReasonSucceeded)
 	apply("username\nann\nbob\n")
-	second := w.await("generated", v1alpha1.ReasonSucceeded)
+	second := w.Await("generated", v1alpha1.ReasonSucceeded)
 	name := func(b *v1alpha1.EmbeddedUserBatch) string { return b.Spec.UsersFrom[0].ConfigMapKeyRef.Name }
 	if name(first) == name(second) || !strings.HasPrefix(name(second), "customers-") || second.Status.Counts.Created != 2 {
 		t.Errorf("from %s to %s: %+v", name(first), name(second), second.Status.Counts)
@@ -253,7 +254,7 @@ func TestSources_RefusedByTheSchema(t *testing.T) {
 		"other formats": {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
 	} {
 		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  usersFrom: [" + tc.source + "]\n"
-		if out, err := w.kubectl(manifest, "apply", "--server-side", "-f", "-"); err == nil || !contains(out, tc.want) {
+		if out, err := w.Kubectl(manifest, "apply", "--server-side", "-f", "-"); err == nil || !contains(out, tc.want) {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
@@ -283,13 +284,13 @@ func lines(prefix string, n int) string {
 func TestSources_ACorrectedRowIsNoLongerInvalid(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return strings.HasPrefix(username, "refused") }})
 	w.options.SecondRead = 50 * time.Millisecond
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	list := w.configMap("list", map[string]string{"users.csv": "username,fullName\nrefused-1,A\nfine,F\nrefused-2,B\n"})
-	w.create(list)
-	b := w.batch("b")
+	w.MustCreate(list)
+	b := w.Batch("b")
 	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-	w.create(b)
-	w.await("b", v1alpha1.ReasonInvalidUsers)
+	w.MustCreate(b)
+	w.Await("b", v1alpha1.ReasonInvalidUsers)
 	for _, edited := range []string{
 		"username,fullName\nrefused-1,corrected\nfine,F\nrefused-2,B\n", // still refused
 		"username,fullName\nfixed-1,A\nfine,F\nrefused-2,B\n",
@@ -303,7 +304,7 @@ func TestSources_ACorrectedRowIsNoLongerInvalid(t *testing.T) {
 			}
 		}
 		w.Eventually(func() map[string]int32 {
-			status := w.load("b").Status
+			status := w.Load("b").Status
 			named := map[string]int32{}
 			for _, invalid := range status.InvalidUsers {
 				named[invalid.Username] = invalid.Row
@@ -312,23 +313,23 @@ func TestSources_ACorrectedRowIsNoLongerInvalid(t *testing.T) {
 				return nil
 			}
 			return named
-		}, patience, 20*time.Millisecond).Should(gomega.Equal(want), edited)
+		}).Should(gomega.Equal(want), edited)
 	}
 }
 
 func TestSources_AMissingListMakesNoUserInvalid(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
-	w.secret(w.key)
+	w.SetKey(w.Key)
 	list := w.configMap("list", map[string]string{"users.csv": "username\n\"\"\n" + lines("user", 1500)})
-	w.create(list)
-	b := w.batch("b")
+	w.MustCreate(list)
+	b := w.Batch("b")
 	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-	w.create(b)
-	w.await("b", v1alpha1.ReasonInvalidUsers)
+	w.MustCreate(b)
+	w.Await("b", v1alpha1.ReasonInvalidUsers)
 	w.Expect(w.Delete(t.Context(), list)).To(gomega.Succeed())
-	w.await("b", v1alpha1.ReasonSourceNotFound)
-	lost := w.slices()[0]
+	w.Await("b", v1alpha1.ReasonSourceNotFound)
+	lost := w.Slices()[0]
 	w.Expect(w.Delete(t.Context(), &lost)).To(gomega.Succeed())
-	w.Eventually(func() v1alpha1.UserCounts { return w.load("b").Status.Counts }, patience, 20*time.Millisecond).
+	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).
 		Should(gomega.Equal(v1alpha1.UserCounts{Total: 501, Created: 500, Invalid: 1}))
 }

@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestChaos runs -seeds seeds, starting with -seed. A seed determines the steps of a run, and their timing only roughly.
@@ -23,14 +22,6 @@ func TestChaos(t *testing.T) {
 		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, seed)
-			w.startOperator()
-			t.Cleanup(func() {
-				w.stopOperator(syscall.SIGKILL)
-				if t.Failed() {
-					t.Logf("seed %d, simulator %+v\n%s\n\n%s", seed, w.options, strings.Join(w.steps, "\n"), w.log.String())
-				}
-				_ = w.DeleteAllOf(context.Background(), &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(w.namespace))
-			})
 			for range 8 + w.rnd.IntN(12) {
 				<-time.After(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
 				w.breakSomething(seed)
@@ -46,40 +37,40 @@ func (w *world) breakSomething(seed int64) {
 	switch w.rnd.IntN(16) {
 	case 0, 1:
 		w.step("kill the operator")
-		w.stopOperator(syscall.SIGKILL)
-		w.startOperator()
+		w.kubelet.stop(syscall.SIGKILL)
+		w.kubelet.start()
 	case 2:
 		w.step("stop the operator")
-		w.stopOperator(syscall.SIGTERM)
-		w.startOperator()
+		w.kubelet.stop(syscall.SIGTERM)
+		w.kubelet.start()
 	case 3, 4, 5, 6:
 		fault := w.anyFault()
 		w.step("inject %+v", fault)
-		w.sim.Inject(fault)
+		w.Sim.Inject(fault)
 	case 7, 8:
 		n := 1 + w.rnd.IntN(20)
 		w.step("add %d users", n)
 		w.add(n)
 		w.apply()
 	case 9:
-		n := min(len(w.list), 1+w.rnd.IntN(300))
-		at := w.rnd.IntN(len(w.list) - n + 1)
+		n := min(len(w.wanted.list), 1+w.rnd.IntN(300))
+		at := w.rnd.IntN(len(w.wanted.list) - n + 1)
 		w.step("remove %d users", n)
-		w.list = append(w.list[:at:at], w.list[at+n:]...)
+		w.wanted.list = slices.Delete(w.wanted.list, at, at+n)
 		w.apply()
 	case 10:
 		w.step("rename users")
-		for i := range w.list {
+		for i := range w.wanted.list {
 			if w.rnd.IntN(20) == 0 {
-				w.list[i].FullName += "x"
+				w.wanted.list[i].FullName += "x"
 			}
 		}
 		w.apply()
 	case 11:
 		w.step("break and fix the key")
-		w.setKey([]string{"wrong", "", "two\nlines"}[w.rnd.IntN(3)])
+		w.SetKey([]string{"wrong", "", "two\nlines"}[w.rnd.IntN(3)])
 		<-time.After(time.Duration(w.rnd.IntN(500)) * time.Millisecond)
-		w.setKey(goodKey)
+		w.SetKey(w.Key)
 	case 12, 13, 14:
 		w.damage()
 	case 15:
@@ -125,20 +116,14 @@ func (w *world) anyFault() simulator.Fault {
 
 // damage corrupts a slice as somebody with kubectl could. It never writes a false result.
 func (w *world) damage() {
-	w.mu.Lock()
-	w.damaging = true
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		w.damaging = false
-		w.mu.Unlock()
-	}()
+	w.setDamaging(true)
+	defer w.setDamaging(false)
 	kind := w.rnd.IntN(6)
 	pick := w.rnd.Int()
 	w.step("damage %d", kind)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	owned, err := w.slices(ctx)
+	owned, err := w.owned(ctx)
 	if err != nil || len(owned) == 0 {
 		return
 	}
@@ -168,26 +153,26 @@ func (w *world) damage() {
 	}
 }
 
+func (w *world) setDamaging(damaging bool) {
+	w.resent.mu.Lock()
+	defer w.resent.mu.Unlock()
+	w.resent.damaging = damaging
+}
+
 // recreate deletes the batch and creates it again under the same name.
 func (w *world) recreate() {
 	w.step("recreate the batch")
 	w.recreated = true
-	w.must(func(ctx context.Context) error {
-		batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: batchName}}
-		return client.IgnoreNotFound(w.Delete(ctx, batch))
-	})
+	err := testenv.Await(context.Background(), func(ctx context.Context) error { return client.IgnoreNotFound(w.Delete(ctx, w.Batch(batchName))) })
+	if err != nil {
+		w.Fatal(err)
+	}
 	w.apply()
 }
 
 func (w *world) restartAPIServer() {
-	restarts.Lock()
-	defer restarts.Unlock()
 	w.step("restart the API server")
-	server := environment.ControlPlane.GetAPIServer()
-	if err := server.Stop(); err != nil {
-		w.Error(err)
-	}
-	if err := server.Start(); err != nil {
+	if err := plane.RestartAPIServer(); err != nil {
 		w.Error(err)
 	}
 	w.step("restarted the API server")

@@ -10,121 +10,67 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // settle clears all faults and waits until every user has a result.
 func (w *world) settle() {
 	w.Helper()
 	w.step("settle")
-	w.sim.ClearFaults()
-	w.setKey(goodKey)
+	w.Sim.ClearFaults()
+	w.SetKey(w.Key)
 	w.apply()
-	var status string
-	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
-		batch, err := w.load()
-		if err != nil {
-			status = err.Error()
-			continue
-		}
-		status = fmt.Sprintf("%+v", batch.Status)
-		done := batch.Status.ObservedGeneration == batch.Generation && batch.Status.Counts.Pending == 0 && batch.Status.Slices.Total == batch.Status.Slices.Ready
-		if done && w.slicesSettled() && w.othersSettled() {
-			w.step("settled")
-			return
-		}
+	if err := testenv.Await(context.Background(), w.settled); err != nil {
+		w.Fatal("did not settle:", err)
 	}
-	w.Fatalf("did not settle: %s", status)
+	w.step("settled")
 }
 
-// slicesSettled reports whether the slices have each user once, with a result. The batch's status alone is not enough, because
-// the operator may not have noticed a damaged slice yet.
-func (w *world) slicesSettled() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	slices, err := w.slices(ctx)
+// settled returns an error unless every user of every batch has a result, and the slices of the large batch have each user once.
+// The batch's status alone is not enough, because the operator may not have noticed a damaged slice yet.
+func (w *world) settled(ctx context.Context) error {
+	var batches v1alpha1.EmbeddedUserBatchList
+	if err := w.List(ctx, &batches, client.InNamespace(w.Namespace)); err != nil {
+		return err
+	}
+	for _, batch := range batches.Items {
+		large := batch.Name == batchName
+		status := batch.Status
+		if status.ObservedGeneration != batch.Generation || status.Counts.Pending > 0 || status.Counts.Total == 0 && !large ||
+			status.Slices.Total != status.Slices.Ready && large {
+			return fmt.Errorf("%s: %+v", batch.Name, status)
+		}
+	}
+	owned, err := w.owned(ctx)
 	if err != nil {
-		return false
+		return err
 	}
 	users, results := 0, 0
-	for _, slice := range slices {
+	for _, slice := range owned {
 		if slice.Status.ObservedGeneration != slice.Generation || slice.Labels[v1alpha1.LabelBatch] != batchName {
-			return false
+			return fmt.Errorf("%s, labels %v: %+v", slice.Name, slice.Labels, slice.Status)
 		}
 		users += len(slice.Spec.Users)
 		results += len(slice.Status.Results)
 	}
-	return users == len(w.list) && results == len(w.list)
-}
-
-// othersSettled reports whether no user is pending in any batch.
-func (w *world) othersSettled() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var list v1alpha1.EmbeddedUserBatchList
-	if err := w.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
-		return false
+	if users != len(w.wanted.list) || results != len(w.wanted.list) {
+		return fmt.Errorf("%d results for %d users in slices, not %d", results, users, len(w.wanted.list))
 	}
-	for _, batch := range list.Items {
-		if counts := batch.Status.Counts; batch.Status.ObservedGeneration != batch.Generation || counts.Pending > 0 || counts.Total == 0 && batch.Name != batchName {
-			return false
-		}
-	}
-	return true
-}
-
-// checkOthers checks that every user of the small batches exists, and that at most one slice records it as Created.
-func (w *world) checkOthers(held map[string]struct{}) {
-	w.Helper()
-	var list v1alpha1.EmbeddedUserSliceList
-	w.must(func(ctx context.Context) error { return w.List(ctx, &list, client.InNamespace(w.namespace)) })
-	created := map[string]string{}
-	for _, slice := range list.Items {
-		for _, result := range slice.Status.Results {
-			if result.Result == v1alpha1.ResultCreated {
-				if other, twice := created[result.Username]; twice && !w.options.SkipExisting && !w.options.CheckThenCreate {
-					w.Errorf("%s is Created in %s and in %s", result.Username, other, slice.Name)
-				}
-				created[result.Username] = slice.Name
-			}
-			_, exists := held[result.Username]
-			if strings.HasPrefix(slice.Name, "small-") && !exists && !strings.HasPrefix(result.Username, "bad-") && !w.options.MixedAllExist {
-				w.Errorf("%s of %s is %s, and does not exist", result.Username, slice.Name, result.Result)
-			}
-		}
-		if strings.HasPrefix(slice.Name, "small-") && len(slice.Status.Results) != len(slice.Spec.Users) {
-			w.Errorf("%s has %d results for %d users", slice.Name, len(slice.Status.Results), len(slice.Spec.Users))
-		}
-	}
-}
-
-func (w *world) load() (*v1alpha1.EmbeddedUserBatch, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var batch v1alpha1.EmbeddedUserBatch
-	err := w.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: batchName}, &batch)
-	return &batch, err
+	return nil
 }
 
 // check compares the users in the API, the results in the slices, and the counts in the batch.
 func (w *world) check() {
 	w.Helper()
-	var batch *v1alpha1.EmbeddedUserBatch
-	var slices []v1alpha1.EmbeddedUserSlice
-	w.must(func(ctx context.Context) (err error) {
-		if batch, err = w.load(); err == nil {
-			slices, err = w.slices(ctx)
-		}
-		return err
-	})
 	held := map[string]struct{}{}
-	for _, user := range w.sim.Users(goodKey) {
+	for _, user := range w.Sim.Users(w.Key) {
 		held[user.Username] = struct{}{}
-		if _, wanted := w.everWanted[user.Username]; !wanted {
+		if _, wanted := w.wanted.ever[user.Username]; !wanted {
 			w.Errorf("the API has %s, which was never wanted", user.Username)
 		}
 	}
 	proved := map[string]struct{}{}
-	requests := w.sim.Requests()
+	requests := w.Sim.Requests()
 	for _, r := range requests {
 		if r.Overlapped && !w.recreated {
 			w.Errorf("two requests with the same user ran at once")
@@ -135,26 +81,27 @@ func (w *world) check() {
 			}
 		}
 	}
-
-	counts := v1alpha1.UserCounts{}
-	results := map[string]v1alpha1.UserResult{}
-	for _, slice := range slices {
-		for _, result := range slice.Status.Results {
-			if _, dup := results[result.Username]; dup {
-				w.Errorf("%s has two results", result.Username)
-			}
-			results[result.Username] = result
-		}
+	w.checkList(held, proved)
+	for _, what := range w.resent.users {
+		w.Errorf("sent although its result was stored: %s", what)
 	}
-	for _, user := range w.list {
+	w.checkOthers(held)
+	w.checkQuiet(len(requests))
+}
+
+// checkList checks that the users of the list exist, and that what their results say was proved.
+func (w *world) checkList(held, proved map[string]struct{}) {
+	w.Helper()
+	results := w.listResults()
+	counts := v1alpha1.UserCounts{}
+	for _, user := range w.wanted.list {
 		bad := strings.HasPrefix(user.Username, "bad-")
 		_, exists := held[user.Username]
 		if !bad && !exists {
 			w.Errorf("the API does not hold %s", user.Username)
 		}
-		result := results[user.Username]
 		counts.Total++
-		switch result.Result {
+		switch results[user.Username].Result {
 		case v1alpha1.ResultCreated:
 			counts.Created++
 			if _, ok := proved[user.Username]; !ok && !w.options.SkipExisting && !w.options.CheckThenCreate {
@@ -175,27 +122,59 @@ func (w *world) check() {
 			w.Errorf("%s has no result", user.Username)
 		}
 	}
-	if counts != batch.Status.Counts {
-		w.Errorf("the slices count %+v, the batch says %+v", counts, batch.Status.Counts)
+	if got := w.Load(batchName).Status.Counts; counts != got {
+		w.Errorf("the slices count %+v, the batch says %+v", counts, got)
 	}
-	for _, what := range w.resent {
-		w.Errorf("sent although its result was stored: %s", what)
+}
+
+// listResults returns the results in the slices of the large batch by username.
+func (w *world) listResults() map[string]v1alpha1.UserResult {
+	w.Helper()
+	var owned []v1alpha1.EmbeddedUserSlice
+	err := testenv.Await(context.Background(), func(ctx context.Context) (err error) { owned, err = w.owned(ctx); return err })
+	if err != nil {
+		w.Fatal(err)
 	}
-	w.checkOthers(held)
-	w.checkQuiet(len(requests))
+	results := map[string]v1alpha1.UserResult{}
+	for _, slice := range owned {
+		for _, result := range slice.Status.Results {
+			if _, dup := results[result.Username]; dup {
+				w.Errorf("%s has two results", result.Username)
+			}
+			results[result.Username] = result
+		}
+	}
+	return results
+}
+
+// checkOthers checks that every user of the small batches exists, and that at most one slice records it as Created.
+func (w *world) checkOthers(held map[string]struct{}) {
+	w.Helper()
+	created := map[string]string{}
+	for _, slice := range w.Slices() {
+		for _, result := range slice.Status.Results {
+			if result.Result == v1alpha1.ResultCreated {
+				if other, twice := created[result.Username]; twice && !w.options.SkipExisting && !w.options.CheckThenCreate {
+					w.Errorf("%s is Created in %s and in %s", result.Username, other, slice.Name)
+				}
+				created[result.Username] = slice.Name
+			}
+			_, exists := held[result.Username]
+			if strings.HasPrefix(slice.Name, "small-") && !exists && !strings.HasPrefix(result.Username, "bad-") && !w.options.MixedAllExist {
+				w.Errorf("%s of %s is %s, and does not exist", result.Username, slice.Name, result.Result)
+			}
+		}
+		if strings.HasPrefix(slice.Name, "small-") && len(slice.Status.Results) != len(slice.Spec.Users) {
+			w.Errorf("%s has %d results for %d users", slice.Name, len(slice.Status.Results), len(slice.Spec.Users))
+		}
+	}
 }
 
 // checkQuiet checks that nothing more is sent.
 func (w *world) checkQuiet(before int) {
 	<-time.After(700 * time.Millisecond) // longer than any delay before a retry
-	if after := len(w.sim.Requests()); after != before {
+	if after := len(w.Sim.Requests()); after != before {
 		w.Errorf("%d requests were sent after all users were settled", after-before)
 	}
-	creates := 0
-	for _, r := range w.sim.Requests() {
-		if r.Operation == simulator.Create {
-			creates++
-		}
-	}
-	w.Logf("%d users, %d requests (%d to create), %d steps", len(w.list), before, creates, len(w.steps))
+	w.Logf("%d users, %d requests (%d to create), %d steps", len(w.wanted.list), before, w.Sim.Count(simulator.Create), len(w.steps))
 }

@@ -7,25 +7,20 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 var (
@@ -44,11 +39,7 @@ var senderOptions = sender.Options{
 	},
 }
 
-var (
-	environment *envtest.Environment
-	kubeconfig  string
-	restarts    sync.Mutex // held while the API server is restarted
-)
+var plane *testenv.ControlPlane
 
 func TestMain(m *testing.M) {
 	if os.Getenv("CHAOS_NAMESPACE") != "" {
@@ -58,8 +49,11 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	ctrl.SetLogger(logr.Discard())
-	os.Exit(run(m))
+	testenv.Main(m, testenv.Options{Restartable: true}, func(started *testenv.ControlPlane) error {
+		plane = started
+		_, err := plane.StartGarbageCollector()
+		return err
+	})
 }
 
 // operate runs the operator like cmd/operator, with short delays and for one namespace.
@@ -72,9 +66,8 @@ func operate() error {
 		return err
 	}
 	var options manager.Options
-	controller.Configure(&options, alloyTimeout)
+	controller.Configure(&options, alloyTimeout, os.Getenv("CHAOS_NAMESPACE"))
 	options.Metrics.BindAddress = "0"
-	options.Cache.DefaultNamespaces = map[string]cache.Config{os.Getenv("CHAOS_NAMESPACE"): {}}
 	cfg, err := config.GetConfig()
 	if err != nil {
 		return err
@@ -87,38 +80,4 @@ func operate() error {
 		return err
 	}
 	return mgr.Start(ctx)
-}
-
-func run(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "chaos")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
-	environment = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	server := environment.ControlPlane.GetAPIServer()
-	server.Configure().Set("request-timeout", "5s") // the shutdown waits this long for open connections
-	server.CertDir = filepath.Join(folder, "pki")   // keeps the certificates across restarts
-	if err := os.Mkdir(server.CertDir, 0o700); err != nil {
-		panic(err)
-	}
-	if _, err := environment.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "Starting the control plane (make test-chaos sets KUBEBUILDER_ASSETS):", err)
-		return 1
-	}
-	defer environment.Stop() //nolint:errcheck // the tests are over
-	kubeconfig = filepath.Join(folder, "kubeconfig")
-	if err := os.WriteFile(kubeconfig, environment.KubeConfig, 0o600); err != nil {
-		panic(err)
-	}
-	collector := exec.Command(os.Getenv("KUBE_CONTROLLER_MANAGER"), "--kubeconfig", kubeconfig, "--controllers=garbage-collector-controller", "--leader-elect=false", "--secure-port=0")
-	if err := collector.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "Starting the garbage collector (make test-chaos sets KUBE_CONTROLLER_MANAGER):", err)
-		return 1
-	}
-	defer func() {
-		_ = collector.Process.Kill()
-		_ = collector.Wait()
-	}()
-	return m.Run()
 }

@@ -5,19 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestCanary_TheKeyStaysInTheSecret makes the operator succeed and fail with a key, makes the API repeat the key in its answers,
@@ -27,7 +23,9 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	w := newWorld(t, "canary", simulator.Options{Keys: []string{canary}})
 	// The second key is rejected by the API, the third by the operator.
 	for name, value := range map[string]string{"good": canary, "wrong": canary + "-wrong", "unusable": canary + "\n" + canary} {
-		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{"apiKey": []byte(value)}})
+		if err := testenv.WriteKey(t.Context(), w, w.Namespace, name, value); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, status := range []int{400, 503} {
 		body, err := json.Marshal(map[string]string{"message": "You sent Bearer " + canary + ", " + url.QueryEscape(canary) + ", " + base64.StdEncoding.EncodeToString([]byte("Bearer "+canary))})
@@ -35,38 +33,44 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		prefix := map[int]string{400: "refused-", 503: "failing-"}[status]
-		w.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool {
+		w.Sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool {
 			return slices.ContainsFunc(r.Usernames, func(username string) bool { return strings.HasPrefix(username, prefix) })
 		}})
 	}
-	w.start()
+	operator := w.start()
 	for name, secret := range map[string]string{"good": "good", "wrong": "wrong", "unusable": "unusable", "refused": "good", "failing": "good"} {
-		w.batchWith(name, secret, 3)
+		batch := w.Batch(name, testenv.Users(name, 3)...)
+		batch.Spec.APIKeySecretRef.Name = secret
+		w.MustCreate(batch)
 	}
-	w.await("wrong", v1alpha1.ReasonUnauthorized)
-	w.await("unusable", v1alpha1.ReasonInvalidCredentials)
+	w.Await("wrong", v1alpha1.ReasonUnauthorized)
+	w.Await("unusable", v1alpha1.ReasonInvalidCredentials)
 	// The API may have created users of the other batches after it refused these.
-	refused := w.await("refused", v1alpha1.ReasonRequestRejected, v1alpha1.ReasonInvalidUsers)
-	w.await("failing", v1alpha1.ReasonRetrying)
+	refused := w.Await("refused", v1alpha1.ReasonRequestRejected, v1alpha1.ReasonInvalidUsers)
+	w.Await("failing", v1alpha1.ReasonRetrying)
 	if status := fmt.Sprintf("%+v", refused.Status); !strings.Contains(status, "[redacted]") {
 		t.Errorf("the API's message was lost: %s", status)
 	}
-	good := w.await("good", v1alpha1.ReasonSucceeded)
+	good := w.Await("good", v1alpha1.ReasonSucceeded)
 	good.Spec.Users = append(good.Spec.Users, v1alpha1.User{Username: good.Spec.Users[0].Username, FullName: "Another"})
 	if err := w.Update(t.Context(), good); err != nil {
 		t.Fatal(err)
 	}
-	w.await("good", v1alpha1.ReasonInvalidUsers)
+	w.Await("good", v1alpha1.ReasonInvalidUsers)
 
-	places := map[string][]byte{"metrics": w.scrape()}
+	var metrics bytes.Buffer
+	if err := testenv.Fetch(t.Context(), operator.Metrics+"/metrics", &metrics); err != nil {
+		t.Fatal(err)
+	}
+	places := map[string][]byte{"metrics": metrics.Bytes()}
 	for _, args := range []string{"get eub,eus,events -A -o yaml", "describe eub,eus -A", "get eub,eus -A -o wide", "get events -A"} {
-		out, err := kubectl(strings.Fields(args)...)
+		out, err := plane.Kubectl(t.Context(), strings.Fields(args)...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("kubectl %s: %s", args, out)
 		}
 		places["kubectl "+args] = out
 	}
-	if err := w.stop(syscall.SIGTERM); err != nil {
+	if err := operator.Stop(); err != nil {
 		t.Error(err)
 	}
 	places["log"] = w.log.Bytes()
@@ -106,20 +110,6 @@ func forms(key string) [][]byte {
 	return list
 }
 
-func (w *world) scrape() []byte {
-	w.Helper()
-	response, err := http.Get("http://" + w.metrics + "/metrics")
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer response.Body.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return body
-}
-
 // etcd returns all keys and values in etcd.
 func etcd(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -127,7 +117,7 @@ func etcd(t *testing.T) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Post(environment.ControlPlane.Etcd.URL.String()+"/v3/kv/range", "application/json", bytes.NewReader(query))
+	response, err := http.Post(plane.Etcd().URL.String()+"/v3/kv/range", "application/json", bytes.NewReader(query))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,31 +19,29 @@ import (
 func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	w := newWorld(t, "lease", simulator.Options{})
 	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
-	applied, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
-	w.start(election...)
-	first := w.operator
-	w.batch("b", 2500)
+	applied, release := w.Hold()
+	first := w.start(election...)
+	w.createBatch("b", 2500)
 	<-applied // until the API accepts the key, only one request may run
-	w.signal(syscall.SIGSTOP)
-
-	w.operator = nil // start the second replica next to the first
-	w.start(election...)
-	w.Eventually(func() int { return w.sim.Count(simulator.Create) }, patience).Should(gomega.BeNumerically(">=", 2)) // the second replica leads
-	if err := first.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := first.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	close(release)
+
+	w.start(election...)
+	w.Eventually(func() int { return w.Sim.Count(simulator.Create) }).Should(gomega.BeNumerically(">=", 2)) // the second replica leads
+	if err := first.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	release()
 	if err := first.Wait(); err == nil {
 		t.Error("a leader that lost its lease exited without an error")
 	}
-	status := w.await("b", v1alpha1.ReasonSucceeded).Status
+	status := w.Await("b", v1alpha1.ReasonSucceeded).Status
 	if status.Counts.Total != 2500 || status.Counts.Created+status.Counts.Existing != 2500 {
 		t.Errorf("counts: %+v", status.Counts)
 	}
 	sent := map[string]int{}
-	for _, r := range w.sim.Requests() {
+	for _, r := range w.Sim.Requests() {
 		for _, username := range r.Usernames {
 			sent[username]++
 		}
@@ -54,7 +51,7 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 			t.Errorf("%s was sent %d times", username, times)
 		}
 	}
-	for username, result := range w.results() {
+	for username, result := range w.Results() {
 		if result.Result == v1alpha1.ResultInvalid {
 			t.Errorf("%s: %+v", username, result)
 		}
@@ -65,25 +62,23 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 func TestPause_OfEtcd(t *testing.T) {
 	w := newWorld(t, "etcd", simulator.Options{})
 	pid := etcdPID(t)
-	applied, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	w.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
+	applied, release := w.Hold()
 	w.start()
-	w.batch("b", 1500)
+	w.createBatch("b", 1500)
 	<-applied
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	close(release)
+	release()
 	<-time.After(time.Minute) // much longer than the API server waits for etcd
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	status := w.await("b", v1alpha1.ReasonSucceeded).Status
+	status := w.Await("b", v1alpha1.ReasonSucceeded).Status
 	if status.Counts.Created != 1500 {
 		t.Errorf("an answer was lost: %+v", status.Counts)
 	}
-	if n := w.sim.Count(simulator.Create); n != 2 {
+	if n := w.Sim.Count(simulator.Create); n != 2 {
 		t.Errorf("%d requests were sent for two slices", n)
 	}
 }
@@ -97,7 +92,7 @@ func etcdPID(t *testing.T) int {
 	}
 	for _, path := range commands {
 		line, err := os.ReadFile(path)
-		if err == nil && strings.Contains(string(line), "etcd") && strings.Contains(string(line), "--data-dir="+environment.ControlPlane.Etcd.DataDir) {
+		if err == nil && strings.Contains(string(line), "etcd") && strings.Contains(string(line), "--data-dir="+plane.Etcd().DataDir) {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			if err != nil {
 				t.Fatal(err)
@@ -107,13 +102,4 @@ func etcdPID(t *testing.T) int {
 	}
 	t.Fatal("etcd was not found")
 	return 0
-}
-
-func (w *world) signal(signal syscall.Signal) {
-	w.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.operator.Process.Signal(signal); err != nil {
-		w.Fatal(err)
-	}
 }

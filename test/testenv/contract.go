@@ -1,0 +1,111 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+// slicesPerPage bounds the memory for reading slices, which are large.
+const slicesPerPage = 50
+
+// CheckContract returns an error for each status in a namespace that violates the invariants of statuses, on which kstatus, Argo CD
+// and people rely.
+func CheckContract(ctx context.Context, reader client.Reader, namespace string) error {
+	var batches v1alpha1.EmbeddedUserBatchList
+	if err := reader.List(ctx, &batches, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("listing the batches: %w", err)
+	}
+	var violations []error
+	for i := range batches.Items {
+		for _, violation := range batchViolations(&batches.Items[i].Status) {
+			violations = append(violations, fmt.Errorf("batch %s: %w", batches.Items[i].Name, violation))
+		}
+	}
+	for page := (v1alpha1.EmbeddedUserSliceList{}); ; {
+		if err := reader.List(ctx, &page, client.InNamespace(namespace), client.Limit(slicesPerPage), client.Continue(page.Continue)); err != nil {
+			return fmt.Errorf("listing the slices: %w", err)
+		}
+		for i := range page.Items {
+			if status := &page.Items[i].Status; status.ObservedGeneration != -1 {
+				for _, violation := range verdictViolations(status.Conditions) {
+					violations = append(violations, fmt.Errorf("slice %s: %w", page.Items[i].Name, violation))
+				}
+			}
+		}
+		if page.Continue == "" {
+			return errors.Join(violations...)
+		}
+	}
+}
+
+func batchViolations(status *v1alpha1.EmbeddedUserBatchStatus) []error {
+	if status.ObservedGeneration == -1 {
+		return nil
+	}
+	violations := verdictViolations(status.Conditions)
+	c := status.Counts
+	if c.Total != c.Created+c.Existing+c.Invalid+c.Pending {
+		violations = append(violations, fmt.Errorf("the counts do not add up: %+v", c))
+	}
+	if int(c.Invalid) != len(status.InvalidUsers)+int(status.InvalidUsersOmitted) {
+		violations = append(violations, fmt.Errorf("%d users are invalid, and %d are listed", c.Invalid, len(status.InvalidUsers)))
+	}
+	for _, conditionType := range []string{v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid} {
+		if Condition(status.Conditions, conditionType).Type == "" {
+			violations = append(violations, fmt.Errorf("%s is missing", conditionType))
+		}
+	}
+	for _, condition := range status.Conditions {
+		if condition.ObservedGeneration != status.ObservedGeneration {
+			violations = append(violations, fmt.Errorf("%s describes generation %d, the status %d", condition.Type, condition.ObservedGeneration, status.ObservedGeneration))
+		}
+	}
+	return violations
+}
+
+// verdict is a combination of Ready, Reconciling and Stalled.
+type verdict struct {
+	ready                metav1.ConditionStatus
+	reconciling, stalled bool
+}
+
+// reasonsOf lists the valid verdicts and the reasons that each may have.
+var reasonsOf = map[verdict][]string{
+	{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
+	{metav1.ConditionFalse, true, false}:   {v1alpha1.ReasonRetrying},
+	{metav1.ConditionTrue, false, false}:   {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
+	{metav1.ConditionFalse, false, true}: {
+		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
+		v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
+		v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable,
+	},
+}
+
+// verdictViolations checks that Ready, Reconciling and Stalled form a valid combination.
+func verdictViolations(conditions []metav1.Condition) []error {
+	var violations []error
+	ready := Condition(conditions, v1alpha1.ConditionReady)
+	reconciling, stalled := Condition(conditions, v1alpha1.ConditionReconciling), Condition(conditions, v1alpha1.ConditionStalled)
+	got := verdict{ready.Status, reconciling.Type != "", stalled.Type != ""}
+	if !slices.Contains(reasonsOf[got], ready.Reason) {
+		violations = append(violations, fmt.Errorf("conditions %+v with reason %q are not a valid combination", got, ready.Reason))
+	}
+	for _, other := range []metav1.Condition{reconciling, stalled} {
+		if other.Type != "" && (other.Status != metav1.ConditionTrue || other.Reason != ready.Reason || other.Message != ready.Message) {
+			violations = append(violations, fmt.Errorf("%s says %s %q, Ready says %q", other.Type, other.Status, other.Reason, ready.Reason))
+		}
+	}
+	for _, condition := range conditions {
+		if len(condition.Message) > 1024 || condition.Message == "" {
+			violations = append(violations, fmt.Errorf("the message of %s has %d bytes", condition.Type, len(condition.Message)))
+		}
+	}
+	return violations
+}
