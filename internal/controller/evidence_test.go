@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,22 +44,6 @@ func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 	}).Should(gomega.ConsistOf(v1alpha1.ReasonUnmatchedInvalidUsers))
 }
 
-// forbidSecrets has the API server refuse to hand out Secrets.
-type forbidSecrets struct {
-	world *world
-	next  http.RoundTripper
-}
-
-func (f forbidSecrets) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !f.world.secretsForbidden.Load() || r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/secrets/alloy") {
-		return f.next.RoundTrip(r)
-	}
-	body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"not allowed"}`
-	return &http.Response{
-		StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r,
-	}, nil
-}
-
 func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.Sim.Seed(w.Key, "existing")
@@ -70,11 +53,13 @@ func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {
 	w.SetKey(w.Key)
 	w.CreateBatch("blocked", v1alpha1.User{Username: "existing"}, v1alpha1.User{Username: "new"})
 	<-applied
-	w.secretsForbidden.Store(true)
+	w.forbid(func(r *http.Request) bool {
+		return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/secrets/alloy")
+	})
 	w.SetKey(w.Key + "\n") // the operator must read it again
 	release()
 	w.Eventually(func() v1alpha1.Result { return w.Results()["new"].Result }).Should(gomega.Equal(v1alpha1.ResultCreated))
-	w.secretsForbidden.Store(false)
+	w.forbidNothing()
 	w.Sim.ClearFaults()
 	w.Await("blocked", v1alpha1.ReasonSucceeded)
 }

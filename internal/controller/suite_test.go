@@ -32,7 +32,7 @@ type world struct {
 	timeout time.Duration
 	halt    func() // stops the operator as SIGTERM does
 
-	secretsForbidden atomic.Bool
+	forbidden atomic.Pointer[func(*http.Request) bool]
 }
 
 var worlds atomic.Int64
@@ -81,7 +81,7 @@ func (w *world) start() {
 	controller.Configure(&options, w.timeout, w.Namespace)
 	options.Metrics.BindAddress = "0"
 	config := rest.CopyConfig(plane.Config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidSecrets{w, next} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		w.Fatal(err)

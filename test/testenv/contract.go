@@ -79,12 +79,12 @@ type verdict struct {
 // reasonsOf lists the valid verdicts and the reasons that each may have.
 var reasonsOf = map[verdict][]string{
 	{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
-	{metav1.ConditionFalse, true, false}:   {v1alpha1.ReasonRetrying},
+	{metav1.ConditionFalse, true, false}:   {v1alpha1.ReasonRetrying, v1alpha1.ReasonPlanRejected},
 	{metav1.ConditionTrue, false, false}:   {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
 	{metav1.ConditionFalse, false, true}: {
 		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
 		v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
-		v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable,
+		v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge,
 	},
 }
 

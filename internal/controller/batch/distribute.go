@@ -41,9 +41,11 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 	v.batch, v.sources = &kept, read.sources
 	l = newListing(read.batch, &read.list, v.slices, v.plan())
 	if !known.isFor(v.plan()) || v.hasRemovable() {
-		if v.slices, err = r.replan(ctx, v, read, hold, l); err != nil {
+		slices, err := r.replan(ctx, v, read, hold, l)
+		if err != nil {
 			return v, known, 0, err
 		}
+		v.slices = slices
 		plan := v.plan()
 		l.plan.Slices, l.plan.Rejected = plan.Slices, plan.Rejected
 	}

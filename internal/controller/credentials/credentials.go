@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,6 +47,9 @@ type reading struct {
 // unusable, and an error when the Secret could not be read.
 func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeySecretReference) (alloy.Key, *Problem, error) {
 	at := reference{namespace, ref.Name, ref.Key}
+	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 {
+		return alloy.Key{}, &Problem{v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name)}, nil
+	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	if err := s.Metadata.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata); client.IgnoreNotFound(err) != nil {
