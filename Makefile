@@ -4,8 +4,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 TOOL := go tool -modfile=go.tools.mod
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# Expanded only when used, because the first time takes minutes.
-CONTROL_PLANE = $(shell hack/control-plane.sh)
+# Commands of recipes that need a control plane. The first time they take minutes, and say so.
+CONTROL_PLANE := KUBEBUILDER_ASSETS=$$(hack/control-plane.sh) && export KUBEBUILDER_ASSETS &&
+CONTROLLER_MANAGER := KUBE_CONTROLLER_MANAGER=$$(hack/control-plane.sh kube-controller-manager) && export KUBE_CONTROLLER_MANAGER &&
 KUBECTL ?= kubectl
 
 .DEFAULT_GOAL := help
@@ -17,7 +18,7 @@ help: ## Show this help.
 
 .PHONY: demo
 demo: build ## Run the operator on a local control plane. USERS=n, KEEP=1, ALLOY_API_KEY=... for the real API.
-	@KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" bin/demo
+	@$(CONTROL_PLANE) bin/demo
 
 .PHONY: run
 run: ## Run the operator against the cluster of your kubeconfig.
@@ -27,11 +28,13 @@ run: ## Run the operator against the cluster of your kubeconfig.
 
 .PHONY: build
 build: ## Build the programs into bin/.
+	@echo 'Building the programs; the first time takes minutes'
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./hack/demo
 
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
-	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
+	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
+		echo 'Building the operator and running the tests; takes about 7 minutes on 2 cores, the first time 15' && set -x && \
 		go test -race -count=1 -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
@@ -41,7 +44,8 @@ test-sim: ## Simulate the sender's state machine. RUNS=n, or SEED=n to repeat on
 
 .PHONY: test-chaos
 test-chaos: ## Inject random failures and check that the records agree. SEEDS=n, SEED=the first.
-	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" KUBE_CONTROLLER_MANAGER="$(shell hack/control-plane.sh kube-controller-manager)" \
+	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
+		echo 'Building the operator and injecting failures; takes about 10 seconds for each seed' && set -x && \
 		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
 PROFILES ?= bin/profiles
@@ -56,8 +60,9 @@ fuzz: ## Fuzz the decoders, the key parser, the planner and the lists, each for 
 
 .PHONY: bench
 bench: ## Run the benchmarks (15 minutes) and write docs/benchmarks.md. CASES=a,f,... runs some and only prints the results.
+	@echo 'Building and running the benchmarks of functions, which takes a minute, then those of the operator'
 	go test -run '^$$' -bench . -benchmem ./internal/controller/batch ./internal/users/decode
-	KUBEBUILDER_ASSETS="$(CONTROL_PLANE)" go run ./test/bench -profile $(PROFILES) $(if $(CASES),-cases $(CASES),-output docs/benchmarks.md)
+	@$(CONTROL_PLANE) set -x && go run ./test/bench -profile $(PROFILES) $(if $(CASES),-cases $(CASES),-output docs/benchmarks.md)
 
 .PHONY: lint
 lint: ## Run the linters.

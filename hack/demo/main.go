@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -18,9 +16,8 @@ import (
 	"syscall"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 const (
@@ -28,8 +25,7 @@ const (
 	// realUsers is the default number of users in a real account.
 	realUsers = 3
 	// latency of the simulated API, long enough for the progress to be visible.
-	latency  = 300 * time.Millisecond
-	patience = 2 * time.Minute
+	latency = 300 * time.Millisecond
 )
 
 func main() {
@@ -40,16 +36,16 @@ func main() {
 }
 
 type demo struct {
-	folder     string // temporary, for all files
-	kubeconfig string
-	key        string
-	users      int
-	simulator  string // address; empty with the real API
+	programs  string // folder of the operator and the simulator
+	plane     *testenv.ControlPlane
+	key       string
+	users     int
+	simulator string // URL; empty with the real API
 }
 
 func run() (err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	d := &demo{key: os.Getenv("ALLOY_API_KEY"), users: defaultUsers}
 	if d.key != "" {
 		d.users = realUsers
@@ -59,70 +55,52 @@ func run() (err error) {
 			return fmt.Errorf("USERS must be a number from 1 to %d, not %q", v1alpha1.MaxInlineUsers, text)
 		}
 	}
-	if d.folder, err = os.MkdirTemp("", "embedded-user-operator-demo-"); err != nil {
-		return fmt.Errorf("creating a folder: %w", err)
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding the programs: %w", err)
 	}
-	defer os.RemoveAll(d.folder) //nolint:errcheck // best effort
+	d.programs = filepath.Dir(self)
 
 	say("Starting etcd and kube-apiserver, with the operator's CRDs")
-	plane := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	if _, err := plane.Start(); err != nil {
-		return fmt.Errorf("starting the control plane: %w", err)
+	if d.plane, err = testenv.Start(testenv.Options{}); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, plane.Stop()) }()
-	d.kubeconfig = filepath.Join(d.folder, "kubeconfig")
-	if err := os.WriteFile(d.kubeconfig, plane.KubeConfig, 0o600); err != nil {
-		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-
-	operatorArgs := []string{"--kubeconfig", d.kubeconfig, "--metrics-bind-address", "0", "--health-probe-bind-address", "0"}
+	defer func() { err = errors.Join(err, d.plane.Stop()) }()
 	if d.key == "" {
-		stop, err := d.startSimulator(ctx)
+		simulator, err := d.startSimulator()
 		if err != nil {
 			return err
 		}
-		defer stop()
-		operatorArgs = append(operatorArgs, "--alloy-url", d.simulator, "--allow-insecure-alloy-url")
+		defer stop(simulator)
 	} else {
 		say("ALLOY_API_KEY is set: the demo creates %d users in the real account, and they stay there", d.users)
 	}
-	log, err := os.Create(filepath.Join(d.folder, "operator.log"))
+	log, err := os.Create(filepath.Join(d.plane.Folder, "operator.log"))
 	if err != nil {
 		return fmt.Errorf("creating the operator's log: %w", err)
 	}
 	defer log.Close() //nolint:errcheck // the file is temporary
 	say("Starting the operator (its log: %s)", log.Name())
-	stopOperator, err := start(ctx, log, "operator", operatorArgs...)
+	operator, err := testenv.StartOperator(ctx, testenv.OperatorOptions{Path: filepath.Join(d.programs, "operator"), Kubeconfig: d.plane.Kubeconfig, AlloyURL: d.simulator, Output: log})
 	if err != nil {
 		return err
 	}
-	defer stopOperator()
+	defer stop(operator.Process)
 	return d.show(ctx)
 }
 
-// startSimulator starts the Alloy simulator with three existing users and reads its address.
-func (d *demo) startSimulator(ctx context.Context) (stop func(), err error) {
+// startSimulator starts the Alloy simulator with three existing users.
+func (d *demo) startSimulator() (simulator *testenv.Process, err error) {
 	d.key = "key-of-the-demo"
 	say("Starting the Alloy simulator, which takes %s for a request and already has three of the users", latency)
-	read, write := io.Pipe()
-	stop, err = start(ctx, write, "alloy-simulator", "--listen", "127.0.0.1:0", "--key", d.key, "--latency", latency.String(),
+	simulator, d.simulator, err = testenv.StartSimulator(filepath.Join(d.programs, "alloy-simulator"), "--key", d.key, "--latency", latency.String(),
 		"--seed", strings.Join([]string{username(0), username(d.users / 2), username(max(d.users-2, 0))}, ","))
-	if err != nil {
-		return nil, err
-	}
-	line := make([]byte, 256)
-	n, err := read.Read(line)
-	if err != nil {
-		return stop, fmt.Errorf("reading the simulator's address: %w", err)
-	}
-	go io.Copy(io.Discard, read) //nolint:errcheck // ends with the process
-	_, d.simulator, _ = strings.Cut(strings.TrimSpace(string(line[:n])), "Listening on ")
-	return stop, nil
+	return simulator, err
 }
 
 // show applies the manifests and prints the results.
 func (d *demo) show(ctx context.Context) error {
-	secret, batch := filepath.Join(d.folder, "secret.yaml"), filepath.Join(d.folder, "batch.yaml")
+	secret, batch := filepath.Join(d.plane.Folder, "secret.yaml"), filepath.Join(d.plane.Folder, "batch.yaml")
 	if err := errors.Join(os.WriteFile(secret, d.secret(), 0o600), os.WriteFile(batch, d.batch(), 0o600)); err != nil {
 		return fmt.Errorf("writing the manifests: %w", err)
 	}
@@ -141,7 +119,7 @@ func (d *demo) show(ctx context.Context) error {
 		defer close(watched)
 		_ = d.kubectl(watching, os.Stdout, "get", "eub", "demo", "--watch") // fails when it is stopped
 	}()
-	err := d.kubectl(ctx, io.Discard, "wait", "--for=condition=Ready", "eub/demo", "--timeout="+patience.String())
+	err := d.kubectl(ctx, io.Discard, "wait", "--for=condition=Ready", "eub/demo", "--timeout="+testenv.Patience.String())
 	elapsed := time.Since(begin)
 	stopWatching()
 	<-watched
@@ -165,7 +143,7 @@ func (d *demo) show(ctx context.Context) error {
 		return nil
 	}
 	say("Everything keeps running until Ctrl-C. In another terminal:\n\n  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
-		d.kubeconfig, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"))
+		d.plane.Kubeconfig, d.plane.Kubectl(ctx).Path)
 	<-ctx.Done()
 	return nil
 }
@@ -175,20 +153,11 @@ func (d *demo) showStats(ctx context.Context) error {
 	if d.simulator == "" {
 		return nil
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.simulator+"/simulator/stats", nil)
-	if err != nil {
-		return fmt.Errorf("asking the simulator: %w", err)
+	var stats bytes.Buffer
+	if err := testenv.Fetch(ctx, d.simulator+"/simulator/stats", &stats); err != nil {
+		return err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("asking the simulator: %w", err)
-	}
-	defer response.Body.Close() //nolint:errcheck // only read
-	stats, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("reading the simulator's answer: %w", err)
-	}
-	say("The simulator counted: %s", bytes.TrimSpace(stats))
+	say("The simulator counted: %s", bytes.TrimSpace(stats.Bytes()))
 	return nil
 }
 
@@ -215,8 +184,7 @@ func username(i int) string { return fmt.Sprintf("customer-%05d@example.com", i)
 
 // kubectl runs kubectl against the demo's control plane.
 func (d *demo) kubectl(ctx context.Context, output io.Writer, args ...string) error {
-	path := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	command := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // the demo's own commands
+	command := d.plane.Kubectl(ctx, args...)
 	command.Stdout, command.Stderr = output, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("kubectl %s: %w", args[0], err)
@@ -224,25 +192,7 @@ func (d *demo) kubectl(ctx context.Context, output io.Writer, args ...string) er
 	return nil
 }
 
-// start starts a program from the folder of this one, and returns a function that stops it.
-func start(ctx context.Context, output io.Writer, name string, args ...string) (stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the programs: %w", err)
-	}
-	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), name), args...) //nolint:gosec // the demo's own programs
-	command.Stdout, command.Stderr = output, output
-	// Ctrl-C signals the whole process group, but the programs must stop in order.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
-	}
-	return func() {
-		_ = command.Process.Signal(syscall.SIGTERM) // it may have exited
-		_ = command.Wait()
-	}, nil
-}
+func stop(process *testenv.Process) { _ = process.Stop() } // it may have exited
 
 // shorten cuts long lists of users.
 func shorten(text string) string {

@@ -6,10 +6,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 const (
-	secretName = "alloy"
 	batchName  = "users"
 	warmUpName = "warm-up"
 )
@@ -31,12 +32,8 @@ func (b *bench) newAccount(ctx context.Context, name string, users int) (*accoun
 	if err := b.newNamespace(ctx, a.namespace); err != nil {
 		return nil, err
 	}
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: secretName},
-		Data:       map[string][]byte{"apiKey": []byte(a.key)},
-	}
-	if err := b.client.Create(ctx, secret); err != nil {
-		return nil, fmt.Errorf("creating the Secret: %w", err)
+	if err := testenv.WriteKey(ctx, b.plane.Client, a.namespace, testenv.SecretName, a.key); err != nil {
+		return nil, err
 	}
 	b.accounts = append(b.accounts, a)
 	return a, nil
@@ -67,9 +64,9 @@ func (b *bench) putFile(ctx context.Context, a *account, i, from, to int) error 
 		BinaryData: map[string][]byte{fileKey: file},
 	}
 	if to > a.users { // it exists
-		err = b.client.Update(ctx, configMap)
+		err = b.plane.Client.Update(ctx, configMap)
 	} else {
-		err = b.client.Create(ctx, configMap)
+		err = b.plane.Client.Create(ctx, configMap)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the users to a ConfigMap: %w", err)

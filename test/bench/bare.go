@@ -13,6 +13,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // sliceWriters is the number of goroutines that write slices in the bare loop, the same as in the operator.
@@ -80,12 +81,12 @@ func (b *bench) slicesAlone(ctx context.Context, list string, n int) (time.Durat
 func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []users.User) error {
 	slice := &v1alpha1.EmbeddedUserSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: batchName}},
-		Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: secretName}},
+		Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}},
 	}
 	for _, u := range part {
 		slice.Spec.Users = append(slice.Spec.Users, v1alpha1.User(u))
 	}
-	if err := b.client.Create(ctx, slice); err != nil {
+	if err := b.plane.Client.Create(ctx, slice); err != nil {
 		return fmt.Errorf("creating a slice: %w", err)
 	}
 	slice.Status.ObservedGeneration = slice.Generation
@@ -93,7 +94,7 @@ func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []u
 	for _, u := range part {
 		slice.Status.Results = append(slice.Status.Results, v1alpha1.UserResult{Username: u.Username, Result: v1alpha1.ResultCreated})
 	}
-	if err := b.client.Status().Update(ctx, slice); err != nil {
+	if err := b.plane.Client.Status().Update(ctx, slice); err != nil {
 		return fmt.Errorf("writing the status of a slice: %w", err)
 	}
 	return nil

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // fsync describes how long etcd waited for the disk. Every write waits for one fsync, so on a slow or busy disk both the cases and
 // the loops that write slices mainly measure the disk.
 func (w *world) fsync(ctx context.Context) (string, error) {
 	var metrics bytes.Buffer
-	if err := fetch(ctx, w.plane.ControlPlane.Etcd.URL.String()+"/metrics", &metrics); err != nil {
+	if err := testenv.Fetch(ctx, w.plane.Etcd().URL.String()+"/metrics", &metrics); err != nil {
 		return "", fmt.Errorf("reading etcd's metrics: %w", err)
 	}
 	const name = "etcd_disk_wal_fsync_duration_seconds"

@@ -28,8 +28,8 @@ func (b *bench) machine(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	limit := "no GOMEMLIMIT"
-	if b.program.memoryLimit != "" {
-		limit = "GOMEMLIMIT=" + b.program.memoryLimit
+	if b.memoryLimit != "" {
+		limit = "GOMEMLIMIT=" + b.memoryLimit
 	}
 	command := strings.Join(append([]string{"go run ./test/bench"}, os.Args[1:]...), " ")
 	if b.output != "" {

@@ -145,6 +145,9 @@ func (b *bench) runCases(ctx context.Context) error {
 		if err := b.stopOperator(); err != nil {
 			return err
 		}
+		if err := b.checkContract(ctx); err != nil {
+			return err
+		}
 		if err := b.clear(ctx); err != nil {
 			return err
 		}

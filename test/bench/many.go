@@ -33,7 +33,7 @@ func (b *bench) runMany(ctx context.Context, name string, n int) error {
 	if err := b.startOperator(ctx); err != nil {
 		return err
 	}
-	started := b.operator.started
+	started := b.operator.Started
 	finish := func() error { return nil }
 	if name == "c2" {
 		finish = b.startProfile(ctx, r.name)
@@ -113,7 +113,7 @@ func (b *bench) runRestart(ctx context.Context, a *account) error {
 	if err := b.startOperator(ctx); err != nil {
 		return err
 	}
-	if err := b.operator.settle(ctx); err != nil { // until the caches are synced and each batch is reconciled
+	if err := b.settleOperator(ctx); err != nil { // until the caches are synced and each batch is reconciled
 		return err
 	}
 	if !pause(ctx, observed) {

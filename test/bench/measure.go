@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,9 +16,7 @@ import (
 )
 
 const (
-	// clockTicks is USER_HZ, the unit of /proc/PID/stat: 100 on every common Linux.
-	clockTicks = 100
-	mib        = 1 << 20
+	mib = 1 << 20
 	// trailing is how long after the last result the counters are read, to include what follows it.
 	trailing = time.Second
 	// settled and serverSettled are the CPU time per second below which the operator and the API server count as idle.
@@ -46,13 +42,10 @@ func (w *world) mark(ctx context.Context, a *account) (mark, error) {
 	if m.writes, err = w.apiWrites(ctx); err != nil || w.operator == nil {
 		return m, err
 	}
-	if m.cpu, err = w.operator.cpu(); err != nil {
+	if m.cpu, err = w.operator.CPU(); err != nil {
 		return m, err
 	}
-	if err := os.WriteFile(w.operator.proc("clear_refs"), []byte("5"), 0); err != nil {
-		return m, fmt.Errorf("resetting the peak of the memory: %w", err)
-	}
-	return m, nil
+	return m, w.operator.ResetPeak()
 }
 
 // measure stores the changes since a mark in a result. own is the number of writes by the benchmark itself.
@@ -62,54 +55,16 @@ func (w *world) measure(ctx context.Context, a *account, since mark, own int, r 
 	}
 	now := w.tally.of(a.key).minus(since.requests)
 	r.posts, r.others = now.posts, now.others
-	cpu, cpuErr := w.operator.cpu()
-	peak, peakErr := w.operator.memory("VmHWM")
+	cpu, cpuErr := w.operator.CPU()
+	peak, peakErr := w.operator.Memory("VmHWM")
 	writes, writesErr := w.apiWrites(ctx)
 	r.cpu, r.peak, r.writes = cpu-since.cpu, peak, writes-since.writes-own
 	return errors.Join(cpuErr, peakErr, writesErr)
 }
 
-// proc returns the path of a file in the operator's /proc folder.
-func (o *operator) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(o.pid()), name)
-}
-
-// cpu returns the CPU time that the operator has used.
-func (o *operator) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(o.proc("stat"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the CPU time: %w", err)
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // fields[0] is field 3 of proc(5)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("reading the CPU time: unexpected %q", stat)
-	}
-	user, userErr := strconv.Atoi(fields[11])
-	system, systemErr := strconv.Atoi(fields[12])
-	if err := errors.Join(userErr, systemErr); err != nil {
-		return 0, fmt.Errorf("reading the CPU time: %w", err)
-	}
-	return time.Duration(user+system) * time.Second / clockTicks, nil
-}
-
-// memory returns the value of a line of /proc/PID/status in bytes.
-func (o *operator) memory(line string) (int, error) {
-	status, err := os.ReadFile(o.proc("status"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory: %w", err)
-	}
-	_, text, _ := strings.Cut(string(status), "\n"+line+":")
-	text, _, _ = strings.Cut(text, "kB")
-	kib, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory: %w", err)
-	}
-	return kib << 10, nil
-}
-
-// settle waits until the operator is idle.
-func (o *operator) settle(ctx context.Context) error {
-	return settle(ctx, "the operator", settled, o.cpu)
+// settleOperator waits until the operator is idle.
+func (w *world) settleOperator(ctx context.Context) error {
+	return settle(ctx, "the operator", settled, w.operator.CPU)
 }
 
 // settle waits until the API server is idle, which takes some seconds after its start.
@@ -148,14 +103,14 @@ func settle(ctx context.Context, process string, enough time.Duration, cpu func(
 }
 
 // idle returns the lowest resident memory of the operator within a time. It returns early once the memory is below enough.
-func (o *operator) idle(ctx context.Context, within time.Duration, enough int) (int, error) {
-	lowest, err := o.memory("VmRSS")
+func (w *world) idle(ctx context.Context, within time.Duration, enough int) (int, error) {
+	lowest, err := w.operator.Memory("VmRSS")
 	for end := time.Now().Add(within); err == nil && lowest >= enough && time.Now().Before(end); {
 		if !pause(ctx, time.Second) {
 			return 0, context.Cause(ctx) //nolint:wrapcheck // the cause is descriptive
 		}
 		var now int
-		now, err = o.memory("VmRSS")
+		now, err = w.operator.Memory("VmRSS")
 		lowest = min(lowest, now)
 	}
 	return lowest, err

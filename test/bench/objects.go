@@ -43,7 +43,7 @@ func (w *world) largest(ctx context.Context, namespace, resource string) (int, e
 func (w *world) versions(ctx context.Context, namespace string) (map[string]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind("EmbeddedUserSliceList"))
-	if err := w.client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+	if err := w.plane.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("listing the slices: %w", err)
 	}
 	versions := make(map[string]string, len(list.Items))

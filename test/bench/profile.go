@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 const (
@@ -17,16 +19,13 @@ const (
 	profileLines   = 15
 )
 
-// startProfile starts a CPU profile of the operator, if -profile is set and the operator serves profiles. finish waits for it,
+// startProfile starts a CPU profile of the operator, if -profile is set. finish waits for it,
 // takes an allocs profile, and prints the top of both.
 func (b *bench) startProfile(ctx context.Context, name string) (finish func() error) {
-	if b.profile == "" || b.operator.pprof == "" {
-		if b.profile != "" {
-			say("%s: no profile, the operator has no --pprof-bind-address", name)
-		}
+	if b.profile == "" {
 		return func() error { return nil }
 	}
-	address := "http://" + b.operator.pprof + "/debug/pprof/"
+	address := b.operator.Pprof + "/debug/pprof/"
 	cpu := filepath.Join(b.profile, name+".cpu.pprof")
 	allocs := filepath.Join(b.profile, name+".allocs.pprof")
 	fetched := make(chan error, 1)
@@ -41,8 +40,8 @@ func (b *bench) startProfile(ctx context.Context, name string) (finish func() er
 
 func saveProfile(ctx context.Context, url, path string) error {
 	var profile bytes.Buffer
-	if err := fetch(ctx, url, &profile); err != nil {
-		return err
+	if err := testenv.Fetch(ctx, url, &profile); err != nil {
+		return fmt.Errorf("taking a profile: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("writing a profile: %w", err)

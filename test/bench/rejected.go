@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // waiting is how long g observes users that wait.
@@ -25,9 +25,8 @@ func (b *bench) runRejected(ctx context.Context) error {
 	if err := b.newNamespace(ctx, a.namespace); err != nil {
 		return err
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: secretName}, Data: map[string][]byte{"apiKey": []byte(a.key)}}
-	if err := b.client.Create(ctx, secret); err != nil {
-		return fmt.Errorf("creating the Secret: %w", err)
+	if err := testenv.WriteKey(ctx, b.plane.Client, a.namespace, testenv.SecretName, a.key); err != nil {
+		return err
 	}
 	for i := range files(a.users) {
 		if err := b.putFile(ctx, a, i, i*rowsPerFile, min(a.users, (i+1)*rowsPerFile)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 const (
@@ -74,7 +75,7 @@ func named(name string) object { return object{"name": name} }
 
 // batch returns an EmbeddedUserBatch that uses the Secret of its account.
 func batch(name string, spec object) ([]byte, error) {
-	spec["apiKeySecretRef"] = named(secretName)
+	spec["apiKeySecretRef"] = named(testenv.SecretName)
 	body, err := json.Marshal(object{
 		"apiVersion": "embedded.runalloy.com/v1alpha1", "kind": "EmbeddedUserBatch",
 		"metadata": named(name), "spec": spec,

@@ -100,7 +100,7 @@ func (b *bench) runLarge(ctx context.Context) error {
 	if err := b.apply(ctx, a, r, spec); err != nil {
 		return err
 	}
-	if r.idle, err = b.operator.idle(ctx, idleWithin, idleEnough); err != nil {
+	if r.idle, err = b.idle(ctx, idleWithin, idleEnough); err != nil {
 		return err
 	}
 	say("%s: idle at %.0f MiB", r.name, float64(r.idle)/mib)
@@ -177,7 +177,7 @@ func (b *bench) runAppend(ctx context.Context, a *account) error {
 	if err != nil {
 		return err
 	}
-	if err := b.operator.settle(ctx); err != nil {
+	if err := b.settleOperator(ctx); err != nil {
 		return err
 	}
 	before, err := b.mark(ctx, a)
