@@ -1,0 +1,112 @@
+package hostile
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+// list is a list of users over one or several sources.
+type list struct {
+	format   v1alpha1.UsersFormat
+	parts    []string // of text, each compressed into a ConfigMap
+	times    int      // how often the parts are named in usersFrom; 0 for once
+	nested   bool     // compressed twice
+	wrongKey bool
+	want     []string // reasons of which each batch gets one; none if it takes too long to wait for
+}
+
+// done are the reasons of a batch whose list was read.
+var done = []string{v1alpha1.ReasonSucceeded, v1alpha1.ReasonInvalidUsers}
+
+// tooLarge is the reason of a batch whose list takes too much memory, and unreadable of one that cannot be parsed.
+var (
+	tooLarge   = []string{v1alpha1.ReasonListTooLarge}
+	unreadable = []string{v1alpha1.ReasonSourceUnreadable}
+)
+
+// rows returns n rows, of which each is made from its number.
+func rows(first, n int, format string) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, format, first+i)
+	}
+	return text.String()
+}
+
+// parts returns n rows in several parts, which begin with a header.
+func parts(n, in int, header, format string) (texts []string) {
+	for i := range in {
+		texts = append(texts, header+rows(i*n/in, n/in, format))
+	}
+	return texts
+}
+
+func lists() map[string]list {
+	const million = 1_000_000
+	long, wide := strings.Repeat("x", 240), strings.Repeat("😀", 245)
+	laughs, item := strings.Builder{}, "lol"
+	for i := range 60 {
+		fmt.Fprintf(&laughs, "- &a%d [%s]\n", i, strings.TrimSuffix(strings.Repeat(item+", ", 10), ", "))
+		item = fmt.Sprintf("*a%d", i)
+	}
+	return map[string]list{
+		"two million short rows": {format: "CSV", parts: parts(2*million, 8, "username\n", "%d\n"), want: tooLarge},
+		"a million users":        {format: "CSV", parts: parts(million, 4, "username,fullName\n", "user-%07d@example.com,Customer number 1234567\n")},
+		"long names":             {format: "NDJSON", parts: parts(480_000, 8, "", `{"username":"`+long+`%d","fullName":"`+long+`"}`+"\n")},
+		"long names of emoji":    {format: "NDJSON", parts: parts(250_000, 10, "", `{"username":"`+wide+`%d","fullName":"`+wide+`"}`+"\n"), want: tooLarge},
+		"64 sources of blank lines": {
+			format: "NDJSON", parts: []string{strings.Repeat("\n", 60<<20)}, times: 64, want: tooLarge,
+		},
+		"64 sources of the same rows":        {format: "CSV", parts: []string{"username\n" + rows(0, 30_000, "user-%d\n")}, times: 64},
+		"two million invalid rows":           {format: "CSV", parts: parts(2*million, 8, "username\n", " %d\n"), want: done},
+		"two million duplicates":             {format: "CSV", parts: parts(2*million, 8, "username,fullName\n", "ann,%d\n"), want: done},
+		"YAML aliases":                       {format: "YAML", parts: []string{laughs.String()}, want: done},
+		"8 MiB of YAML":                      {format: "YAML", parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")}},
+		"YAML of commas":                     {format: "YAML", parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, want: tooLarge},
+		"YAML of dashes":                     {format: "YAML", parts: []string{strings.Repeat("-\n", 4<<20-4)}, want: tooLarge},
+		"gzip in gzip":                       {format: "CSV", parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, want: unreadable},
+		"a quote that is never closed":       {format: "CSV", parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, want: unreadable},
+		"one row of 60 MiB":                  {format: "JSON", parts: []string{`[{"username":"` + strings.Repeat("x", 60<<20) + `"}]`}, want: unreadable},
+		"brackets":                           {format: "JSON", parts: []string{strings.Repeat("[", 60<<20)}, want: unreadable},
+		"20,000 rows and then repeated ones": {format: "CSV", parts: []string{"username\n" + rows(0, 20_000, "user-%d\n"), "username\n" + rows(0, 3, "user-%d\n")}, want: done},
+	}
+}
+
+// slices returns how many slices are written of a long list before a test ends: nearly all of one batch, so that the next list is
+// read meanwhile.
+func (l list) slices() int {
+	rows := 0
+	for _, text := range l.parts {
+		rows += strings.Count(text, "\n")
+	}
+	return min(rows, 1_000_000) / 1000 * 8 / 10
+}
+
+// zipped returns a part of a list as it is stored.
+func (l list) zipped(t testing.TB, text string) []byte {
+	t.Helper()
+	data := []byte(text)
+	for range map[bool]int{false: 1, true: 2}[l.nested] {
+		var buffer bytes.Buffer
+		writer, err := gzip.NewWriterLevel(&buffer, gzip.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data = buffer.Bytes()
+	}
+	if len(data) > 1<<20 {
+		t.Fatalf("a part takes %d bytes, more than a ConfigMap may", len(data))
+	}
+	return data
+}

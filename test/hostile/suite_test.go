@@ -1,0 +1,34 @@
+// Package hostile tests that no list of users that somebody may write makes the operator exceed its memory limit, or stops the
+// users of another namespace.
+package hostile
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
+)
+
+const (
+	// memoryLimit is the container's limit in config/manager, and goMemoryLimit its GOMEMLIMIT.
+	memoryLimit   = 512 << 20
+	goMemoryLimit = "GOMEMLIMIT=400MiB"
+	// neighbourPatience is how long a batch of 1,000 users in another namespace may take meanwhile.
+	neighbourPatience = time.Minute
+	// atOnce is the number of batches with the same list.
+	atOnce = 8
+)
+
+var (
+	plane   *testenv.ControlPlane
+	program string
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(m, testenv.Options{}, func(started *testenv.ControlPlane) (err error) {
+		plane = started
+		program, err = testenv.Build(context.Background(), plane.Folder, "operator")
+		return err
+	})
+}
