@@ -29,45 +29,27 @@ const (
 	maxChanged = 100
 )
 
-// makePlan returns a plan for a list, and the batch's slices. It uses the cache if that has every slice with its lists, which is
-// safe because the writes have preconditions; otherwise it reads the slices from the API server page by page.
+// makePlan returns a plan for a list, and the batch's slices, which it reads from the API server page by page.
 func (r *Reconciler) makePlan(ctx context.Context, v view, read *reading) (plan, []cached.Slice, error) {
-	whole := make([]v1alpha1.EmbeddedUserSlice, 0, min(len(v.slices), maxChanged))
-	for i := range v.slices {
-		if slice, ok := v.slices[i].Whole(); ok && len(whole) < maxChanged {
-			whole = append(whole, *slice)
-		}
-	}
-	if len(whole) == len(v.slices) {
-		return newPlan(read.batch, read.list.Valid, whole), v.slices, nil
-	}
-	filter := newFilter(read.batch, &read.list, maxChanged)
-	kept := map[string]v1alpha1.EmbeddedUserSlice{}
+	planner := newPlanner(read.batch, &read.list, maxChanged)
 	var seen []cached.Slice
-	err := r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
-		if filter.add(slice) {
-			kept[slice.Name] = *slice
+	if len(v.slices) > 0 {
+		if err := r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
+			planner.add(slice)
+			seen = append(seen, cached.SliceOf(slice).WithoutLists())
+		}); err != nil {
+			return plan{}, nil, err
 		}
-		seen = append(seen, cached.SliceOf(slice).WithoutLists())
-	})
-	if err != nil {
-		return plan{}, nil, err
 	}
-	slices.SortFunc(seen, byName)
-	rest := filter.rest()
-	for _, name := range filter.changed() {
-		if _, ok := kept[name]; ok {
-			continue
-		}
+	for _, name := range planner.missing() {
 		var slice v1alpha1.EmbeddedUserSlice
 		if err := r.Client.Get(ctx, client.ObjectKey{Namespace: read.batch.Namespace, Name: name}, &slice); err != nil {
 			return plan{}, nil, fmt.Errorf("reading slice %q: %w", name, err)
 		}
-		kept[name] = slice
+		planner.restore(&slice)
 	}
-	p := newPlan(read.batch, rest, slices.Collect(maps.Values(kept)), filter.unchanged()...)
-	p.isPartial = filter.isFull
-	return p, seen, nil
+	slices.SortFunc(seen, byName)
+	return planner.plan(), seen, nil
 }
 
 // eachSlice visits the slices that a batch controls, read from the API server: it lists them by label, and gets those that have

@@ -28,150 +28,130 @@ type plan struct {
 
 func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
 
-// newPlan distributes users of a batch over its slices and changes as few slices as possible. existing are slices that the
-// batch controls, in any state; newPlan repairs inconsistent ones. skipped names the batch's other slices, which stay as they
-// are; rows does not contain their users.
-//
-//   - A user with a result stays in the slice that has the result; if several do, in the one with the highest rank.
-//   - A user without a result stays in its slice while the slice keeps its limits.
-//   - Every other user goes into the first slice with room, and then into new slices. A row that left the spec takes up room
-//     until the slice controller has dropped its result.
-//   - A slice is removed once it is empty and its controller has observed that.
-func newPlan(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, existing []v1alpha1.EmbeddedUserSlice, skipped ...string) plan {
-	drafts := make([]*draft, 0, len(existing))
-	for i := range existing {
-		if existing[i].DeletionTimestamp.IsZero() {
-			drafts = append(drafts, newDraft(&existing[i]))
-		}
-	}
-	slices.SortFunc(drafts, func(a, b *draft) int { return compareNames(a.slice.Name, b.slice.Name) })
-
-	homes := findHomes(drafts)
-	for _, row := range rows {
-		if home := homes[row.Username]; home != nil {
-			home.keep[row.Username] = v1alpha1.User(row.User)
-		}
-	}
-	placed := make(map[string]struct{}, len(homes))
+// plan returns the plan for the slices that were added.
+func (p *planner) plan() plan {
+	drafts := slices.DeleteFunc(slices.Clone(p.drafts), func(d *draft) bool { return d.fate != changed || d.slice == nil })
+	slices.SortFunc(drafts, func(a, b *draft) int { return compareNames(a.name, b.name) })
 	for _, d := range drafts {
-		d.settle(placed)
+		p.keep(d)
 	}
-	drafts = placeRest(batch, rows, placed, drafts, existing, skipped)
-
-	var p plan
+	made := plan{create: p.placeRest(drafts), isPartial: p.isFull}
 	for _, d := range drafts {
 		switch {
-		case d.slice.UID == "":
-			d.slice.Spec.Users = d.users
-			p.create = append(p.create, d.slice)
-		case d.changed(batch):
+		case !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, p.batch):
 			updated := d.slice.DeepCopy()
-			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, batch.Name)
-			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef, Users: d.users}
-			p.update = append(p.update, updated)
-		case d.removable():
-			p.remove = append(p.remove, d.slice)
+			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, p.batch.Name)
+			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef, Users: d.users}
+			made.update = append(made.update, updated)
+		case len(d.users) == 0 && len(d.slice.Status.Results) == 0 && d.slice.Status.ObservedGeneration == d.slice.Generation:
+			made.remove = append(made.remove, d.slice)
 		}
 	}
-	return p
+	return made
 }
 
-// draft is the desired state of a slice.
-type draft struct {
-	slice   *v1alpha1.EmbeddedUserSlice
-	results map[string]v1alpha1.UserResult
-	keep    map[string]v1alpha1.User // wanted users that belong here, by username
-
-	users []v1alpha1.User
-	rows  int // number of distinct usernames among users and results
-	bytes int // size of users as JSON
-}
-
-func newDraft(slice *v1alpha1.EmbeddedUserSlice) *draft {
-	return &draft{slice: slice, results: ledger.Index(slice.Status.Results), keep: map[string]v1alpha1.User{}, rows: len(slice.Status.Results)}
-}
-
-// findHomes returns, for each username in the slices, the slice that keeps it.
-func findHomes(drafts []*draft) map[string]*draft {
-	homes, best := map[string]*draft{}, map[string]int{}
-	offer := func(username string, d *draft, rank int) {
-		if homes[username] == nil || rank > best[username] {
-			homes[username], best[username] = d, rank
-		}
-	}
-	for _, d := range drafts {
-		for _, user := range d.slice.Spec.Users {
-			offer(user.Username, d, 2*ledger.Rank(d.results[user.Username])+1)
-		}
-		for username, result := range d.results {
-			offer(username, d, 2*ledger.Rank(result))
-		}
-	}
-	return homes
-}
-
-// settle decides which users the draft keeps, in the slice's order, and adds them to placed. Settled users stay as they were
-// sent. Pending users stay too, because a request may be in flight, unless an edited row no longer fits.
-func (d *draft) settle(placed map[string]struct{}) {
-	first := make(map[string]v1alpha1.User, len(d.keep)) // the first row of each username to keep
-	var order []string
+// keep decides which of its users a draft keeps, in the slice's order. Settled users stay as they were sent. Pending users stay
+// too, because a request may be in flight, unless an edited row no longer fits.
+func (p *planner) keep(d *draft) {
+	d.results = ledger.Index(d.slice.Status.Results)
+	d.rows, d.bytes = len(d.results), 0
+	var places []int // of the first row of each username to keep
+	first := map[int]v1alpha1.User{}
 	for _, user := range d.slice.Spec.Users {
-		_, wanted := d.keep[user.Username]
-		if _, seen := first[user.Username]; wanted && !seen {
-			first[user.Username] = user
-			order = append(order, user.Username)
+		place, wanted := p.list.Find(user.Username)
+		if _, seen := first[place]; wanted && !seen && p.homes[place].draft == d.number {
+			first[place] = user
+			places = append(places, place)
 		}
 	}
-	urgency := func(username string) int {
-		switch user, wanted := first[username], d.keep[username]; {
-		case d.holds(user, wanted):
+	holds := func(place int) bool { // the result for the row is valid for the wanted row
+		wanted, result := v1alpha1.User(p.list.Valid[place].User), d.results[first[place].Username]
+		return ledger.Settled(wanted, result) && stays(first[place], wanted, result)
+	}
+	urgency := func(place int) int {
+		switch {
+		case holds(place):
 			return 0
-		case user == wanted:
+		case first[place] == v1alpha1.User(p.list.Valid[place].User):
 			return 1
 		default:
 			return 2
 		}
 	}
-	stays := make(map[string]v1alpha1.User, len(order))
-	for _, username := range slices.SortedStableFunc(slices.Values(order), func(a, b string) int { return urgency(a) - urgency(b) }) {
-		user, wanted := first[username], d.keep[username]
-		if !d.holds(user, wanted) {
-			if user = wanted; !d.fits(user) {
-				continue
-			}
+	for _, place := range slices.SortedStableFunc(slices.Values(places), func(a, b int) int { return urgency(a) - urgency(b) }) {
+		user, wanted := first[place], v1alpha1.User(p.list.Valid[place].User)
+		switch {
+		case holds(place):
+			d.account(user)
+		case d.fits(wanted):
+			first[place] = wanted
+			d.account(wanted)
+		default:
+			continue
 		}
-		stays[username] = user
-		d.account(user)
+		p.homes[place].placed = true
 	}
-	for _, username := range order {
-		delete(d.keep, username)
-		if user, ok := stays[username]; ok {
-			d.users = append(d.users, user)
-			placed[username] = struct{}{}
+	for _, place := range places {
+		if p.homes[place].placed {
+			d.users = append(d.users, first[place])
 		}
 	}
-	d.readmit(placed)
+	p.readmit(d, first)
 }
 
 // readmit restores users that left the spec and are wanted again while their results are still here. If a user that exists
 // does not fit, readmit drops its full name, which is not needed any more, rather than have the user sent again.
-func (d *draft) readmit(placed map[string]struct{}) {
-	for _, username := range slices.Sorted(maps.Keys(d.keep)) {
-		user := d.keep[username]
-		if !d.fits(user) && ledger.Exists(d.results[username]) {
-			user.FullName = ""
-		} else if !d.fits(user) {
+func (p *planner) readmit(d *draft, kept map[int]v1alpha1.User) {
+	for _, username := range slices.Sorted(maps.Keys(d.results)) {
+		place, wanted := p.list.Find(username)
+		if _, seen := kept[place]; !wanted || seen || p.homes[place].draft != d.number {
 			continue
 		}
+		user := v1alpha1.User(p.list.Valid[place].User)
+		if !d.fits(user) {
+			if !ledger.Exists(d.results[username]) {
+				continue
+			}
+			user.FullName = ""
+		}
 		d.add(user)
-		placed[username] = struct{}{}
+		p.homes[place].placed = true
 	}
 }
 
-// holds reports whether the result for a row of the slice is valid for the wanted row.
-func (d *draft) holds(user, wanted v1alpha1.User) bool {
-	result, known := d.results[user.Username]
-	return known && ledger.Settled(wanted, result) && stays(user, wanted, result)
+// placeRest puts the users that have no slice yet into slices with room, and then into new slices, which it returns.
+func (p *planner) placeRest(drafts []*draft) (created []*v1alpha1.EmbeddedUserSlice) {
+	taken := make(map[string]struct{}, len(p.drafts))
+	for _, d := range p.drafts {
+		taken[d.name] = struct{}{}
+	}
+	var fresh []*draft
+	current, index := 0, 0
+	for place, row := range p.list.Valid {
+		h := p.homes[place]
+		if h.placed || h.draft != 0 && p.drafts[h.draft-1].fate != changed {
+			continue
+		}
+		user := v1alpha1.User(row.User)
+		for current < len(drafts) && !drafts[current].fits(user) {
+			current++
+		}
+		if current < len(drafts) {
+			drafts[current].add(user)
+			continue
+		}
+		if len(fresh) == 0 || !fresh[len(fresh)-1].fits(user) {
+			var slice *v1alpha1.EmbeddedUserSlice
+			slice, index = newSlice(p.batch, taken, index)
+			fresh = append(fresh, &draft{slice: slice, users: make([]v1alpha1.User, 0, min(len(p.list.Valid)-place, v1alpha1.MaxSliceUsers))})
+		}
+		fresh[len(fresh)-1].add(user)
+	}
+	for _, d := range fresh {
+		d.slice.Spec.Users = d.users
+		created = append(created, d.slice)
+	}
+	return created
 }
 
 func (d *draft) add(user v1alpha1.User) {
@@ -194,54 +174,6 @@ func (d *draft) fits(user v1alpha1.User) bool {
 		rows++
 	}
 	return rows <= v1alpha1.MaxSliceUsers && d.bytes+users.Size(users.User(user)) <= v1alpha1.MaxSliceBytes
-}
-
-func (d *draft) changed(batch *v1alpha1.EmbeddedUserBatch) bool {
-	return !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, batch)
-}
-
-// hasSettings reports whether a slice has what every slice of a batch has besides users.
-func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) bool {
-	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.APIKeySecretRef == batch.Spec.APIKeySecretRef
-}
-
-// stays reports whether a row of a slice may stay as it is although another one is wanted for its user: if they are equal, or the
-// user exists, because the operator does not change users that exist.
-func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
-	return user == wanted || ledger.Exists(result)
-}
-
-// removable reports whether the slice is empty and its controller has observed that.
-func (d *draft) removable() bool {
-	return len(d.users) == 0 && len(d.slice.Status.Results) == 0 && d.slice.Status.ObservedGeneration == d.slice.Generation
-}
-
-// placeRest puts the users that are not placed yet into slices with room, and then into new slices.
-func placeRest(batch *v1alpha1.EmbeddedUserBatch, rows []users.Row, placed map[string]struct{}, drafts []*draft, existing []v1alpha1.EmbeddedUserSlice, skipped []string) []*draft {
-	taken := make(map[string]struct{}, len(existing)+len(skipped))
-	for i := range existing {
-		taken[existing[i].Name] = struct{}{}
-	}
-	for _, name := range skipped {
-		taken[name] = struct{}{}
-	}
-	current, index := 0, 0
-	for i, row := range rows {
-		if _, done := placed[row.Username]; done {
-			continue
-		}
-		user := v1alpha1.User(row.User)
-		for current < len(drafts) && !drafts[current].fits(user) {
-			current++
-		}
-		if current == len(drafts) {
-			var slice *v1alpha1.EmbeddedUserSlice
-			slice, index = newSlice(batch, taken, index)
-			drafts = append(drafts, &draft{slice: slice, users: make([]v1alpha1.User, 0, min(len(rows)-i, v1alpha1.MaxSliceUsers))})
-		}
-		drafts[current].add(user)
-	}
-	return drafts
 }
 
 // newSlice returns a slice with the first free name, counting from index, and the index that follows.

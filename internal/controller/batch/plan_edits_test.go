@@ -27,7 +27,7 @@ func TestPlan_RandomEdits(t *testing.T) {
 				next = edit(chance, b, next)
 				before := ownResults(existing)
 				for {
-					p := filteredPlanFor(b, existing, most)
+					p := boundedPlanFor(b, existing, most)
 					existing = after(existing, p)
 					if !p.isPartial {
 						break
@@ -38,7 +38,7 @@ func TestPlan_RandomEdits(t *testing.T) {
 				existing = settleSome(chance, existing)
 			}
 			for range 20 {
-				existing = settleAll(after(existing, filteredPlanFor(b, existing, most)))
+				existing = settleAll(after(existing, boundedPlanFor(b, existing, most)))
 			}
 			if p := planFor(b, existing); !p.isEmpty() {
 				t.Fatalf("planning does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))

@@ -34,26 +34,24 @@ func listOf(b *v1alpha1.EmbeddedUserBatch) *users.List {
 	return list
 }
 
+// planFor plans a batch whose slices may all change.
 func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
-	return newPlan(b, listOf(b).Valid, existing)
+	return boundedPlanFor(b, existing, len(existing))
 }
 
-// filteredPlanFor is planFor without the slices that need no change, or are more than a plan may change.
-func filteredPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice, most int) plan {
-	filter := newFilter(b, listOf(b), most)
+// boundedPlanFor plans a batch of whose slices only some may change.
+func boundedPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice, most int) plan {
+	p := newPlanner(b, listOf(b), most)
 	for i := range existing {
-		filter.add(&existing[i])
+		p.add(&existing[i])
 	}
-	rest, changed := filter.rest(), filter.changed()
-	var kept []v1alpha1.EmbeddedUserSlice
-	for _, slice := range existing {
-		if slices.Contains(changed, slice.Name) {
-			kept = append(kept, slice)
+	missing := p.missing()
+	for i := range existing {
+		if slices.Contains(missing, existing[i].Name) {
+			p.restore(&existing[i])
 		}
 	}
-	p := newPlan(b, rest, kept, filter.unchanged()...)
-	p.isPartial = filter.isFull
-	return p
+	return p.plan()
 }
 
 // after returns the slices after a plan was applied.
@@ -136,7 +134,7 @@ func anySlicesAreRepaired(t *rapid.T) {
 	planFor := planFor
 	if most := rapid.IntRange(0, 6).Draw(t, "most"); most > 0 {
 		planFor = func(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
-			return filteredPlanFor(b, existing, most)
+			return boundedPlanFor(b, existing, most)
 		}
 	}
 	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
@@ -274,7 +272,7 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := testBatch(tc.edit(slices.Clone(list))...)
-			for name, p := range map[string]plan{"whole": planFor(b, existing), "filtered": filteredPlanFor(b, existing, 100)} {
+			for name, p := range map[string]plan{"all": planFor(b, existing), "two": boundedPlanFor(b, existing, 2)} {
 				var updated []string
 				for _, slice := range p.update {
 					updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
@@ -334,7 +332,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if newPlan(batch, list.Valid, nil).isEmpty() {
+				if newPlanner(batch, list, 0).plan().isEmpty() {
 					b.Fatal("the plan is empty")
 				}
 			}
@@ -342,7 +340,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprintf("unchanged/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if !filteredPlanFor(batch, existing, 100).isEmpty() {
+				if !boundedPlanFor(batch, existing, 100).isEmpty() {
 					b.Fatal("the plan is not empty")
 				}
 			}
