@@ -68,7 +68,7 @@ func harass(t *testing.T, namespace string, list list) {
 		}
 	}
 	if len(list.want) == 0 { // so many are written while another list is read
-		w.Eventually(func() int { return slicesOf(w) }).Should(gomega.BeNumerically(">=", list.slices()))
+		w.Eventually(func() int { return slicesOf(w) }).WithTimeout(longPatience).Should(gomega.BeNumerically(">=", list.slices()))
 	}
 	peak, err := operator.Memory("VmHWM")
 	if err != nil {

@@ -77,14 +77,14 @@ func lists() map[string]list {
 	}
 }
 
-// slices returns how many slices are written of a long list before a test ends: nearly all of one batch, so that the next list is
-// read meanwhile.
+// slices returns how many slices are written of a long list before a test ends: so many of one batch that the next list is read
+// meanwhile.
 func (l list) slices() int {
 	rows := 0
 	for _, text := range l.parts {
 		rows += strings.Count(text, "\n")
 	}
-	return min(rows, 1_000_000) / 1000 * 8 / 10
+	return min(rows, 1_000_000) / 1000 / 2
 }
 
 // zipped returns a part of a list as it is stored.

@@ -16,6 +16,8 @@ const (
 	goMemoryLimit = "GOMEMLIMIT=400MiB"
 	// neighbourPatience is how long a batch of 1,000 users in another namespace may take meanwhile.
 	neighbourPatience = time.Minute
+	// longPatience bounds the wait until most of a long list is written.
+	longPatience = 10 * time.Minute
 	// atOnce is the number of batches with the same list.
 	atOnce = 8
 )

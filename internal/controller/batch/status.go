@@ -116,31 +116,32 @@ var stalledReasons = []string{
 	v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect,
 }
 
-// worstOfSlices returns the verdict on the slices that are not ready: retrying if one is, progressing if one can proceed,
-// else stalled for the most urgent reason.
+// worstOfSlices returns the verdict on the slices that are not ready: retrying if one is, progressing if one can proceed, else
+// stalled for the most urgent reason. While many are stalled, the others wait for them.
 func (f facts) worstOfSlices(progressing conditions.Verdict) conditions.Verdict {
 	var retrying, stalled *metav1.Condition
-	proceeds := false
+	proceeds, stalls := false, 0
 	for i := range f.slices {
 		slice := &f.slices[i]
-		if isReady(slice) {
-			continue
-		}
 		switch ready := slice.Ready; {
+		case isReady(slice):
 		case ready == nil || slice.ObservedGeneration != slice.Generation:
 			proceeds = true
 		case ready.Reason == v1alpha1.ReasonRetrying:
 			retrying = ready
 		case f.outdated(slice), !slices.Contains(stalledReasons, ready.Reason):
 			proceeds = true
-		case stalled == nil || slices.Index(stalledReasons, ready.Reason) < slices.Index(stalledReasons, stalled.Reason):
-			stalled = ready
+		default:
+			stalls++
+			if stalled == nil || slices.Index(stalledReasons, ready.Reason) < slices.Index(stalledReasons, stalled.Reason) {
+				stalled = ready
+			}
 		}
 	}
 	switch {
 	case retrying != nil:
 		return conditions.Retrying(retrying.Message)
-	case stalled != nil && !proceeds:
+	case stalled != nil && (!proceeds || stalls >= ledger.MaxSubmitted):
 		return conditions.Stalled(stalled.Reason, stalled.Message)
 	default:
 		return progressing

@@ -9,6 +9,10 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// MaxSubmitted is the maximum number of slices with many pending users that wait in the sender under one key. The others wait as
+// objects, so that a list of a million users takes 15 MB in the sender. It sends one request of 1000 users at a time.
+const MaxSubmitted = 50
+
 // Settled reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
 // operator does not change users that exist; Invalid applies until the user is corrected.
 func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {

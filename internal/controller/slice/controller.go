@@ -52,6 +52,7 @@ type Reconciler struct {
 	Options     Options
 
 	versions  cached.Versions
+	window    window
 	inherited inheritance
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -105,6 +106,7 @@ var gone = predicate.Funcs{
 // start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
 func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue = queue
+	r.window.wake = func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) }
 	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
 	return nil
 }
@@ -172,6 +174,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	if !owned {
+		r.window.leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
 	}
@@ -196,8 +199,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("getting the API key: %w", keyErr)
 	}
 	if len(state.pending) == 0 || state.problem != nil {
+		r.window.leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
+	}
+	if !r.window.enter(req.NamespacedName, state.fingerprint, len(state.pending)) {
+		r.Sender.Withdraw(idOf(slice)) // from the account of another key
+		return reconcile.Result{RequeueAfter: safetyNet}, nil
 	}
 	work := sender.Work{ID: idOf(slice), Key: key, KeyAccepted: state.keyIs(v1alpha1.KeyAccepted), Users: state.pending}
 	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID, state.nextAttempt())
@@ -244,6 +252,7 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 }
 
 func (r *Reconciler) forget(req reconcile.Request) {
+	r.window.leave(req.NamespacedName)
 	r.Sender.Forget(req.Namespace, req.Name)
 	r.versions.Forget(req.NamespacedName)
 }
