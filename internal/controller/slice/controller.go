@@ -230,6 +230,7 @@ func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1
 	}
 	if !report.News && slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 {
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
+		r.window.leave(req.NamespacedName)
 		return nil, report, nil
 	}
 	if whole, ok := slice.Whole(); ok {
