@@ -169,7 +169,7 @@ func (w *World) Kubectl(stdin string, args ...string) (string, error) {
 	command := w.Plane.Kubectl(w.Context(), append([]string{"-n", w.Namespace}, args...)...)
 	command.Stdin = strings.NewReader(stdin)
 	out, err := command.CombinedOutput()
-	return string(out), err //nolint:wrapcheck // the output says more
+	return string(out), err
 }
 
 // Sent returns the usernames in all create requests, in order, and the number of these requests.
