@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -62,9 +61,7 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 			if !contains(ready.Message, tc.message...) {
 				t.Errorf("message: %s", ready.Message)
 			}
-			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 3, Pending: 3}, batch.Status.Counts); diff != "" {
-				t.Errorf("counts (-want +got):\n%s", diff)
-			}
+			w.Equal("counts", v1alpha1.UserCounts{Total: 3, Pending: 3}, batch.Status.Counts)
 			attempt, next := w.Slices()[0].Status.LastAttempt, w.Slices()[0].Status.NextAttemptTime
 			if attempt == nil || attempt.Outcome != tc.reason || next == nil {
 				t.Errorf("last attempt %+v, next attempt %v", attempt, next)
@@ -168,9 +165,7 @@ func TestAnswers_Verification(t *testing.T) {
 			want := v1alpha1.UserCounts{
 				Total: int32(len(users)), Created: int32(50 - tc.existing), Existing: int32(tc.existing), Invalid: int32(len(tc.refused)),
 			}
-			if diff := cmp.Diff(want, status.Counts); diff != "" {
-				t.Errorf("counts (-want +got):\n%s", diff)
-			}
+			w.Equal("counts", want, status.Counts)
 			if gets, lists := w.Sim.Count(simulator.Get), w.Sim.Count(simulator.List); gets != tc.gets || lists != tc.lists {
 				t.Errorf("%d single reads and %d lists, want %d and %d", gets, lists, tc.gets, tc.lists)
 			}
@@ -200,9 +195,7 @@ func TestAnswers_ACorrectedUserIsTriedAgain(t *testing.T) {
 	w.Await("typo", v1alpha1.ReasonInvalidUsers)
 	w.Edit("typo", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users[1].Username = "accepted" })
 	status := w.Await("typo", v1alpha1.ReasonSucceeded).Status
-	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
+	w.Equal("counts", v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts)
 }
 
 func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
@@ -218,16 +211,12 @@ func TestAnswers_OneRefusedUserIsNamed(t *testing.T) {
 			w.SetKey(w.Key)
 			w.CreateBatch("one", users...)
 			got := w.Await("one", v1alpha1.ReasonInvalidUsers).Status
-			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 1000, Created: 999, Invalid: 1}, got.Counts); diff != "" {
-				t.Errorf("counts (-want +got):\n%s", diff)
-			}
+			w.Equal("counts", v1alpha1.UserCounts{Total: 1000, Created: 999, Invalid: 1}, got.Counts)
 			want := []v1alpha1.InvalidUser{{
 				Username: bad, Row: 321, Reason: v1alpha1.InvalidReasonRejectedByAPI,
 				Message: "The API refused this user: not with this domain; correct the row or remove it",
 			}}
-			if diff := cmp.Diff(want, got.InvalidUsers); diff != "" {
-				t.Errorf("invalid users (-want +got):\n%s", diff)
-			}
+			w.Equal("invalid users", want, got.InvalidUsers)
 			if _, requests := w.Sent(); requests > 30 {
 				t.Errorf("%d requests were sent", requests)
 			}

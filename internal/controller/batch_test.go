@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -37,12 +36,8 @@ func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
 				reason, ready = v1alpha1.ReasonSucceededWithInvalidUsers, "true"
 			}
 			status := w.Await("main", reason).Status
-			if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2503, Created: 2499, Existing: 3, Invalid: 1}, status.Counts); diff != "" {
-				t.Errorf("counts (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(v1alpha1.SliceCounts{Total: 3, Ready: 3}, status.Slices); diff != "" {
-				t.Errorf("slices (-want +got):\n%s", diff)
-			}
+			w.Equal("counts", v1alpha1.UserCounts{Total: 2503, Created: 2499, Existing: 3, Invalid: 1}, status.Counts)
+			w.Equal("slices", v1alpha1.SliceCounts{Total: 3, Ready: 3}, status.Slices)
 			if len(status.InvalidUsers) != 1 || status.InvalidUsers[0].Row != 2502 || status.InvalidUsers[0].Reason != v1alpha1.InvalidReasonDuplicateUsername {
 				t.Errorf("invalid users: %+v", status.InvalidUsers)
 			}
@@ -103,9 +98,7 @@ func TestBatch_NothingIsSentWhenThereIsNothingToDo(t *testing.T) {
 	for _, r := range w.Sim.Requests()[before:] {
 		got = append(got, r.Usernames)
 	}
-	if diff := cmp.Diff([][]string{{"appended"}, {"inserted-1", "inserted-2"}}, got); diff != "" {
-		t.Errorf("requests (-want +got):\n%s", diff)
-	}
+	w.Equal("requests", [][]string{{"appended"}, {"inserted-1", "inserted-2"}}, got)
 	if total := len(w.Slices()); total != 2 {
 		t.Errorf("1203 users are in %d slices", total)
 	}
@@ -140,28 +133,24 @@ func TestBatch_BatchesDoNotDisturbEachOther(t *testing.T) {
 func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
-	manifest := func(n int) string {
+	large := func(n int) string {
 		var text strings.Builder
-		text.WriteString("apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: large}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users:\n")
+		text.WriteString("users:\n")
 		for i := range n {
 			fmt.Fprintf(&text, "  - {username: customer-%05d@example.com, fullName: Customer number %05d of many}\n", i, i)
 		}
-		return text.String()
+		return manifest("large", text.String())
 	}
-	if out, err := w.Kubectl(manifest(10_001), "apply", "--server-side", "-f", "-"); err == nil || !contains(out, "spec.users", "10000") {
-		t.Errorf("10,001 users: %v, %s", err, out)
-	}
-	if out, err := w.Kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+	w.refuses("10,001 users", large(10_001), "spec.users", "10000")
+	if out, err := w.apply(large(10_000)); err != nil {
 		t.Fatal(out)
 	}
 	status := w.Await("large", v1alpha1.ReasonSucceeded).Status
-	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 10_000, Created: 10_000}, status.Counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
+	w.Equal("counts", v1alpha1.UserCounts{Total: 10_000, Created: 10_000}, status.Counts)
 	if requests := w.Sim.Requests(); len(requests) != 10 {
 		t.Errorf("%d requests were sent", len(requests))
 	}
-	if out, err := w.Kubectl(manifest(10_000), "apply", "--server-side", "-f", "-"); err != nil {
+	if out, err := w.apply(large(10_000)); err != nil {
 		t.Fatal(out)
 	}
 	w.CreateBatch("last")
@@ -183,11 +172,7 @@ func TestBatch_RefusedByTheSchema(t *testing.T) {
 		"a control character inside":   {`[{username: "a\tb"}]`, []string{"spec.users[0].username"}},
 		"more than 256 characters":     {fmt.Sprintf("[{username: %0257d}]", 0), []string{"spec.users[0].username"}},
 	} {
-		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  users: " + tc.users + "\n"
-		out, err := w.Kubectl(manifest, "apply", "--server-side", "-f", "-")
-		if err == nil || !contains(out, tc.want...) {
-			t.Errorf("%s: %v, %s", name, err, out)
-		}
+		w.refuses(name, manifest("refused", "users: "+tc.users), tc.want...)
 	}
 	if out, err := w.Kubectl("", "apply", "--server-side", "--dry-run=server", "-k", "../../config/samples"); err != nil {
 		t.Errorf("the samples: %s", out)
@@ -209,9 +194,7 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 			w.Await("damaged", v1alpha1.ReasonSucceeded)
 			slice := w.Slices()[0]
 			damage(&slice)
-			if err := w.Update(t.Context(), &slice); err != nil {
-				t.Fatal(err)
-			}
+			w.Must(w.Update(t.Context(), &slice))
 			w.Edit("damaged", func(b *v1alpha1.EmbeddedUserBatch) {
 				b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "appended"})
 			})
@@ -266,9 +249,7 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	for encoded := limit + 1; encoded > limit; {
 		users = users[:len(users)-10]
 		text, err := json.Marshal(w.Batch("huge", users...))
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.Must(err)
 		encoded = len(text)
 	}
 	batch := w.Batch("huge", users...)
@@ -283,6 +264,23 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 		Should(gomega.And(gomega.ContainSubstring("StatusTooLarge"), gomega.ContainSubstring("split the list into two batches")), "no event")
 	w.Edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
 	w.Await("huge", v1alpha1.ReasonSucceeded)
+}
+
+// manifest returns the manifest of a batch with a field.
+func manifest(name, field string) string {
+	return "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: " + name + "}\nspec:\n  apiKeySecretRef: {name: alloy}\n  " + field + "\n"
+}
+
+// refuses checks that the API server refuses a manifest with an error that contains the parts.
+func (w *world) refuses(what, manifest string, parts ...string) {
+	w.Helper()
+	if out, err := w.apply(manifest); err == nil || !contains(out, parts...) {
+		w.Errorf("%s: %v, %s", what, err, out)
+	}
+}
+
+func (w *world) apply(manifest string) (string, error) {
+	return w.Kubectl(manifest, "apply", "--server-side", "-f", "-")
 }
 
 func contains(text string, parts ...string) bool {

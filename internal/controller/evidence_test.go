@@ -32,9 +32,7 @@ func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 	}
 	w.Eventually(func() (warnings []string) {
 		var list eventsv1.EventList
-		if err := w.List(t.Context(), &list, client.InNamespace(w.Namespace)); err != nil {
-			t.Fatal(err)
-		}
+		w.Must(w.List(t.Context(), &list, client.InNamespace(w.Namespace)))
 		for _, event := range list.Items {
 			if event.Type == corev1.EventTypeWarning && event.Regarding.Name == "echo" {
 				warnings = append(warnings, event.Reason)

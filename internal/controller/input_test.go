@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
@@ -46,13 +44,8 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		manifest, err := json.Marshal(object{
 			"apiVersion": v1alpha1.SchemeGroupVersion.String(), "kind": v1alpha1.EmbeddedUserBatchKind, "metadata": object{"name": "refused"}, "spec": tc.spec,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := w.Kubectl(string(manifest), "apply", "--server-side", "-f", "-")
-		if err == nil || !contains(out, tc.want...) {
-			t.Errorf("%s: %v, %s", name, err, out)
-		}
+		w.Must(err)
+		w.refuses(name, string(manifest), tc.want...)
 	}
 	// Not through kubectl, because YAML takes U+0085 for a line break.
 	err := w.Create(t.Context(), w.Batch("refused", v1alpha1.User{Username: "x\u0085y"}))
@@ -80,9 +73,7 @@ func TestInput_AcceptedUnchanged(t *testing.T) {
 	w.CreateBatch("odd", users...)
 	status := w.Await("odd", v1alpha1.ReasonSucceeded).Status
 	want := v1alpha1.UserCounts{Total: int32(len(users)), Created: int32(len(users) - len(existing)), Existing: int32(len(existing))}
-	if diff := cmp.Diff(want, status.Counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
+	w.Equal("counts", want, status.Counts)
 	held := map[string]string{}
 	for _, user := range w.Sim.Users(w.Key) {
 		held[user.Username] = user.FullName
@@ -108,9 +99,7 @@ func TestInput_EscapesDoNotOutgrowAnObject(t *testing.T) {
 	}
 	for _, slice := range w.Slices() {
 		encoded, err := json.Marshal(slice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.Must(err)
 		if len(encoded) > 400_000 {
 			t.Errorf("%s has %d bytes", slice.Name, len(encoded))
 		}

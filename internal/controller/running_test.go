@@ -78,15 +78,11 @@ func TestRunning_ARecreatedBatchStartsAnew(t *testing.T) {
 	w.CreateBatch("again", testenv.Users("old", 3)...)
 	<-applied
 	first := w.Load("again")
-	if err := w.Delete(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(w.Delete(t.Context(), first))
 	w.CreateBatch("again", testenv.Users("new", 2)...)
 	release()
 	status := w.Await("again", v1alpha1.ReasonSucceeded).Status
-	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
+	w.Equal("counts", v1alpha1.UserCounts{Total: 2, Created: 2}, status.Counts)
 	for _, slice := range w.Slices() { // those of the deleted batch remain, because envtest has no garbage collector
 		owned := slice.OwnerReferences[0].UID == w.Load("again").UID
 		for _, result := range slice.Status.Results {

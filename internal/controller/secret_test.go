@@ -83,13 +83,9 @@ func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	}
 
 	var secret corev1.Secret
-	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.Namespace, Name: "alloy"}, &secret); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(w.Get(t.Context(), client.ObjectKey{Namespace: w.Namespace, Name: "alloy"}, &secret))
 	secret.Labels = map[string]string{"team": "a"}
-	if err := w.Update(t.Context(), &secret); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(w.Update(t.Context(), &secret))
 	w.halt()
 	w.start()
 	w.CreateBatch("last")
@@ -110,9 +106,7 @@ func TestSecret_WithNothingPendingABadKeyDoesNotAffectReady(t *testing.T) {
 	w.SetKey(w.Key)
 	w.CreateBatch("done", testenv.Users("done", 3)...)
 	w.Await("done", v1alpha1.ReasonSucceeded)
-	if err := w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.Namespace)); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.Namespace)))
 	w.Eventually(func() string {
 		return testenv.Condition(w.Load("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason
 	}).

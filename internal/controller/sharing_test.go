@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -30,9 +29,7 @@ func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 	var list v1alpha1.EmbeddedUserBatchList
 	w.Eventually(func() int {
 		list = v1alpha1.EmbeddedUserBatchList{}
-		if err := w.List(t.Context(), &list, client.InNamespace(w.Namespace)); err != nil {
-			t.Fatal(err)
-		}
+		w.Must(w.List(t.Context(), &list, client.InNamespace(w.Namespace)))
 		ready := 0
 		for _, batch := range list.Items {
 			if testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonSucceeded {
@@ -48,9 +45,7 @@ func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 		sum.Created += batch.Status.Counts.Created
 		sum.Existing += batch.Status.Counts.Existing
 	}
-	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 2 * batches, Created: batches + 1, Existing: batches - 1}, sum); diff != "" {
-		t.Errorf("all counts together (-want +got):\n%s", diff)
-	}
+	w.Equal("all counts together", v1alpha1.UserCounts{Total: 2 * batches, Created: batches + 1, Existing: batches - 1}, sum)
 	if _, requests := w.Sent(); requests > batches/10 {
 		t.Errorf("%d requests were sent", requests)
 	}

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,16 +35,20 @@ func (w *world) configMap(name string, lists map[string]string) *corev1.ConfigMa
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}, Data: lists}
 }
 
-func zipped(t *testing.T, text string) []byte {
-	t.Helper()
+// createFrom creates a batch from a source, and users of its own.
+func (w *world) createFrom(name string, source v1alpha1.UsersSource, users ...v1alpha1.User) {
+	w.Helper()
+	batch := w.Batch(name, users...)
+	batch.Spec.UsersFrom = []v1alpha1.UsersSource{source}
+	w.MustCreate(batch)
+}
+
+func (w *world) zipped(text string) []byte {
+	w.Helper()
 	var buffer bytes.Buffer
 	writer := gzip.NewWriter(&buffer)
-	if _, err := writer.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_, err := writer.Write([]byte(text))
+	w.Must(errors.Join(err, writer.Close()))
 	return buffer.Bytes()
 }
 
@@ -57,7 +62,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	}))
 	w.MustCreate(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "list"},
-		Data:       map[string][]byte{"users.json.gz": zipped(t, `[{"username":"json","fullName":"J"},{"username":"inline"},{"username":7}]`)},
+		Data:       map[string][]byte{"users.json.gz": w.zipped(`[{"username":"json","fullName":"J"},{"username":"inline"},{"username":7}]`)},
 	})
 	yaml := configMapSource("lists", "text")
 	yaml.Format = "YAML"
@@ -68,13 +73,9 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	w.MustCreate(b)
 	status := w.Await("all", v1alpha1.ReasonInvalidUsers).Status
 
-	if diff := cmp.Diff(v1alpha1.UserCounts{Total: 11, Created: 6, Invalid: 5}, status.Counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
+	w.Equal("counts", v1alpha1.UserCounts{Total: 11, Created: 6, Invalid: 5}, status.Counts)
 	usernames, _ := w.Sent()
-	if diff := cmp.Diff([]string{"inline", "ann", "bob", "json", "nadja", "yan", "refused"}, usernames); diff != "" {
-		t.Errorf("sent (-want +got):\n%s", diff)
-	}
+	w.Equal("sent", []string{"inline", "ann", "bob", "json", "nadja", "yan", "refused"}, usernames)
 	type place struct {
 		username, source string
 		row              int32
@@ -91,9 +92,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 		{"", "ConfigMap/lists/users.ndjson", 1, v1alpha1.InvalidReasonInvalidRow},
 		{"refused", "ConfigMap/lists/text", 1, v1alpha1.InvalidReasonRejectedByAPI},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(place{})); diff != "" {
-		t.Errorf("invalid users (-want +got):\n%s", diff)
-	}
+	w.Equal("invalid users", want, got, cmp.AllowUnexported(place{}))
 	message := testenv.Condition(status.Conditions, v1alpha1.ConditionUsersInvalid).Message
 	if !contains(message, `5 invalid: "" in row 2 of ConfigMap lists, users.csv (InvalidRow)`, "and 2 more") {
 		t.Errorf("UsersInvalid says %q", message)
@@ -130,9 +129,7 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 			w.SetKey(w.Key)
 			list := w.configMap("list", map[string]string{"users.csv": "username\n" + lines("user", 1500)})
 			w.MustCreate(list)
-			b := w.Batch("b", v1alpha1.User{Username: "inline"})
-			b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-			w.MustCreate(b)
+			w.createFrom("b", configMapSource("list", "users.csv"), v1alpha1.User{Username: "inline"})
 			w.Await("b", v1alpha1.ReasonSucceeded)
 			before := w.Slices()
 			_, requests := w.Sent()
@@ -170,11 +167,9 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	list := w.configMap("list", nil)
-	list.BinaryData = map[string][]byte{"users.csv.gz": zipped(t, "username\n"+lines("customer", 25_000))}
+	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username\n" + lines("customer", 25_000))}
 	w.MustCreate(list)
-	b := w.Batch("long")
-	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv.gz")}
-	w.MustCreate(b)
+	w.createFrom("long", configMapSource("list", "users.csv.gz"))
 	if counts := w.Await("long", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 25_000 {
 		t.Errorf("counts: %+v", counts)
 	}
@@ -186,10 +181,8 @@ func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
 		versions[slice.Name] = slice.ResourceVersion
 	}
 
-	list.BinaryData["users.csv.gz"] = zipped(t, "username\n"+lines("customer", 25_001))
-	if err := w.Update(t.Context(), list); err != nil {
-		t.Fatal(err)
-	}
+	list.BinaryData["users.csv.gz"] = w.zipped("username\n" + lines("customer", 25_001))
+	w.Must(w.Update(t.Context(), list))
 	w.Eventually(func() int32 { return w.Load("long").Status.Counts.Created }).Should(gomega.BeEquivalentTo(25_001))
 	w.Await("long", v1alpha1.ReasonSucceeded)
 	touched := 0
@@ -218,15 +211,12 @@ func TestSources_KustomizeNames(t *testing.T) {
 	apply := func(users string) {
 		t.Helper()
 		for name, text := range map[string]string{
-			"users.csv": users,
-			"batch.yaml": "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: generated}\nspec:\n" +
-				"  apiKeySecretRef: {name: alloy}\n  usersFrom:\n  - configMapKeyRef: {name: customers, key: users.csv}\n",
+			"users.csv":          users,
+			"batch.yaml":         manifest("generated", "usersFrom: [{configMapKeyRef: {name: customers, key: users.csv}}]"),
 			"names.yaml":         "nameReference:\n- kind: ConfigMap\n  version: v1\n  fieldSpecs:\n  - kind: EmbeddedUserBatch\n    path: spec/usersFrom/configMapKeyRef/name\n",
 			"kustomization.yaml": "resources: [batch.yaml]\nconfigurations: [names.yaml]\nconfigMapGenerator:\n- name: customers\n  files: [users.csv]\n",
 		} {
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			w.Must(os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 		}
 		if out, err := w.Kubectl("", "apply", "--server-side", "-k", folder); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -253,23 +243,16 @@ func TestSources_RefusedByTheSchema(t *testing.T) {
 		"no key":        {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
 		"other formats": {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
 	} {
-		manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: refused}\nspec:\n  apiKeySecretRef: {name: alloy}\n  usersFrom: [" + tc.source + "]\n"
-		if out, err := w.Kubectl(manifest, "apply", "--server-side", "-f", "-"); err == nil || !contains(out, tc.want) {
-			t.Errorf("%s: %v, %s", name, err, out)
-		}
+		w.refuses(name, manifest("refused", "usersFrom: ["+tc.source+"]"), tc.want)
 	}
 }
 
 // change replaces the lists in a ConfigMap.
 func (w *world) change(list *corev1.ConfigMap, lists map[string]string) {
 	w.Helper()
-	if err := w.Get(w.Context(), client.ObjectKeyFromObject(list), list); err != nil {
-		w.Fatal(err)
-	}
+	w.Must(w.Get(w.Context(), client.ObjectKeyFromObject(list), list))
 	list.Data = lists
-	if err := w.Update(w.Context(), list); err != nil {
-		w.Fatal(err)
-	}
+	w.Must(w.Update(w.Context(), list))
 }
 
 // lines returns n usernames, one per line.
@@ -287,9 +270,7 @@ func TestSources_ACorrectedRowIsNoLongerInvalid(t *testing.T) {
 	w.SetKey(w.Key)
 	list := w.configMap("list", map[string]string{"users.csv": "username,fullName\nrefused-1,A\nfine,F\nrefused-2,B\n"})
 	w.MustCreate(list)
-	b := w.Batch("b")
-	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-	w.MustCreate(b)
+	w.createFrom("b", configMapSource("list", "users.csv"))
 	w.Await("b", v1alpha1.ReasonInvalidUsers)
 	for _, edited := range []string{
 		"username,fullName\nrefused-1,corrected\nfine,F\nrefused-2,B\n", // still refused
@@ -322,9 +303,7 @@ func TestSources_AMissingListMakesNoUserInvalid(t *testing.T) {
 	w.SetKey(w.Key)
 	list := w.configMap("list", map[string]string{"users.csv": "username\n\"\"\n" + lines("user", 1500)})
 	w.MustCreate(list)
-	b := w.Batch("b")
-	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("list", "users.csv")}
-	w.MustCreate(b)
+	w.createFrom("b", configMapSource("list", "users.csv"))
 	w.Await("b", v1alpha1.ReasonInvalidUsers)
 	w.Expect(w.Delete(t.Context(), list)).To(gomega.Succeed())
 	w.Await("b", v1alpha1.ReasonSourceNotFound)

@@ -9,12 +9,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
@@ -73,22 +69,11 @@ func (w *world) start() {
 	w.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
-	api, err := alloy.New(alloy.Options{BaseURL: w.URL, AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: w.timeout})
-	if err != nil {
-		w.Fatal(err)
-	}
-	var options manager.Options
-	controller.Configure(&options, w.timeout, w.Namespace)
-	options.Metrics.BindAddress = "0"
 	config := rest.CopyConfig(plane.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
-	mgr, err := ctrl.NewManager(config, options)
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: w.timeout, Sender: w.options, SkipNameValidation: true}); err != nil {
-		w.Fatal(err)
-	}
+	operator := testenv.InProcess{Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options}
+	mgr, err := operator.NewManager(ctx)
+	w.Must(err)
 	w.halt = func() { stop(); <-stopped }
 	go func() {
 		defer close(stopped)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
@@ -26,31 +27,49 @@ type account struct {
 	warmUp    bool // the warm-up added one user
 }
 
+// newAccount returns an account that verifyAccounts checks.
 func (b *bench) newAccount(ctx context.Context, name string, users int) (*account, error) {
 	a := &account{name: name, namespace: "bench-" + name, key: "key-of-" + name, users: users}
 	b.sim.AddKey(a.key)
-	if err := b.newNamespace(ctx, a.namespace); err != nil {
-		return nil, err
-	}
-	if err := testenv.WriteKey(ctx, b.plane.Client, a.namespace, testenv.SecretName, a.key); err != nil {
-		return nil, err
-	}
 	b.accounts = append(b.accounts, a)
-	return a, nil
+	return a, b.writeKey(ctx, a)
+}
+
+// writeKey creates the namespace of an account and the Secret in it.
+func (b *bench) writeKey(ctx context.Context, a *account) error {
+	if err := b.newNamespace(ctx, a.namespace); err != nil {
+		return err
+	}
+	return testenv.WriteKey(ctx, b.plane.Client, a.namespace, testenv.SecretName, a.key)
 }
 
 // warm makes the operator use the account's key once, so that the case does not start with an unverified key.
 func (b *bench) warm(ctx context.Context, a *account) error {
 	a.warmUp = true
-	body, err := batch(warmUpName, inline(chunk(a.name+warmUpName, 0, 1)))
+	return b.createAndAwait(ctx, a, warmUpName, chunk(a.name+warmUpName, 0, 1))
+}
+
+// createAndAwait creates a batch without measuring it.
+func (b *bench) createAndAwait(ctx context.Context, a *account, name string, list []users.User) error {
+	body, err := batch(name, inline(list))
 	if err != nil {
 		return err
 	}
 	if err := b.create(ctx, a.namespace, body); err != nil {
 		return err
 	}
-	_, err = b.awaitBatch(ctx, a.namespace, warmUpName, 1)
+	_, err = b.awaitBatch(ctx, a.namespace, name, len(list))
 	return err
+}
+
+// putFiles creates the ConfigMaps of an account's batch.
+func (b *bench) putFiles(ctx context.Context, a *account) error {
+	for i := range files(a.users) {
+		if err := b.putFile(ctx, a, i, i*rowsPerFile, min(a.users, (i+1)*rowsPerFile)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putFile writes one of the ConfigMaps of an account's batch.

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -102,21 +100,10 @@ func (b *bench) writeSlice(ctx context.Context, namespace, name string, part []u
 
 // inParallel calls do with 0 to n-1 from several goroutines. It stops after an error.
 func inParallel(n, goroutines int, do func(i int) error) error {
-	var (
-		group  sync.WaitGroup
-		next   atomic.Int64
-		failed atomic.Bool
-		errs   = make([]error, goroutines)
-	)
-	for g := range goroutines {
-		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n && !failed.Load(); i = int(next.Add(1)) - 1 {
-				if errs[g] = do(i); errs[g] != nil {
-					failed.Store(true)
-				}
-			}
-		})
+	group, ctx := errgroup.WithContext(context.Background())
+	group.SetLimit(goroutines)
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	group.Wait()
-	return errors.Join(errs...)
+	return group.Wait() //nolint:wrapcheck // an error of do
 }

@@ -62,33 +62,18 @@ func rows(table metav1.Table, columns *[]metav1.TableColumnDefinition) []row {
 	}
 	rows := make([]row, len(table.Rows))
 	for i := range rows {
+		cells := make(map[string]any, len(*columns))
 		for j, cell := range table.Rows[i].Cells {
-			rows[i].set((*columns)[j].Name, cell)
+			cells[(*columns)[j].Name] = cell
+		}
+		text := func(column string) string { text, _ := cells[column].(string); return text }
+		number := func(column string) int { number, _ := cells[column].(float64); return int(number) }
+		rows[i] = row{
+			name: text("Name"), ready: text("Ready"), message: text("Message"),
+			created: number("Created"), existing: number("Existing"), invalid: number("Invalid"), pending: number("Pending"),
 		}
 	}
 	return rows
-}
-
-// set sets the field for a column.
-func (r *row) set(column string, cell any) {
-	text, _ := cell.(string)
-	number, _ := cell.(float64)
-	switch column {
-	case "Name":
-		r.name = text
-	case "Ready":
-		r.ready = text
-	case "Message":
-		r.message = text
-	case "Created":
-		r.created = int(number)
-	case "Existing":
-		r.existing = int(number)
-	case "Invalid":
-		r.invalid = int(number)
-	case "Pending":
-		r.pending = int(number)
-	}
 }
 
 // list returns the rows of all batches of a namespace from the API server's cache.

@@ -1,15 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 
+	"github.com/prometheus/procfs"
 	"k8s.io/apimachinery/pkg/version"
 )
 
@@ -44,18 +44,15 @@ func (b *bench) machine(ctx context.Context) ([]string, error) {
 }
 
 func hardware() string {
-	kib, _ := strconv.Atoi(procLine("/proc/meminfo", `MemTotal:\s*(\d+)`)) // 0 if unknown
-	model := procLine("/proc/cpuinfo", `model name\s*: (.*)`)
-	return fmt.Sprintf("- %d cores %s, %.0f GiB memory, Linux %s, %s", runtime.NumCPU(), model, float64(kib)/mib,
-		procLine("/proc/sys/kernel/osrelease", `(.*)`), runtime.Version())
-}
-
-// procLine returns the first submatch of a pattern in a file, or "unknown".
-func procLine(path, pattern string) string {
-	data, err := os.ReadFile(path) //nolint:gosec // a file of the kernel
-	match := regexp.MustCompile(pattern).FindStringSubmatch(string(data))
-	if err != nil || match == nil {
-		return "unknown"
+	model, memory := "unknown", uint64(0)
+	if fs, err := procfs.NewDefaultFS(); err == nil {
+		if cores, err := fs.CPUInfo(); err == nil && len(cores) > 0 {
+			model = cores[0].ModelName
+		}
+		if info, err := fs.Meminfo(); err == nil && info.MemTotal != nil {
+			memory = *info.MemTotal
+		}
 	}
-	return strings.TrimSpace(match[1])
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease") // empty if unknown
+	return fmt.Sprintf("- %d cores %s, %.0f GiB memory, Linux %s, %s", runtime.NumCPU(), model, float64(memory)/mib, bytes.TrimSpace(release), runtime.Version())
 }

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
@@ -56,7 +56,7 @@ func (w *world) measure(ctx context.Context, a *account, since mark, own int, r 
 	now := w.tally.of(a.key).minus(since.requests)
 	r.posts, r.others = now.posts, now.others
 	cpu, cpuErr := w.operator.CPU()
-	peak, peakErr := w.operator.Memory("VmHWM")
+	_, peak, peakErr := w.operator.Memory()
 	writes, writesErr := w.apiWrites(ctx)
 	r.cpu, r.peak, r.writes = cpu-since.cpu, peak, writes-since.writes-own
 	return errors.Join(cpuErr, peakErr, writesErr)
@@ -70,17 +70,12 @@ func (w *world) settleOperator(ctx context.Context) error {
 // settle waits until the API server is idle, which takes some seconds after its start.
 func (w *world) settle(ctx context.Context) error {
 	return settle(ctx, "the API server", serverSettled, func() (time.Duration, error) {
-		metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
+		metrics, err := w.serverMetrics(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("reading the API server's metrics: %w", err)
+			return 0, err
 		}
-		_, after, _ := bytes.Cut(metrics, []byte("\nprocess_cpu_seconds_total "))
-		text, _, _ := bytes.Cut(after, []byte("\n"))
-		used, err := strconv.ParseFloat(string(text), 64)
-		if err != nil {
-			return 0, fmt.Errorf("reading the API server's CPU time: %w", err)
-		}
-		return time.Duration(used * float64(time.Second)), nil
+		used, err := only(metrics, "process_cpu_seconds_total")
+		return time.Duration(used.GetCounter().GetValue() * float64(time.Second)), err
 	})
 }
 
@@ -104,53 +99,59 @@ func settle(ctx context.Context, process string, enough time.Duration, cpu func(
 
 // idle returns the lowest resident memory of the operator within a time. It returns early once the memory is below enough.
 func (w *world) idle(ctx context.Context, within time.Duration, enough int) (int, error) {
-	lowest, err := w.operator.Memory("VmRSS")
+	lowest, _, err := w.operator.Memory()
 	for end := time.Now().Add(within); err == nil && lowest >= enough && time.Now().Before(end); {
 		if !pause(ctx, time.Second) {
 			return 0, context.Cause(ctx) //nolint:wrapcheck // the cause is descriptive
 		}
 		var now int
-		now, err = w.operator.Memory("VmRSS")
+		now, _, err = w.operator.Memory()
 		lowest = min(lowest, now)
 	}
 	return lowest, err
 }
 
-var (
-	label      = regexp.MustCompile(`(\w+)="([^"]*)"`)
-	writeVerbs = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
-)
+var writeVerbs = []string{"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
 
 // apiWrites returns the number of writes of batches, slices and their statuses that the API server has served.
 func (w *world) apiWrites(ctx context.Context) (int, error) {
-	metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("reading the API server's metrics: %w", err)
-	}
+	metrics, err := w.serverMetrics(ctx)
 	total := 0
-	lines := bufio.NewScanner(bytes.NewReader(metrics))
-	lines.Buffer(nil, mib)
-	for lines.Scan() {
-		labels, value, ok := strings.Cut(lines.Text(), "} ")
-		if !ok || !strings.HasPrefix(labels, "apiserver_request_total{") {
-			continue
-		}
+	for _, metric := range metrics["apiserver_request_total"].GetMetric() {
 		is := map[string]string{}
-		for _, match := range label.FindAllStringSubmatch(labels, -1) {
-			is[match[1]] = match[2]
+		for _, label := range metric.GetLabel() {
+			is[label.GetName()] = label.GetValue()
 		}
 		ours := is["group"] == v1alpha1.SchemeGroupVersion.Group && (is["resource"] == batchResource || is["resource"] == sliceResource)
-		if !ours || !slices.Contains(writeVerbs, is["verb"]) {
-			continue
+		if ours && slices.Contains(writeVerbs, is["verb"]) {
+			total += int(metric.GetCounter().GetValue())
 		}
-		count, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return 0, fmt.Errorf("reading the API server's metrics: %w", err)
-		}
-		total += int(count)
 	}
-	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("reading the API server's metrics: %w", err)
+	return total, err
+}
+
+// serverMetrics returns the API server's metrics by name.
+func (w *world) serverMetrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	metrics, err := w.rest.Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the API server's metrics: %w", err)
 	}
-	return total, nil
+	return parseMetrics(metrics)
+}
+
+func parseMetrics(text []byte) (map[string]*dto.MetricFamily, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	metrics, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	return metrics, nil
+}
+
+// only returns the only metric of a name.
+func only(metrics map[string]*dto.MetricFamily, name string) (*dto.Metric, error) {
+	if list := metrics[name].GetMetric(); len(list) == 1 {
+		return list[0], nil
+	}
+	return nil, fmt.Errorf("the metrics have not one %s", name)
 }

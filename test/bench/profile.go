@@ -40,14 +40,15 @@ func (b *bench) startProfile(ctx context.Context, name string) (finish func() er
 
 func saveProfile(ctx context.Context, url, path string) error {
 	var profile bytes.Buffer
-	if err := testenv.Fetch(ctx, url, &profile); err != nil {
-		return fmt.Errorf("taking a profile: %w", err)
+	err := testenv.Fetch(ctx, url, &profile)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o750)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("writing a profile: %w", err)
+	if err == nil {
+		err = os.WriteFile(path, profile.Bytes(), 0o600)
 	}
-	if err := os.WriteFile(path, profile.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("writing a profile: %w", err)
+	if err != nil {
+		return fmt.Errorf("saving a profile: %w", err)
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // waiting is how long g observes users that wait.
@@ -22,16 +21,11 @@ func (b *bench) runRejected(ctx context.Context) error {
 		return err
 	}
 	a := &account{name: r.name, namespace: "bench-" + r.name, key: "wrong-key", users: r.users}
-	if err := b.newNamespace(ctx, a.namespace); err != nil {
+	if err := b.writeKey(ctx, a); err != nil {
 		return err
 	}
-	if err := testenv.WriteKey(ctx, b.plane.Client, a.namespace, testenv.SecretName, a.key); err != nil {
+	if err := b.putFiles(ctx, a); err != nil {
 		return err
-	}
-	for i := range files(a.users) {
-		if err := b.putFile(ctx, a, i, i*rowsPerFile, min(a.users, (i+1)*rowsPerFile)); err != nil {
-			return err
-		}
 	}
 	before, err := b.mark(ctx, a)
 	if err != nil {

@@ -58,15 +58,7 @@ func (b *bench) rehearse(ctx context.Context, users int) error {
 	if err := b.warm(ctx, a); err != nil {
 		return err
 	}
-	body, err := batch(batchName, inline(chunk(name, 0, users)))
-	if err != nil {
-		return err
-	}
-	if err := b.create(ctx, a.namespace, body); err != nil {
-		return err
-	}
-	_, err = b.awaitBatch(ctx, a.namespace, batchName, users)
-	return err
+	return b.createAndAwait(ctx, a, batchName, chunk(name, 0, users))
 }
 
 // runOne runs a case with one batch.
@@ -123,10 +115,8 @@ func (b *bench) prepare(ctx context.Context, r *result, spec object) (*account, 
 		return nil, err
 	}
 	if _, ok := spec["usersFrom"]; ok {
-		for i := range files(a.users) {
-			if err := b.putFile(ctx, a, i, i*rowsPerFile, min(a.users, (i+1)*rowsPerFile)); err != nil {
-				return nil, err
-			}
+		if err := b.putFiles(ctx, a); err != nil {
+			return nil, err
 		}
 	}
 	r.bare, err = b.bareLoop(ctx, r.name, r.users, r.seeded)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -49,7 +48,7 @@ type world struct {
 // newWorld builds the operator and starts the control plane and the simulator. It calls fail if the operator exits unexpectedly.
 func newWorld(ctx context.Context, o options, fail context.CancelCauseFunc) (_ *world, err error) {
 	debug.SetGCPercent(300) // leave the CPU to the measured processes
-	w := &world{fail: fail, memoryLimit: manifestMemoryLimit(filepath.Join("config", "manager", "manager.yaml"))}
+	w := &world{fail: fail, memoryLimit: manifestMemoryLimit(testenv.Root("config", "manager", "manager.yaml"))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())

@@ -164,9 +164,7 @@ func (w *world) recreate() {
 	w.step("recreate the batch")
 	w.recreated = true
 	err := testenv.Await(context.Background(), func(ctx context.Context) error { return client.IgnoreNotFound(w.Delete(ctx, w.Batch(batchName))) })
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.Must(err)
 	w.apply()
 }
 

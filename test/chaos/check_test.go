@@ -132,9 +132,7 @@ func (w *world) listResults() map[string]v1alpha1.UserResult {
 	w.Helper()
 	var owned []v1alpha1.EmbeddedUserSlice
 	err := testenv.Await(context.Background(), func(ctx context.Context) (err error) { owned, err = w.owned(ctx); return err })
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.Must(err)
 	results := map[string]v1alpha1.UserResult{}
 	for _, slice := range owned {
 		for _, result := range slice.Status.Results {

@@ -15,10 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
@@ -61,22 +58,15 @@ func operate() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	ctrl.SetLogger(zap.New())
-	api, err := alloy.New(alloy.Options{BaseURL: os.Getenv("CHAOS_URL"), AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: alloyTimeout})
-	if err != nil {
-		return err
-	}
-	var options manager.Options
-	controller.Configure(&options, alloyTimeout, os.Getenv("CHAOS_NAMESPACE"))
-	options.Metrics.BindAddress = "0"
 	cfg, err := config.GetConfig()
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(cfg, options)
-	if err != nil {
-		return err
+	operator := testenv.InProcess{
+		Config: cfg, Namespace: os.Getenv("CHAOS_NAMESPACE"), AlloyURL: os.Getenv("CHAOS_URL"), Timeout: alloyTimeout, Sender: senderOptions,
 	}
-	if err := controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: alloyTimeout, Sender: senderOptions}); err != nil {
+	mgr, err := operator.NewManager(ctx)
+	if err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -70,7 +70,7 @@ func harass(t *testing.T, namespace string, list list) {
 	if len(list.want) == 0 { // so many are written while another list is read
 		w.Eventually(func() int { return slicesOf(w) }).WithTimeout(longPatience).Should(gomega.BeNumerically(">=", list.slices()))
 	}
-	peak, err := operator.Memory("VmHWM")
+	_, peak, err := operator.Memory()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,15 +23,11 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	w := newWorld(t, "canary", simulator.Options{Keys: []string{canary}})
 	// The second key is rejected by the API, the third by the operator.
 	for name, value := range map[string]string{"good": canary, "wrong": canary + "-wrong", "unusable": canary + "\n" + canary} {
-		if err := testenv.WriteKey(t.Context(), w, w.Namespace, name, value); err != nil {
-			t.Fatal(err)
-		}
+		w.Must(testenv.WriteKey(t.Context(), w, w.Namespace, name, value))
 	}
 	for _, status := range []int{400, 503} {
 		body, err := json.Marshal(map[string]string{"message": "You sent Bearer " + canary + ", " + url.QueryEscape(canary) + ", " + base64.StdEncoding.EncodeToString([]byte("Bearer "+canary))})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.Must(err)
 		prefix := map[int]string{400: "refused-", 503: "failing-"}[status]
 		w.Sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool {
 			return slices.ContainsFunc(r.Usernames, func(username string) bool { return strings.HasPrefix(username, prefix) })
@@ -53,15 +49,11 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	}
 	good := w.Await("good", v1alpha1.ReasonSucceeded)
 	good.Spec.Users = append(good.Spec.Users, v1alpha1.User{Username: good.Spec.Users[0].Username, FullName: "Another"})
-	if err := w.Update(t.Context(), good); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(w.Update(t.Context(), good))
 	w.Await("good", v1alpha1.ReasonInvalidUsers)
 
 	var metrics bytes.Buffer
-	if err := testenv.Fetch(t.Context(), operator.Metrics+"/metrics", &metrics); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(testenv.Fetch(t.Context(), operator.Metrics+"/metrics", &metrics))
 	places := map[string][]byte{"metrics": metrics.Bytes()}
 	for _, args := range []string{"get eub,eus,events -A -o yaml", "describe eub,eus -A", "get eub,eus -A -o wide", "get events -A"} {
 		out, err := plane.Kubectl(t.Context(), strings.Fields(args)...).CombinedOutput()
@@ -75,7 +67,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	}
 	places["log"] = w.log.Bytes()
 	secrets := 0
-	for key, value := range etcd(t) {
+	for key, value := range w.etcd() {
 		if strings.HasPrefix(key, "/registry/secrets/") {
 			secrets += bytes.Count(value, []byte(canary))
 			continue
@@ -111,29 +103,23 @@ func forms(key string) [][]byte {
 }
 
 // etcd returns all keys and values in etcd.
-func etcd(t *testing.T) map[string][]byte {
-	t.Helper()
+func (w *world) etcd() map[string][]byte {
+	w.Helper()
 	query, err := json.Marshal(map[string][]byte{"key": {0}, "range_end": {0}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.Must(err)
 	response, err := http.Post(plane.Etcd().URL.String()+"/v3/kv/range", "application/json", bytes.NewReader(query))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.Must(err)
 	defer response.Body.Close() //nolint:errcheck // only read
 	var decoded struct {
 		KVs []struct{ Key, Value []byte } `json:"kvs"`
 	}
-	if err := json.NewDecoder(response.Body).Decode(&decoded); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(json.NewDecoder(response.Body).Decode(&decoded))
 	stored := map[string][]byte{}
 	for _, kv := range decoded.KVs {
 		stored[string(kv.Key)] = kv.Value
 	}
 	if len(stored) < 50 {
-		t.Fatalf("etcd holds only %d keys", len(stored))
+		w.Fatalf("etcd holds only %d keys", len(stored))
 	}
 	return stored
 }

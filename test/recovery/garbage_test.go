@@ -14,9 +14,7 @@ import (
 func TestDelete_RemovesSlicesAndNoUser(t *testing.T) {
 	w := newWorld(t, "garbage", simulator.Options{})
 	collector, err := plane.StartGarbageCollector()
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.Must(err)
 	t.Cleanup(collector.Kill)
 	w.start()
 	w.createBatch("goes", 1500)
@@ -24,9 +22,7 @@ func TestDelete_RemovesSlicesAndNoUser(t *testing.T) {
 	w.Await("goes", v1alpha1.ReasonSucceeded)
 	w.Await("stays", v1alpha1.ReasonSucceeded)
 	before := len(w.Sim.Requests())
-	if err := w.Delete(t.Context(), w.Load("goes"), client.PropagationPolicy("Foreground")); err != nil { // as Argo CD does
-		t.Fatal(err)
-	}
+	w.Must(w.Delete(t.Context(), w.Load("goes"), client.PropagationPolicy("Foreground"))) // as Argo CD does
 	w.Eventually(func() []string {
 		var batches []string
 		for _, slice := range w.Slices() {

@@ -107,9 +107,7 @@ func TestRestart_OfTheAPIServerSendsNothing(t *testing.T) {
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	before := len(w.Sim.Requests())
 
-	if err := plane.RestartAPIServer(); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(plane.RestartAPIServer())
 	w.Eventually(func() error { return w.List(t.Context(), &v1alpha1.EmbeddedUserBatchList{}) }).Should(gomega.Succeed())
 	w.createBatch("after", 1) // shows that the operator has reconnected
 	w.Await("after", v1alpha1.ReasonSucceeded)

@@ -23,15 +23,11 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	first := w.start(election...)
 	w.createBatch("b", 2500)
 	<-applied // until the API accepts the key, only one request may run
-	if err := first.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(first.Signal(syscall.SIGSTOP))
 
 	w.start(election...)
 	w.Eventually(func() int { return w.Sim.Count(simulator.Create) }).Should(gomega.BeNumerically(">=", 2)) // the second replica leads
-	if err := first.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(first.Signal(syscall.SIGCONT))
 	release()
 	if err := first.Wait(); err == nil {
 		t.Error("a leader that lost its lease exited without an error")
@@ -61,19 +57,15 @@ func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 // TestPause_OfEtcd pauses etcd, so that the results of a running request cannot be written.
 func TestPause_OfEtcd(t *testing.T) {
 	w := newWorld(t, "etcd", simulator.Options{})
-	pid := etcdPID(t)
+	pid := w.etcdPID()
 	applied, release := w.Hold()
 	w.start()
 	w.createBatch("b", 1500)
 	<-applied
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(syscall.Kill(pid, syscall.SIGSTOP))
 	release()
 	<-time.After(time.Minute) // much longer than the API server waits for etcd
-	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(syscall.Kill(pid, syscall.SIGCONT))
 	status := w.Await("b", v1alpha1.ReasonSucceeded).Status
 	if status.Counts.Created != 1500 {
 		t.Errorf("an answer was lost: %+v", status.Counts)
@@ -84,22 +76,18 @@ func TestPause_OfEtcd(t *testing.T) {
 }
 
 // etcdPID returns the process ID of this test's etcd.
-func etcdPID(t *testing.T) int {
-	t.Helper()
+func (w *world) etcdPID() int {
+	w.Helper()
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.Must(err)
 	for _, path := range commands {
 		line, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(line), "etcd") && strings.Contains(string(line), "--data-dir="+plane.Etcd().DataDir) {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			w.Must(err)
 			return pid
 		}
 	}
-	t.Fatal("etcd was not found")
+	w.Fatal("etcd was not found")
 	return 0
 }

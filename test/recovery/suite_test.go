@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 // deploy applies config/default and returns a kubeconfig with the permissions of the operator's service account.
 func deploy() (string, error) {
-	apply := plane.Kubectl(context.Background(), "apply", "--server-side", "--force-conflicts", "-k", filepath.Join("..", "..", "config", "default"))
+	apply := plane.Kubectl(context.Background(), "apply", "--server-side", "--force-conflicts", "-k", testenv.Root("config", "default"))
 	if out, err := apply.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("applying config/default: %w: %s", err, out)
 	}
@@ -82,9 +82,7 @@ func (w *world) start(args ...string) *testenv.Operator {
 	options.AlloyURL, options.Output = w.URL, &w.log
 	options.Args = append([]string{"--zap-log-level", "5", "--alloy-timeout", alloyTimeout.String()}, args...)
 	started, err := testenv.StartOperator(w.Context(), options)
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.Must(err)
 	w.Cleanup(started.Kill)
 	return started
 }

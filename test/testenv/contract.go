@@ -28,8 +28,9 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 			violations = append(violations, fmt.Errorf("batch %s: %w", batches.Items[i].Name, violation))
 		}
 	}
-	for page := (v1alpha1.EmbeddedUserSliceList{}); ; {
-		if err := reader.List(ctx, &page, client.InNamespace(namespace), client.Limit(slicesPerPage), client.Continue(page.Continue)); err != nil {
+	for next := ""; ; {
+		var page v1alpha1.EmbeddedUserSliceList
+		if err := reader.List(ctx, &page, client.InNamespace(namespace), client.Limit(slicesPerPage), client.Continue(next)); err != nil {
 			return fmt.Errorf("listing the slices: %w", err)
 		}
 		for i := range page.Items {
@@ -39,7 +40,7 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 				}
 			}
 		}
-		if page.Continue == "" {
+		if next = page.Continue; next == "" {
 			return errors.Join(violations...)
 		}
 	}

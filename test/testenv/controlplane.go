@@ -55,11 +55,7 @@ func Start(options Options) (_ *ControlPlane, err error) {
 	if c.Folder, err = os.MkdirTemp("", "embedded-user-operator-"); err != nil {
 		return nil, fmt.Errorf("creating a folder: %w", err)
 	}
-	crds, err := Root("config", "crd", "bases")
-	if err != nil {
-		return nil, err
-	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true, ControlPlaneStopTimeout: stopPatience}
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{Root("config", "crd", "bases")}, ErrorIfCRDPathMissing: true, ControlPlaneStopTimeout: stopPatience}
 	if options.Restartable {
 		if err := c.makeRestartable(environment); err != nil {
 			return nil, err

@@ -9,6 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
 // OperatorOptions say how to run the operator.
@@ -29,11 +38,8 @@ type Operator struct {
 
 // Build builds a program of the folder cmd into another folder and returns its path.
 func Build(ctx context.Context, folder, program string) (string, error) {
-	source, err := Root("cmd", program)
-	if err != nil {
-		return "", err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", folder, source) //nolint:gosec // our own program
+	build := exec.CommandContext(ctx, "go", "build", "-o", folder, "./cmd/"+program) //nolint:gosec // our own program
+	build.Dir = Root()
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", program, err, out)
@@ -60,6 +66,35 @@ func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, err
 		return nil, err
 	}
 	return &Operator{Process: process, Metrics: "http://" + addresses[0], Health: "http://" + addresses[1], Pprof: "http://" + addresses[2]}, nil
+}
+
+// InProcess says how to run the operator in this process, with delays that its flags do not offer.
+type InProcess struct {
+	Config    *rest.Config
+	Namespace string // the only one that the operator watches
+	AlloyURL  string
+	Timeout   time.Duration // of a request to the API
+	Sender    sender.Options
+}
+
+// NewManager returns a manager that runs the operator.
+func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
+	api, err := alloy.New(alloy.Options{BaseURL: p.AlloyURL, AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: p.Timeout})
+	if err != nil {
+		return nil, fmt.Errorf("creating the client of the API: %w", err)
+	}
+	var options manager.Options
+	controller.Configure(&options, p.Timeout, p.Namespace)
+	options.Metrics.BindAddress = "0"
+	mgr, err := ctrl.NewManager(p.Config, options)
+	if err != nil {
+		return nil, fmt.Errorf("creating the manager: %w", err)
+	}
+	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: p.Timeout, Sender: p.Sender, SkipNameValidation: true})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the controllers: %w", err)
+	}
+	return mgr, nil
 }
 
 // AwaitReady waits until the operator says that it is ready.

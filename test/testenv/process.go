@@ -8,15 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-)
 
-// clockTicks is USER_HZ, the unit of /proc/PID/stat: 100 on every common Linux.
-const clockTicks = 100
+	"github.com/prometheus/procfs"
+)
 
 // Process is a process that was started. Its methods may be called from several goroutines.
 type Process struct {
@@ -85,48 +83,36 @@ func (p *Process) Kill() {
 
 // CPU returns the CPU time that the process has used.
 func (p *Process) CPU() (time.Duration, error) {
-	stat, err := os.ReadFile(p.proc("stat"))
+	process, err := procfs.NewProc(p.command.Process.Pid)
+	var stat procfs.ProcStat
+	if err == nil {
+		stat, err = process.Stat()
+	}
 	if err != nil {
 		return 0, fmt.Errorf("reading the CPU time: %w", err)
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // fields[0] is field 3 of proc(5)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("reading the CPU time: unexpected %q", stat)
-	}
-	user, userErr := strconv.Atoi(fields[11])
-	system, systemErr := strconv.Atoi(fields[12])
-	if err := errors.Join(userErr, systemErr); err != nil {
-		return 0, fmt.Errorf("reading the CPU time: %w", err)
-	}
-	return time.Duration(user+system) * time.Second / clockTicks, nil
+	return time.Duration(stat.CPUTime() * float64(time.Second)), nil
 }
 
-// Memory returns the value of a line of /proc/PID/status, such as VmHWM, in bytes.
-func (p *Process) Memory(line string) (int, error) {
-	status, err := os.ReadFile(p.proc("status"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory: %w", err)
+// Memory returns the resident memory in bytes, and its peak since the start or ResetPeak.
+func (p *Process) Memory() (now, peak int, err error) {
+	process, err := procfs.NewProc(p.command.Process.Pid)
+	var status procfs.ProcStatus
+	if err == nil {
+		status, err = process.NewStatus()
 	}
-	_, text, _ := strings.Cut(string(status), "\n"+line+":")
-	text, _, _ = strings.Cut(text, "kB")
-	kib, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil {
-		return 0, fmt.Errorf("reading the memory: %w", err)
+		return 0, 0, fmt.Errorf("reading the memory: %w", err)
 	}
-	return kib << 10, nil
+	return int(status.VmRSS), int(status.VmHWM), nil //nolint:gosec // less than the memory of the machine
 }
 
-// ResetPeak resets the peak memory, VmHWM, to the current memory.
+// ResetPeak resets the peak memory to the current memory.
 func (p *Process) ResetPeak() error {
-	if err := os.WriteFile(p.proc("clear_refs"), []byte("5"), 0); err != nil {
+	if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(p.command.Process.Pid), "clear_refs"), []byte("5"), 0); err != nil {
 		return fmt.Errorf("resetting the peak of the memory: %w", err)
 	}
 	return nil
-}
-
-// proc returns the path of a file in the process's /proc folder.
-func (p *Process) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(p.command.Process.Pid), name)
 }
 
 // Log collects the output of several processes. The zero value is empty.

@@ -11,8 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,22 +48,10 @@ func refused(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsAlreadyExists(err) || apierrors.IsForbidden(err)
 }
 
-// Root returns the path of a file of the repository, in which the current folder must be.
-func Root(elements ...string) (string, error) {
-	folder, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the repository: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
-			return filepath.Join(append([]string{folder}, elements...)...), nil
-		}
-		parent := filepath.Dir(folder)
-		if parent == folder {
-			return "", errors.New("finding the repository: the current folder is not in it")
-		}
-		folder = parent
-	}
+// Root returns the path of a file of the repository.
+func Root(elements ...string) string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(append([]string{filepath.Dir(file), "..", ".."}, elements...)...)
 }
 
 // Fetch writes the body of a GET request.

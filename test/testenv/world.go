@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -42,7 +43,7 @@ func NewWorld(t testing.TB, plane *ControlPlane, namespace string, options simul
 	server := httptest.NewServer(w.Sim)
 	t.Cleanup(server.Close)
 	w.URL = server.URL
-	w.must(CreateNamespace(w.context(), w, namespace))
+	w.Must(CreateNamespace(w.context(), w, namespace))
 	t.Cleanup(func() {
 		err := CheckContract(w.context(), w, namespace)
 		if err != nil {
@@ -58,23 +59,32 @@ func NewWorld(t testing.TB, plane *ControlPlane, namespace string, options simul
 // context returns a context that is valid in cleanup functions too.
 func (w *World) context() context.Context { return context.WithoutCancel(w.Context()) }
 
-func (w *World) must(err error) {
+// Must ends the test if there is an error.
+func (w *World) Must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
 	}
 }
 
+// Equal reports the difference between what a test wants and what it got.
+func (w *World) Equal(what string, want, got any, options ...cmp.Option) {
+	w.Helper()
+	if diff := cmp.Diff(want, got, options...); diff != "" {
+		w.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
 // MustCreate creates an object.
 func (w *World) MustCreate(object client.Object) {
 	w.Helper()
-	w.must(Create(w.context(), w, object))
+	w.Must(Create(w.context(), w, object))
 }
 
 // SetKey stores an API key in the Secret that batches refer to.
 func (w *World) SetKey(key string) {
 	w.Helper()
-	w.must(WriteKey(w.context(), w, w.Namespace, SecretName, key))
+	w.Must(WriteKey(w.context(), w, w.Namespace, SecretName, key))
 }
 
 // Batch returns a batch of users without creating it.
@@ -91,7 +101,7 @@ func (w *World) CreateBatch(name string, users ...v1alpha1.User) {
 // Edit changes a batch as another client would, while the operator may write its status.
 func (w *World) Edit(name string, change func(*v1alpha1.EmbeddedUserBatch)) {
 	w.Helper()
-	w.must(Await(w.context(), func(ctx context.Context) error {
+	w.Must(Await(w.context(), func(ctx context.Context) error {
 		batch := w.Batch(name)
 		if err := w.Get(ctx, client.ObjectKeyFromObject(batch), batch); err != nil {
 			return err
@@ -104,7 +114,7 @@ func (w *World) Edit(name string, change func(*v1alpha1.EmbeddedUserBatch)) {
 // Put creates or changes an object. change sets its fields and may be called several times.
 func (w *World) Put(object client.Object, change func()) {
 	w.Helper()
-	w.must(Await(w.context(), func(ctx context.Context) error {
+	w.Must(Await(w.context(), func(ctx context.Context) error {
 		_, err := controllerutil.CreateOrUpdate(ctx, w, object, func() error { change(); return nil })
 		return err
 	}))
@@ -114,7 +124,7 @@ func (w *World) Put(object client.Object, change func()) {
 func (w *World) Load(name string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
 	var batch v1alpha1.EmbeddedUserBatch
-	w.must(Await(w.context(), func(ctx context.Context) error {
+	w.Must(Await(w.context(), func(ctx context.Context) error {
 		return w.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: name}, &batch)
 	}))
 	return &batch
@@ -124,7 +134,7 @@ func (w *World) Load(name string) *v1alpha1.EmbeddedUserBatch {
 func (w *World) Slices() []v1alpha1.EmbeddedUserSlice {
 	w.Helper()
 	var list v1alpha1.EmbeddedUserSliceList
-	w.must(Await(w.context(), func(ctx context.Context) error { return w.List(ctx, &list, client.InNamespace(w.Namespace)) }))
+	w.Must(Await(w.context(), func(ctx context.Context) error { return w.List(ctx, &list, client.InNamespace(w.Namespace)) }))
 	return list.Items
 }
 
@@ -159,7 +169,7 @@ func (w *World) Kubectl(stdin string, args ...string) (string, error) {
 	command := w.Plane.Kubectl(w.Context(), append([]string{"-n", w.Namespace}, args...)...)
 	command.Stdin = strings.NewReader(stdin)
 	out, err := command.CombinedOutput()
-	return string(out), err //nolint:wrapcheck // the output says more
+	return string(out), err
 }
 
 // Sent returns the usernames in all create requests, in order, and the number of these requests.
