@@ -55,13 +55,13 @@ fuzz: ## Fuzz the decoders, the key parser, the planner and the lists, each for 
 	go test -run '^$$' -fuzz '^FuzzClassifyBatch$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzDecodeList$$' -fuzztime $(FUZZTIME) ./internal/alloy
 	go test -run '^$$' -fuzz '^FuzzParseKey$$' -fuzztime $(FUZZTIME) ./internal/alloy
-	go test -run '^$$' -fuzz '^FuzzPlan$$' -fuzztime $(FUZZTIME) ./internal/controller/batch
+	go test -run '^$$' -fuzz '^FuzzPlan$$' -fuzztime $(FUZZTIME) ./internal/plan
 	go test -run '^$$' -fuzz '^FuzzRows$$' -fuzztime $(FUZZTIME) ./internal/users/decode
 
 .PHONY: bench
 bench: ## Run the benchmarks (15 minutes) and write docs/benchmarks.md. CASES=a,f,... runs some and only prints the results.
 	@echo 'Building and running the benchmarks of functions, which takes a minute, then those of the operator'
-	go test -run '^$$' -bench . -benchmem ./internal/controller/batch ./internal/users/decode
+	go test -run '^$$' -bench . -benchmem ./internal/plan ./internal/users/decode
 	@$(CONTROL_PLANE) set -x && go run ./test/bench -profile $(PROFILES) $(if $(CASES),-cases $(CASES),-output docs/benchmarks.md)
 
 .PHONY: lint

@@ -14,8 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/plan"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -30,26 +31,26 @@ const (
 )
 
 // makePlan returns a plan for a list, and the batch's slices, which it reads from the API server page by page.
-func (r *Reconciler) makePlan(ctx context.Context, v view, read *reading) (plan, []cached.Slice, error) {
-	planner := newPlanner(read.batch, &read.list, maxChanged)
+func (r *Reconciler) makePlan(ctx context.Context, v view, read *reading) (plan.Writes, []cached.Slice, error) {
+	planner := plan.New(read.batch, &read.list, maxChanged)
 	var seen []cached.Slice
 	if len(v.slices) > 0 {
 		if err := r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
-			planner.add(slice)
+			planner.Add(slice)
 			seen = append(seen, cached.SliceOf(slice).WithoutLists())
 		}); err != nil {
-			return plan{}, nil, err
+			return plan.Writes{}, nil, err
 		}
 	}
-	for _, name := range planner.missing() {
+	for _, name := range planner.Missing() {
 		var slice v1alpha1.EmbeddedUserSlice
 		if err := r.Client.Get(ctx, client.ObjectKey{Namespace: read.batch.Namespace, Name: name}, &slice); err != nil {
-			return plan{}, nil, fmt.Errorf("reading slice %q: %w", name, err)
+			return plan.Writes{}, nil, fmt.Errorf("reading slice %q: %w", name, err)
 		}
-		planner.restore(&slice)
+		planner.Restore(&slice)
 	}
 	slices.SortFunc(seen, byName)
-	return planner.plan(), seen, nil
+	return planner.Writes(), seen, nil
 }
 
 // eachSlice visits the slices that a batch controls, read from the API server: it lists them by label, and gets those that have
@@ -89,8 +90,8 @@ func (r *Reconciler) eachSlice(ctx context.Context, v view, visit func(*v1alpha1
 
 // apply writes a plan, and returns the slices as they are then. Each write has preconditions, so that a plan made from stale
 // slices fails. The hold shrinks to what is still to be written.
-func (r *Reconciler) apply(ctx context.Context, v view, p plan, hold *budget.Hold) ([]cached.Slice, error) {
-	writes := slices.Concat(p.update, p.create)
+func (r *Reconciler) apply(ctx context.Context, v view, p plan.Writes, hold *budget.Hold) ([]cached.Slice, error) {
+	writes := slices.Concat(p.Update, p.Create)
 	written, failed := make([]cached.Slice, len(writes)), make([]error, len(writes))
 	var left atomic.Int64
 	for _, slice := range writes {
@@ -127,7 +128,7 @@ func (r *Reconciler) apply(ctx context.Context, v view, p plan, hold *budget.Hol
 	for _, slice := range slices.Concat(v.slices, written) {
 		current[slice.Name] = slice
 	}
-	for _, slice := range p.remove {
+	for _, slice := range p.Remove {
 		expected := client.Preconditions{UID: &slice.UID, ResourceVersion: &slice.ResourceVersion}
 		if err := r.Client.Delete(ctx, slice, expected); client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("deleting slice %q: %w", slice.Name, err)
@@ -135,7 +136,7 @@ func (r *Reconciler) apply(ctx context.Context, v view, p plan, hold *budget.Hol
 		r.versions.NoteDeleted(v.name(), slice)
 		delete(current, slice.Name)
 	}
-	log.FromContext(ctx).V(1).Info("Planned EmbeddedUserSlices", "created", len(p.create), "updated", len(p.update), "deleted", len(p.remove))
+	log.FromContext(ctx).V(1).Info("Planned EmbeddedUserSlices", "created", len(p.Create), "updated", len(p.Update), "deleted", len(p.Remove))
 	return slices.SortedFunc(maps.Values(current), byName), nil
 }
 
@@ -157,7 +158,7 @@ func (r *Reconciler) store(ctx context.Context, v view, slice *v1alpha1.Embedded
 		}
 		return nil
 	}
-	for ; ; slice.Name = nextName(slice.Name) {
+	for ; ; slice.Name = plan.NextName(slice.Name) {
 		if slices.ContainsFunc(v.slices, func(other cached.Slice) bool { return other.Name == slice.Name }) {
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -56,7 +56,7 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 // replan plans a list and writes the slices, and returns them. While it writes, the status shows the progress.
 func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *budget.Hold, l listing) ([]cached.Slice, error) {
 	p, slices, err := r.makePlan(ctx, v, read)
-	if err != nil || p.isEmpty() {
+	if err != nil || p.IsEmpty() {
 		return slices, err
 	}
 	l.total = int32(len(read.list.Valid) + read.list.FlawedCount) //nolint:gosec // bounded by the size of a list
@@ -72,7 +72,7 @@ func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *bu
 	for {
 		select {
 		case <-done:
-			if err == nil && p.isPartial {
+			if err == nil && p.IsPartial {
 				err = errCacheBehind // the rest is planned once the cache has these slices
 			}
 			return slices, err

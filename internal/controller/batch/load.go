@@ -17,6 +17,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/plan"
 )
 
 var (
@@ -143,4 +144,4 @@ func digest(texts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:12])
 }
 
-func byName(a, b cached.Slice) int { return compareNames(a.Name, b.Name) }
+func byName(a, b cached.Slice) int { return plan.CompareNames(a.Name, b.Name) }

@@ -3,7 +3,7 @@ package batch
 import (
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -13,15 +14,38 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// anyUser generates one of thirty users, and anyResult a result of one.
+var (
+	anyUser = rapid.Custom(func(t *rapid.T) v1alpha1.User {
+		return v1alpha1.User{Username: fmt.Sprintf("user-%d", rapid.IntRange(0, 30).Draw(t, "username")), FullName: rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "fullName")}
+	})
+	anyResult = rapid.Custom(func(t *rapid.T) v1alpha1.UserResult {
+		user := anyUser.Draw(t, "user")
+		result := rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "Nonsense"}).Draw(t, "result")
+		return v1alpha1.UserResult{Username: user.Username, Result: result, Hash: users.Hash(users.User(user))}
+	})
 )
 
 // anyFacts generates a batch and slices in any state, including states that the operator never writes.
 var anyFacts = rapid.Custom(func(t *rapid.T) facts {
-	b := testBatch(rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list")...)
-	b.Generation = 3
+	b := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "b", UID: "0123-4567-89ab", Generation: 3}}
+	var list users.List
+	for i, user := range rapid.SliceOfN(anyUser, 0, 25).Draw(t, "list") {
+		list.Add(users.Row{User: users.User(user), Index: int32(i)}, "")
+	}
 	b.Spec.InvalidUserPolicy = rapid.SampledFrom([]v1alpha1.InvalidUserPolicy{"Fail", "Ignore", ""}).Draw(t, "policy")
 	var f facts
-	for _, whole := range anySlices.Draw(t, "slices") {
+	for i := range rapid.IntRange(0, 5).Draw(t, "slices") {
+		whole := v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("b-01234567-%d", i), Generation: 2}}
+		whole.Spec.Users, whole.Status.Results = rapid.SliceOfN(anyUser, 0, 15).Draw(t, "users"), rapid.SliceOfN(anyResult, 0, 15).Draw(t, "results")
+		whole.Status.ObservedGeneration = rapid.Int64Range(1, 2).Draw(t, "observed")
+		if rapid.IntRange(0, 5).Draw(t, "terminating") == 0 {
+			now := metav1.Now()
+			whole.DeletionTimestamp = &now
+		}
 		slice := cached.SliceOf(&whole)
 		reason := rapid.SampledFrom([]string{
 			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected", "UnexpectedRedirect", "Nonsense",
@@ -42,7 +66,7 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 	}
 	kept := cached.BatchOf(b)
 	f.batch, f.key.fingerprint = &kept, "current"
-	f.listing = newListing(b, listOf(b), f.slices, f.plan())
+	f.listing = newListing(b, &list, f.slices, f.plan())
 	if rapid.IntRange(0, 3).Draw(t, "problem") == 0 {
 		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
 	}

@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
 // keptUsers is the maximum length of a list that stays in the cache. Ten users take about 1 KB, as much as the conditions.

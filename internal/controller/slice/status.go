@@ -12,7 +12,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )

@@ -5,8 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
 // fewUsers is the number of users below which a slice is not counted: they take little memory, and share requests.

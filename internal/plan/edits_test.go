@@ -1,4 +1,4 @@
-package batch
+package plan
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -29,7 +29,7 @@ func TestPlan_RandomEdits(t *testing.T) {
 				for {
 					p := boundedPlanFor(b, existing, most)
 					existing = after(existing, p)
-					if !p.isPartial {
+					if !p.IsPartial {
 						break
 					}
 					existing = settleSome(chance, existing)
@@ -40,8 +40,8 @@ func TestPlan_RandomEdits(t *testing.T) {
 			for range 20 {
 				existing = settleAll(after(existing, boundedPlanFor(b, existing, most)))
 			}
-			if p := planFor(b, existing); !p.isEmpty() {
-				t.Fatalf("planning does not come to rest: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
+			if p := planFor(b, existing); !p.IsEmpty() {
+				t.Fatalf("planning does not come to rest: %d created, %d updated, %d removed", len(p.Create), len(p.Update), len(p.Remove))
 			}
 		})
 	}

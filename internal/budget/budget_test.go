@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/budget"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 )
 
 func named(name string) types.NamespacedName {

@@ -1,4 +1,5 @@
-package batch
+// Package plan distributes the users of a batch over its slices. Its functions are pure.
+package plan
 
 import (
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -18,33 +19,34 @@ import (
 // apart from those of the batch that had its name before.
 const uidDigits = 8
 
-// plan lists the writes after which every user of a batch is in exactly one slice.
-type plan struct {
-	create    []*v1alpha1.EmbeddedUserSlice
-	update    []*v1alpha1.EmbeddedUserSlice
-	remove    []*v1alpha1.EmbeddedUserSlice
-	isPartial bool // another plan must follow
+// Writes are what to write so that every user of a list is in exactly one slice.
+type Writes struct {
+	Create    []*v1alpha1.EmbeddedUserSlice
+	Update    []*v1alpha1.EmbeddedUserSlice
+	Remove    []*v1alpha1.EmbeddedUserSlice
+	IsPartial bool // another plan must follow
 }
 
-func (p plan) isEmpty() bool { return len(p.create)+len(p.update)+len(p.remove) == 0 }
+// IsEmpty reports whether there is nothing to write.
+func (p Writes) IsEmpty() bool { return len(p.Create)+len(p.Update)+len(p.Remove) == 0 }
 
-// plan returns the plan for the slices that were added.
-func (p *planner) plan() plan {
+// Writes returns the plan for the slices that were added. Update holds changed copies.
+func (p *Planner) Writes() Writes {
 	drafts := slices.DeleteFunc(slices.Clone(p.drafts), func(d *draft) bool { return d.fate != changed || d.slice == nil })
-	slices.SortFunc(drafts, func(a, b *draft) int { return compareNames(a.name, b.name) })
+	slices.SortFunc(drafts, func(a, b *draft) int { return CompareNames(a.name, b.name) })
 	for _, d := range drafts {
 		p.keep(d)
 	}
-	made := plan{create: p.placeRest(drafts), isPartial: p.isFull}
+	made := Writes{Create: p.placeRest(drafts), IsPartial: p.isFull}
 	for _, d := range drafts {
 		switch {
 		case !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, p.batch):
 			updated := d.slice.DeepCopy()
 			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, p.batch.Name)
 			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef, Users: d.users}
-			made.update = append(made.update, updated)
+			made.Update = append(made.Update, updated)
 		case len(d.users) == 0 && len(d.slice.Status.Results) == 0 && d.slice.Status.ObservedGeneration == d.slice.Generation:
-			made.remove = append(made.remove, d.slice)
+			made.Remove = append(made.Remove, d.slice)
 		}
 	}
 	return made
@@ -52,7 +54,7 @@ func (p *planner) plan() plan {
 
 // keep decides which of its users a draft keeps, in the slice's order. Settled users stay as they were sent. Pending users stay
 // too, because a request may be in flight, unless an edited row no longer fits.
-func (p *planner) keep(d *draft) {
+func (p *Planner) keep(d *draft) {
 	d.results = ledger.Index(d.slice.Status.Results)
 	d.rows, d.bytes = len(d.results), 0
 	var places []int // of the first row of each username to keep
@@ -101,7 +103,7 @@ func (p *planner) keep(d *draft) {
 
 // readmit restores users that left the spec and are wanted again while their results are still here. If a user that exists
 // does not fit, readmit drops its full name, which is not needed any more, rather than have the user sent again.
-func (p *planner) readmit(d *draft, kept map[int]v1alpha1.User) {
+func (p *Planner) readmit(d *draft, kept map[int]v1alpha1.User) {
 	for _, username := range slices.Sorted(maps.Keys(d.results)) {
 		place, wanted := p.list.Find(username)
 		if _, seen := kept[place]; !wanted || seen || p.homes[place].draft != d.number {
@@ -120,7 +122,7 @@ func (p *planner) readmit(d *draft, kept map[int]v1alpha1.User) {
 }
 
 // placeRest puts the users that have no slice yet into slices with room, and then into new slices, which it returns.
-func (p *planner) placeRest(drafts []*draft) (created []*v1alpha1.EmbeddedUserSlice) {
+func (p *Planner) placeRest(drafts []*draft) (created []*v1alpha1.EmbeddedUserSlice) {
 	taken := make(map[string]struct{}, len(p.drafts))
 	for _, d := range p.drafts {
 		taken[d.name] = struct{}{}
@@ -195,8 +197,8 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 	}
 }
 
-// nextName returns the name of the slice with the next index.
-func nextName(name string) string {
+// NextName returns the name of the slice with the next index.
+func NextName(name string) string {
 	at := strings.LastIndexByte(name, '-') + 1
 	index, err := strconv.Atoi(name[at:])
 	if err != nil { // every name ends with an index
@@ -205,8 +207,8 @@ func nextName(name string) string {
 	return name[:at] + strconv.Itoa(index+1)
 }
 
-// compareNames orders the names of a batch's slices by index: a shorter name has a smaller index.
-func compareNames(a, b string) int {
+// CompareNames orders the names of a batch's slices by index: a shorter name has a smaller index.
+func CompareNames(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)
 	}

@@ -1,4 +1,4 @@
-package batch
+package plan
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -35,45 +35,45 @@ func listOf(b *v1alpha1.EmbeddedUserBatch) *users.List {
 }
 
 // planFor plans a batch whose slices may all change.
-func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
+func planFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) Writes {
 	return boundedPlanFor(b, existing, len(existing))
 }
 
 // boundedPlanFor plans a batch of whose slices only some may change.
-func boundedPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice, most int) plan {
-	p := newPlanner(b, listOf(b), most)
+func boundedPlanFor(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice, most int) Writes {
+	p := New(b, listOf(b), most)
 	for i := range existing {
-		p.add(&existing[i])
+		p.Add(&existing[i])
 	}
-	missing := p.missing()
+	missing := p.Missing()
 	for i := range existing {
 		if slices.Contains(missing, existing[i].Name) {
-			p.restore(&existing[i])
+			p.Restore(&existing[i])
 		}
 	}
-	return p.plan()
+	return p.Writes()
 }
 
 // after returns the slices after a plan was applied.
-func after(existing []v1alpha1.EmbeddedUserSlice, p plan) []v1alpha1.EmbeddedUserSlice {
+func after(existing []v1alpha1.EmbeddedUserSlice, p Writes) []v1alpha1.EmbeddedUserSlice {
 	byName := map[string]v1alpha1.EmbeddedUserSlice{}
 	for _, slice := range existing {
 		byName[slice.Name] = slice
 	}
-	for i, slice := range append(slices.Clone(p.create), p.update...) {
+	for i, slice := range append(slices.Clone(p.Create), p.Update...) {
 		written := *slice.DeepCopy()
 		written.UID = types.UID(slice.Name)
 		written.Generation++
-		if i < len(p.create) {
+		if i < len(p.Create) {
 			written.Status.ObservedGeneration = -1
 		}
 		byName[slice.Name] = written
 	}
-	for _, slice := range p.remove {
+	for _, slice := range p.Remove {
 		delete(byName, slice.Name)
 	}
 	result := slices.Collect(maps.Values(byName))
-	slices.SortFunc(result, func(a, b v1alpha1.EmbeddedUserSlice) int { return compareNames(a.Name, b.Name) })
+	slices.SortFunc(result, func(a, b v1alpha1.EmbeddedUserSlice) int { return CompareNames(a.Name, b.Name) })
 	return result
 }
 
@@ -133,7 +133,7 @@ func TestPlan_AnySlicesAreRepaired(t *testing.T) {
 func anySlicesAreRepaired(t *rapid.T) {
 	planFor := planFor
 	if most := rapid.IntRange(0, 6).Draw(t, "most"); most > 0 {
-		planFor = func(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) plan {
+		planFor = func(b *v1alpha1.EmbeddedUserBatch, existing []v1alpha1.EmbeddedUserSlice) Writes {
 			return boundedPlanFor(b, existing, most)
 		}
 	}
@@ -142,11 +142,11 @@ func anySlicesAreRepaired(t *rapid.T) {
 	before := ownResults(existing)
 	p := planFor(b, existing)
 	planned := after(existing, p)
-	if !p.isPartial {
+	if !p.IsPartial {
 		checkPlaced(t, b, planned)
 	}
 
-	for _, slice := range p.remove {
+	for _, slice := range p.Remove {
 		if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
 			t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
 		}
@@ -154,7 +154,7 @@ func anySlicesAreRepaired(t *rapid.T) {
 	// A user that exists must stay with its result, so that it is not sent again.
 	for _, slice := range planned {
 		for _, user := range slice.Spec.Users {
-			if best := before[user.Username]; !p.isPartial && best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
+			if best := before[user.Username]; !p.IsPartial && best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
 				t.Fatalf("%s was moved away from its result", user.Username)
 			}
 		}
@@ -164,8 +164,8 @@ func anySlicesAreRepaired(t *rapid.T) {
 	for range 8 {
 		planned = settleAll(after(planned, planFor(b, planned)))
 	}
-	if p := planFor(b, planned); !p.isEmpty() {
-		t.Fatalf("planning does not converge: %d created, %d updated, %d removed", len(p.create), len(p.update), len(p.remove))
+	if p := planFor(b, planned); !p.IsEmpty() {
+		t.Fatalf("planning does not converge: %d created, %d updated, %d removed", len(p.Create), len(p.Update), len(p.Remove))
 	}
 	checkPlaced(t, b, planned)
 }
@@ -272,13 +272,13 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := testBatch(tc.edit(slices.Clone(list))...)
-			for name, p := range map[string]plan{"all": planFor(b, existing), "two": boundedPlanFor(b, existing, 2)} {
+			for name, p := range map[string]Writes{"all": planFor(b, existing), "two": boundedPlanFor(b, existing, 2)} {
 				var updated []string
-				for _, slice := range p.update {
+				for _, slice := range p.Update {
 					updated = append(updated, strings.TrimPrefix(slice.Name, "b-01234567-"))
 				}
-				if !slices.Equal(updated, tc.updated) || len(p.create) != tc.created || len(p.remove) != 0 {
-					t.Errorf("%s: updated %v, created %d, removed %d", name, updated, len(p.create), len(p.remove))
+				if !slices.Equal(updated, tc.updated) || len(p.Create) != tc.created || len(p.Remove) != 0 {
+					t.Errorf("%s: updated %v, created %d, removed %d", name, updated, len(p.Create), len(p.Remove))
 				}
 			}
 		})
@@ -315,7 +315,7 @@ func numberedUsers(n int) []v1alpha1.User {
 func TestPlan_NewSlicesAreOwnedAndNamedAfterTheBatch(t *testing.T) {
 	t.Parallel()
 	p := planFor(testBatch(numberedUsers(1001)...), nil)
-	for i, slice := range p.create {
+	for i, slice := range p.Create {
 		owner := metav1.GetControllerOf(slice)
 		if slice.Name != fmt.Sprintf("b-01234567-%d", i) || slice.Labels[v1alpha1.LabelBatch] != "b" || owner == nil || owner.UID != "0123-4567-89ab" {
 			t.Errorf("%s: labels %v, owner %+v", slice.Name, slice.Labels, owner)
@@ -332,7 +332,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if newPlanner(batch, list, 0).plan().isEmpty() {
+				if New(batch, list, 0).Writes().IsEmpty() {
 					b.Fatal("the plan is empty")
 				}
 			}
@@ -340,7 +340,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(fmt.Sprintf("unchanged/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if !boundedPlanFor(batch, existing, 100).isEmpty() {
+				if !boundedPlanFor(batch, existing, 100).IsEmpty() {
 					b.Fatal("the plan is not empty")
 				}
 			}

@@ -1,14 +1,14 @@
-package batch
+package plan
 
 import (
 	"maps"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// planner distributes the users of a list over the slices of a batch and changes as few slices as possible. It is given the slices
+// Planner distributes the users of a list over the slices of a batch and changes as few slices as possible. It is given the slices
 // one by one, in any state, and repairs inconsistent ones; only those that change stay in memory.
 //
 //   - A user with a result stays in the slice that has the result; if several do, in the one with the highest rank.
@@ -16,7 +16,7 @@ import (
 //   - Every other user goes into the first slice with room, and then into new slices. A row that left the spec takes up room
 //     until the slice controller has dropped its result.
 //   - A slice is removed once it is empty and its controller has observed that.
-type planner struct {
+type Planner struct {
 	batch   *v1alpha1.EmbeddedUserBatch
 	list    *users.List
 	most    int // how many stored slices may change
@@ -55,8 +55,9 @@ const (
 	deferred              // a later plan may change it
 )
 
-func newPlanner(batch *v1alpha1.EmbeddedUserBatch, list *users.List, most int) *planner {
-	return &planner{batch: batch, list: list, most: most, homes: make([]home, len(list.Valid))}
+// New returns a planner for the list of a batch, that changes at most so many of the slices that are stored.
+func New(batch *v1alpha1.EmbeddedUserBatch, list *users.List, most int) *Planner {
+	return &Planner{batch: batch, list: list, most: most, homes: make([]home, len(list.Valid))}
 }
 
 // claim is a row of the list that a slice has.
@@ -65,8 +66,8 @@ type claim struct {
 	rank  int8
 }
 
-// add adds a slice that the batch controls.
-func (p *planner) add(slice *v1alpha1.EmbeddedUserSlice) {
+// Add adds a slice that the batch controls.
+func (p *Planner) Add(slice *v1alpha1.EmbeddedUserSlice) {
 	d := &draft{name: slice.Name, number: int32(len(p.drafts) + 1), rows: v1alpha1.MaxSliceUsers} //nolint:gosec // a batch has far fewer slices
 	p.drafts = append(p.drafts, d)
 	if !slice.DeletionTimestamp.IsZero() { // its users are planned into another one
@@ -93,7 +94,7 @@ func (p *planner) add(slice *v1alpha1.EmbeddedUserSlice) {
 }
 
 // claims returns the rows of the list that a slice has, and whether it needs no change, as far as it alone tells.
-func (p *planner) claims(d *draft, slice *v1alpha1.EmbeddedUserSlice) (claims []claim, isRight bool) {
+func (p *Planner) claims(d *draft, slice *v1alpha1.EmbeddedUserSlice) (claims []claim, isRight bool) {
 	results := ledger.Index(slice.Status.Results)
 	isRight, d.rows = len(slice.Spec.Users) > 0 && hasSettings(slice, p.batch), len(results)
 	left := maps.Clone(results) // of users that left the slice
@@ -120,7 +121,7 @@ func (p *planner) claims(d *draft, slice *v1alpha1.EmbeddedUserSlice) (claims []
 
 // share settles which slice keeps the rows that a draft claims and others have as well. Those others change. None of them is
 // deferred, because every slice that needs a change after a deferred one is deferred too.
-func (p *planner) share(d *draft, claims []claim) {
+func (p *Planner) share(d *draft, claims []claim) {
 	for _, c := range claims {
 		h := &p.homes[c.place]
 		if other := p.drafts[h.draft-1]; other.fate == unchanged {
@@ -146,9 +147,9 @@ func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUser
 // maxRoomy is the maximum number of slices that are filled up with new users; the other users get new slices.
 const maxRoomy = 16
 
-// missing returns the names of the slices that change although they need not, because they have room for new users or share users
+// Missing returns the names of the slices that change although they need not, because they have room for new users or share users
 // with others. They must be restored before the plan is made.
-func (p *planner) missing() (names []string) {
+func (p *Planner) Missing() (names []string) {
 	unplaced, smallest, roomy := 0, v1alpha1.MaxSliceBytes, 0
 	for place, h := range p.homes {
 		if h.draft == 0 {
@@ -169,8 +170,8 @@ func (p *planner) missing() (names []string) {
 	return names
 }
 
-// restore adds a missing slice once more.
-func (p *planner) restore(slice *v1alpha1.EmbeddedUserSlice) {
+// Restore adds a missing slice once more.
+func (p *Planner) Restore(slice *v1alpha1.EmbeddedUserSlice) {
 	for _, d := range p.drafts {
 		if d.name == slice.Name {
 			d.slice = slice
