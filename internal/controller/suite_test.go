@@ -26,6 +26,7 @@ type world struct {
 	*testenv.World
 	options sender.Options
 	timeout time.Duration
+	memory  int64  // of a list, in bytes; 0 for the default
 	halt    func() // stops the operator as SIGTERM does
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
@@ -71,7 +72,7 @@ func (w *world) start() {
 	stopped := make(chan struct{})
 	config := rest.CopyConfig(plane.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
-	operator := testenv.InProcess{Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options}
+	operator := testenv.InProcess{Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory}
 	mgr, err := operator.NewManager(ctx)
 	w.Must(err)
 	w.halt = func() { stop(); <-stopped }

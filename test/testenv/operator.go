@@ -70,11 +70,12 @@ func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, err
 
 // InProcess says how to run the operator in this process, with delays that its flags do not offer.
 type InProcess struct {
-	Config    *rest.Config
-	Namespace string // the only one that the operator watches
-	AlloyURL  string
-	Timeout   time.Duration // of a request to the API
-	Sender    sender.Options
+	Config        *rest.Config
+	Namespace     string // the only one that the operator watches
+	AlloyURL      string
+	Timeout       time.Duration // of a request to the API
+	Sender        sender.Options
+	MaxListMemory int64 // bytes; 0 for the default
 }
 
 // NewManager returns a manager that runs the operator.
@@ -90,7 +91,7 @@ func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: p.Timeout, Sender: p.Sender, SkipNameValidation: true})
+	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SkipNameValidation: true})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}

@@ -1,0 +1,104 @@
+package controller_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
+)
+
+// slowSlices has each new slice take some time.
+func (w *world) slowSlices(delay time.Duration) {
+	w.forbid(func(r *http.Request) bool {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/embeddeduserslices") {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(delay):
+			}
+		}
+		return false
+	})
+}
+
+// createLong creates a batch of n users in a compressed list.
+func (w *world) createLong(name string, n int) {
+	w.Helper()
+	list := w.configMap(name, nil)
+	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username,fullName\n" + strings.ReplaceAll(lines(name, n), "\n", ",Somebody with quite a long name\n"))}
+	w.MustCreate(list)
+	w.createFrom(name, configMapSource(name, "users.csv.gz"))
+}
+
+// TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds watches the status while 40 slices are written in ten seconds.
+func TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	w.slowSlices(500 * time.Millisecond)
+	w.createLong("long", 40_000)
+	last, updates, version := time.Now(), 0, ""
+	w.Eventually(func() string {
+		batch := w.Load("long")
+		if batch.ResourceVersion == version {
+			return ""
+		}
+		if gap := time.Since(last); gap > 5*time.Second {
+			t.Errorf("the status stood still for %s", gap)
+		}
+		last, version = time.Now(), batch.ResourceVersion
+		if updates++; updates > 1 && batch.Status.Counts.Total != 40_000 {
+			t.Errorf("counts while the slices are written: %+v", batch.Status.Counts)
+		}
+		return testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionReady).Reason
+	}).Should(gomega.Equal(v1alpha1.ReasonSucceeded))
+	if updates < 4 {
+		t.Errorf("%d updates of the status", updates)
+	}
+}
+
+// TestPlanning_ALongListWaitsForMemory lets one long list be planned at a time.
+func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.halt()
+	w.memory = 8 << 20
+	w.start()
+	w.slowSlices(500 * time.Millisecond)
+	w.SetKey(w.Key)
+	w.createLong("first", 30_000)
+	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.BeNumerically(">", 0))
+	w.createLong("second", 30_000)
+	w.CreateBatch("small", testenv.Users("small", 1000)...)
+	w.Eventually(func() string {
+		return testenv.Condition(w.Load("second").Status.Conditions, v1alpha1.ConditionReady).Message
+	}).Should(gomega.ContainSubstring("Waiting for memory"))
+	w.Await("small", v1alpha1.ReasonSucceeded)
+	if reason := testenv.Condition(w.Load("first").Status.Conditions, v1alpha1.ConditionReady).Reason; reason == v1alpha1.ReasonSucceeded {
+		t.Error("the small list waited for the long one")
+	}
+	w.Await("first", v1alpha1.ReasonSucceeded)
+	w.Await("second", v1alpha1.ReasonSucceeded)
+}
+
+func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.halt()
+	w.memory = 8 << 20
+	w.start()
+	w.SetKey(w.Key)
+	w.createLong("large", 60_000)
+	status := w.Await("large", v1alpha1.ReasonListTooLarge).Status
+	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "--max-list-memory", "8Mi", "split") {
+		t.Errorf("message: %s", ready.Message)
+	}
+	list := w.configMap("large", nil)
+	w.Must(w.Get(w.Context(), client.ObjectKeyFromObject(list), list))
+	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username\n" + lines("few", 3))}
+	w.Must(w.Update(w.Context(), list))
+	w.Await("large", v1alpha1.ReasonSucceeded)
+}
