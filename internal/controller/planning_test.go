@@ -68,9 +68,9 @@ func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
 	w.halt()
 	w.memory = 8 << 20
 	w.start()
-	w.slowSlices(500 * time.Millisecond)
+	w.slowSlices(1500 * time.Millisecond)
 	w.SetKey(w.Key)
-	w.createLong("first", 30_000)
+	w.createLong("first", 31_000)
 	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.BeNumerically(">", 0))
 	w.createLong("second", 30_000)
 	w.CreateBatch("small", testenv.Users("small", 1000)...)
@@ -81,6 +81,7 @@ func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
 	if reason := testenv.Condition(w.Load("first").Status.Conditions, v1alpha1.ConditionReady).Reason; reason == v1alpha1.ReasonSucceeded {
 		t.Error("the small list waited for the long one")
 	}
+	w.forbidNothing()
 	w.Await("first", v1alpha1.ReasonSucceeded)
 	w.Await("second", v1alpha1.ReasonSucceeded)
 }

@@ -94,6 +94,6 @@ func (r *Reconciler) showProgress(ctx context.Context, batch *cached.Batch, l li
 	if err != nil {
 		return err
 	}
-	_, err = r.write(ctx, seen.batch, summarize(facts{view: seen, listing: l, key: key}))
+	_, err = r.writeNow(ctx, seen.batch, summarize(facts{view: seen, listing: l, key: key}))
 	return err
 }

@@ -30,6 +30,11 @@ func (r *Reconciler) write(ctx context.Context, batch *cached.Batch, status v1al
 	if wait := r.unfinished.pace(batch, status); wait > 0 {
 		return wait, nil
 	}
+	return r.writeNow(ctx, batch, status)
+}
+
+// writeNow writes a status, or what the API server accepts of it. Then the result is the time until the next attempt.
+func (r *Reconciler) writeNow(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) (retry time.Duration, err error) {
 	err = r.applyStatus(ctx, batch, status)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or recreated under the same name
