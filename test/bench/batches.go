@@ -76,20 +76,6 @@ func rows(table metav1.Table, columns *[]metav1.TableColumnDefinition) []row {
 	return rows
 }
 
-// list returns the rows of all batches of a namespace from the API server's cache.
-func (w *world) list(ctx context.Context, namespace string) ([]row, error) {
-	answer, err := w.rest.Get().AbsPath(collection(namespace, batchResource)...).SetHeader("Accept", tableType).
-		Param("includeObject", "None").Param("resourceVersion", "0").DoRaw(ctx)
-	var table metav1.Table
-	if err == nil {
-		err = json.Unmarshal(answer, &table)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing batches: %w", err)
-	}
-	return rows(table, new([]metav1.TableColumnDefinition)), nil
-}
-
 // watch calls seen with each row of a namespace, and again whenever a row changes, until seen returns true. An empty name watches
 // all batches. A watch costs the API server much less than polling.
 func (w *world) watch(ctx context.Context, namespace, name string, seen func(row) bool) error {
@@ -124,20 +110,19 @@ func (w *world) watchOnce(ctx context.Context, namespace, name string, seen func
 	var columns []metav1.TableColumnDefinition
 	for decoder := json.NewDecoder(stream); ; {
 		var event struct {
-			Type   string          `json:"type"`
-			Object json.RawMessage `json:"object"`
+			Type   string `json:"type"`
+			Object struct {
+				metav1.Table
+				Message string `json:"message"` // of an error
+			} `json:"object"`
 		}
-		var table metav1.Table
 		if err := decoder.Decode(&event); err != nil {
 			return false, fmt.Errorf("watching batches: %w", err)
 		}
 		if event.Type == "ERROR" {
-			return false, fmt.Errorf("watching batches: %s", event.Object)
+			return false, fmt.Errorf("watching batches: %s", event.Object.Message)
 		}
-		if err := json.Unmarshal(event.Object, &table); err != nil {
-			return false, fmt.Errorf("watching batches: %w", err)
-		}
-		for _, r := range rows(table, &columns) {
+		for _, r := range rows(event.Object.Table, &columns) {
 			if seen(r) {
 				return true, nil
 			}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -84,16 +87,17 @@ func (b *bench) prepareMany(ctx context.Context, r *result) (*account, error) {
 
 // sum adds up the counts of all batches of an account.
 func (b *bench) sum(ctx context.Context, a *account) (row, error) {
-	var sum row
-	rows, err := b.list(ctx, a.namespace)
-	if err != nil {
-		return sum, err
+	var list v1alpha1.EmbeddedUserBatchList
+	if err := b.plane.Client.List(ctx, &list, client.InNamespace(a.namespace)); err != nil {
+		return row{}, fmt.Errorf("listing batches: %w", err)
 	}
-	for _, r := range rows {
-		sum.created += r.created
-		sum.existing += r.existing
-		sum.invalid += r.invalid
-		sum.pending += r.pending
+	var sum row
+	for i := range list.Items {
+		counts := list.Items[i].Status.Counts
+		sum.created += int(counts.Created)
+		sum.existing += int(counts.Existing)
+		sum.invalid += int(counts.Invalid)
+		sum.pending += int(counts.Pending)
 	}
 	return sum, nil
 }
