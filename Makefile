@@ -48,6 +48,12 @@ test-chaos: ## Inject random failures and check that the records agree. SEEDS=n,
 		echo 'Building the operator and injecting failures; takes about 10 seconds for each seed' && set -x && \
 		go test -v -timeout 60m -parallel $(or $(PARALLEL),6) ./test/chaos -args -seeds $(or $(SEEDS),20) -seed $(or $(SEED),1)
 
+.PHONY: test-hostile
+test-hostile: ## Try lists that are made to exhaust the memory (10 minutes).
+	@$(CONTROL_PLANE) \
+		echo 'Building the operator and trying hostile lists; takes about 10 minutes' && set -x && \
+		go test -v -count=1 -timeout 60m ./test/hostile -args -all
+
 PROFILES ?= bin/profiles
 FUZZTIME ?= 10s
 .PHONY: fuzz

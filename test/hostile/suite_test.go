@@ -4,6 +4,7 @@ package hostile
 
 import (
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	// atOnce is the number of batches with the same list.
 	atOnce = 8
 )
+
+// all is set by make test-hostile. Otherwise only the lists are tested that take seconds.
+var all = flag.Bool("all", false, "test every list, which takes ten minutes")
 
 var (
 	plane   *testenv.ControlPlane
