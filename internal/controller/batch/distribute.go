@@ -9,6 +9,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -21,7 +22,6 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 			later = r.unfinished.relistWait(v.batch)
 		}
 		if known.namesRejected(current) || later > 0 && count(v.slices).Pending > 0 {
-			r.memory.cancel(v.name())
 			return v, known, later, nil
 		}
 	}
@@ -78,7 +78,7 @@ func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *bu
 			return slices, err
 		case <-ticker.C:
 			if err := r.showProgress(ctx, v.batch, l); err != nil {
-				log.FromContext(ctx).Info("Failed to show the progress of planning", "error", err.Error())
+				log.FromContext(ctx).Info("Failed to show the progress of planning", "error", rejection.Redact(err).Error())
 			}
 		}
 	}

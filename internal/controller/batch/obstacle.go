@@ -28,6 +28,9 @@ type obstacle struct {
 
 // obstacle turns an error into an obstacle. It returns an error that may pass soon, or that leaves no batch to speak of.
 func (r *Reconciler) obstacle(ctx context.Context, v view, err error) (obstacle, error) {
+	if !errors.Is(err, errWaiting) {
+		r.memory.cancel(v.name()) // others need not wait for this batch
+	}
 	switch {
 	case err == nil:
 		r.rejected.Forget(v.name())
