@@ -163,12 +163,12 @@ func (a *account) isolatedPart(now time.Duration) turn {
 	return turn{at, func() *request {
 		i := a.isolations[k]
 		a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-		if n := len(a.queue.ready); i.pause.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
+		if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
 			if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
 				return a.newRequest(now, a.oneOf(o, ""), i)
 			}
 		}
-		return a.newRequest(now, rowsOf(i.next(a.passedAt, a.maxUsers(now))), i)
+		return a.newRequest(now, rowsOf(i.next(a.maxUsers(now))), i)
 	}}
 }
 

@@ -10,7 +10,7 @@ import (
 
 const (
 	firstControls   = 2 // users of a refused request that go alone first. If all are refused, so is the request as such.
-	furtherControls = 3 // users chosen by chance that go alone after two lone refusals without a creation
+	furtherControls = 3 // users that go alone after two lone refusals without a creation
 	fewUsers        = 9 // so many all go alone
 )
 
@@ -18,23 +18,24 @@ const (
 // requests pass. It divides the users into parts, depth first. A user that is refused alone is blamed only if the API creates
 // another one of this isolation afterwards: a quota, an expired plan and a proxy in the way refuse single users as well.
 type isolation struct {
-	parts    []part        // undecided; the last one goes next, the first one is kept to the end
+	tree
+	parts    [][]*entry    // undecided; the last one goes next, the first one is kept to the end
 	held     []refusal     // refused alone, without a creation since
 	proven   bool          // the API has created one of the users since the isolation began or resumed
 	blamed   bool          // a user was refused alone, or failed alone
-	failedAt time.Duration // the last request that failed
+	failedAt time.Duration // the last request that failed; 0 for a user that fails alone
 	largest  int           // users in the largest part that was served
 	answer   alloy.Answer  // the last refusal or failure
 	busy     bool          // a request of it is running
-	pause    pause
-	tree     tree
+	until    time.Duration // no request before
+	interval time.Duration // of its pause; 0 for none
+	blocks   bool          // the API seems to refuse requests whoever is in them
 }
 
-// part is a set of users that go together.
-type part struct {
-	users   []*entry
-	control bool // it goes alone before all others
-	failed  bool // it failed, and is divided if the API serves another request first
+// tree is how an isolation divides users.
+type tree struct {
+	branches int
+	chance   *rand.Rand
 }
 
 // refusal is a user that was refused alone.
@@ -43,30 +44,13 @@ type refusal struct {
 	answer alloy.Answer
 }
 
-// pause is the wait of an isolation. The zero pause is none.
-type pause struct {
-	until    time.Duration
-	interval time.Duration
-	blocks   bool          // the API seems to refuse requests whoever is in them
-	lone     bool          // the only user fails alone, which is nobody else's concern
-	held     time.Duration // until when the API may still be working on its users
-}
-
-// tree is how an isolation divides users.
-type tree struct {
-	parts  int
-	chance *rand.Rand
-}
-
 // newIsolation begins after a request with some users was refused or failed.
 func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.Answer, tree tree) *isolation {
 	i := &isolation{answer: answer, failedAt: now, proven: answer.InDoubt(), tree: tree} // in doubt: smaller requests pass
 	if alone {
 		i.blamed, i.held = true, []refusal{{batch[0], answer}}
-		return i
-	}
-	if i.divide(batch); !i.proven {
-		i.choose(firstControls)
+	} else {
+		i.divide(batch)
 	}
 	return i
 }
@@ -74,22 +58,22 @@ func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.An
 // divide puts users back as parts, one of them at the end so that a creation can follow each refusal.
 func (i *isolation) divide(batch []*entry) {
 	if n := len(batch); n > 2 {
-		k := i.tree.chance.IntN(n)
-		i.push(batch[k : k+1])
+		k := i.chance.IntN(n)
+		i.push(batch[k:k+1], 1)
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
-	parts := i.tree.parts
 	if len(batch) < fewUsers {
-		parts = fewUsers
+		i.push(batch, fewUsers)
+	} else {
+		i.push(batch, i.branches)
 	}
-	i.push(cut(batch, parts)...)
 }
 
-// push adds parts, of which the first goes next.
-func (i *isolation) push(pieces ...[]*entry) {
-	for _, users := range slices.Backward(pieces) {
-		i.parts = append(i.parts, part{users: users})
-	}
+// push puts users back as some parts, of which the first goes next.
+func (i *isolation) push(batch []*entry, parts int) {
+	pieces := cut(batch, parts)
+	slices.Reverse(pieces)
+	i.parts = append(i.parts, pieces...)
 }
 
 // cut divides users into parts of nearly the same size, where possible between two owners.
@@ -112,53 +96,18 @@ func cut(batch []*entry, parts int) (pieces [][]*entry) {
 	return append(pieces, batch[from:])
 }
 
-// choose has up to n undecided users go alone next, chosen by chance and of different owners where possible. The one that is
-// kept to the end is taken only if there is no other.
-func (i *isolation) choose(n int) {
-	var first *entry
-	for range n {
-		candidates := i.undecided(1)
-		if len(candidates) == 0 {
-			candidates = i.undecided(0)
-		}
-		others := only(candidates, func(e *entry) bool { return first != nil && e.owner() != first.owner() })
-		if len(others) > 0 {
-			candidates = others
-		}
-		if len(candidates) == 0 {
-			return
-		}
-		first = candidates[i.tree.chance.IntN(len(candidates))]
-		i.control(first)
-	}
+// undecided returns the users that are wanted and not held.
+func (i *isolation) undecided() []*entry {
+	return slices.DeleteFunc(slices.Concat(i.parts...), func(e *entry) bool { return !e.isWanted() })
 }
 
-// chooseOther has a user of another owner go alone next if all that were refused alone are of one owner, which may be the only
-// one concerned. It reports whether there is such a user.
-func (i *isolation) chooseOther(owner *owner) bool {
-	isOther := func(e *entry) bool { return e.isWanted() && e.owner() != owner }
-	others := slices.DeleteFunc(i.undecided(0), func(e *entry) bool { return !isOther(e) })
-	if len(others) == 0 || slices.ContainsFunc(i.held, func(r refusal) bool { return isOther(r.entry) }) {
-		return false
+// all returns the users that are undecided, and those that are held.
+func (i *isolation) all() []*entry {
+	all := i.undecided()
+	for _, r := range i.held {
+		all = append(all, r.entry)
 	}
-	i.control(others[i.tree.chance.IntN(len(others))])
-	return true
-}
-
-// control has an undecided user go alone next.
-func (i *isolation) control(e *entry) {
-	i.remove(e)
-	i.parts = append(i.parts, part{users: []*entry{e}, control: true})
-}
-
-// undecided returns the users in the parts from one on that are not controls.
-func (i *isolation) undecided(from int) (undecided []*entry) {
-	for k, p := range i.parts {
-		if k >= from && !p.control {
-			undecided = append(undecided, p.users...)
-		}
-	}
-	return only(undecided, (*entry).isWanted)
+	return only(all, (*entry).isWanted)
 }
 
 // only returns those of some users that fit.
@@ -166,49 +115,55 @@ func only(users []*entry, fits func(*entry) bool) []*entry {
 	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !fits(e) })
 }
 
-func (i *isolation) remove(e *entry) {
-	for k, p := range i.parts {
-		i.parts[k].users = only(p.users, func(other *entry) bool { return other != e })
+// alone takes out a user that goes alone.
+func (i *isolation) alone(e *entry) []*entry {
+	for k, users := range i.parts {
+		i.parts[k] = only(users, func(other *entry) bool { return other != e })
 	}
 	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
+	return []*entry{e}
 }
 
-// all returns the users that are undecided and wanted, and those that are held.
-func (i *isolation) all() (all []*entry) {
-	for _, p := range i.parts {
-		all = append(all, p.users...)
-	}
-	for _, r := range i.held {
-		all = append(all, r.entry)
-	}
-	return only(all, (*entry).isWanted)
+// pick takes out one user that fits, chosen by chance.
+func (i *isolation) pick(fits func(*entry) bool) []*entry {
+	fitting := only(i.all(), fits)
+	return i.alone(fitting[i.chance.IntN(len(fitting))])
 }
 
-// next takes out the users that go next, at most so many. There are none if all that remain are held.
-func (i *isolation) next(passedAt time.Duration, most int) []*entry {
-	if i.isPaused() { // each has its turn
-		first := i.all()[0]
-		i.remove(first)
-		return []*entry{first}
+// control returns an undecided user chosen by chance, of an owner of whose users none is held where possible. The one that is
+// kept to the end is the first, and taken only if there is no other.
+func (i *isolation) control() *entry {
+	candidates := i.undecided()
+	others := only(candidates, func(e *entry) bool {
+		return !slices.ContainsFunc(i.held, func(r refusal) bool { return r.entry.isWanted() && r.entry.owner() == e.owner() })
+	})
+	if len(others) > 0 {
+		candidates = others
 	}
-	isControlled := len(i.parts) > 0 && i.parts[len(i.parts)-1].control
-	if !isControlled && (!i.proven || len(i.held) >= firstControls) {
-		i.choose(1)
+	if len(candidates) > 1 {
+		candidates = candidates[1:]
 	}
-	for len(i.parts) > 0 {
-		top := i.parts[len(i.parts)-1]
-		i.parts = i.parts[:len(i.parts)-1]
-		switch users := only(top.users, (*entry).isWanted); {
-		case len(users) == 0:
-		case len(users) > most: // of several requests
-			i.push(cut(users, (len(users)+most-1)/most)...)
-		case top.failed && passedAt > i.failedAt && len(users) > 1:
-			i.push(cut(users, i.tree.parts)...)
-		default:
+	return candidates[i.chance.IntN(len(candidates))]
+}
+
+// next takes out the users that go next, at most so many. Some are undecided.
+func (i *isolation) next(most int) []*entry {
+	switch {
+	case i.isPaused(): // each has its turn
+		return i.alone(i.all()[0])
+	case !i.proven || len(i.held) >= firstControls:
+		return i.alone(i.control())
+	}
+	for {
+		last := len(i.parts) - 1
+		users := only(i.parts[last], (*entry).isWanted)
+		i.parts = i.parts[:last]
+		if len(users) > most { // of several requests
+			i.push(users, (len(users)+most-1)/most)
+		} else if len(users) > 0 {
 			return users
 		}
 	}
-	return nil
 }
 
 // created notes that the API created some of the users that went. It returns those that are thereby to blame.
@@ -216,8 +171,8 @@ func (i *isolation) created() []refusal {
 	blamed := i.held
 	i.proven, i.held = true, nil
 	if i.isPaused() { // resume
-		undecided := i.undecided(0)
-		i.parts, i.pause = nil, pause{held: i.pause.held}
+		undecided := i.undecided()
+		i.parts, i.until, i.interval, i.blocks = nil, 0, 0, false
 		i.divide(undecided)
 	}
 	return blamed
@@ -228,46 +183,36 @@ func (i *isolation) created() []refusal {
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {
-		i.push(cut(batch, i.tree.parts)...)
+		i.push(batch, i.branches)
 		return false
 	}
-	i.blamed = true
-	i.held = append(i.held, refusal{batch[0], answer})
-	if i.proven && len(i.held) == firstControls {
-		i.choose(furtherControls)
-	}
-	isEnough := !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls
-	return isEnough && !i.chooseOther(batch[0].owner())
+	i.blamed, i.held = true, append(i.held, refusal{batch[0], answer})
+	return i.isPaused() || !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls
 }
 
-// failed notes that the API failed on the users that went.
-func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answer) {
-	if answer.InDoubt() {
+// failed notes that the API failed on the users that went. They are divided if it has served others since it failed before.
+func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answer, again bool) {
+	parts := 1
+	if again {
+		parts = i.branches
+	}
+	if i.push(batch, parts); answer.InDoubt() {
 		i.failedAt, i.answer = now, answer
 	}
-	i.parts = append(i.parts, part{users: batch, failed: answer.InDoubt()})
 }
 
 // wait pauses the isolation, longer each time. All its users are undecided again.
 func (i *isolation) wait(now time.Duration, b BackOff) {
-	i.parts, i.held = []part{{users: i.all()}}, nil
-	i.pause.interval = b.next(i.pause.interval)
-	i.pause.until = now + jitter(i.tree.chance, i.pause.interval)
+	i.parts, i.held = [][]*entry{i.all()}, nil
+	i.interval = b.next(i.interval)
+	i.until = now + jitter(i.chance, i.interval)
 }
 
-func (i *isolation) isPaused() bool { return i.pause.until > 0 }
+func (i *isolation) isPaused() bool { return i.interval > 0 }
 
 func (i *isolation) readyAt() time.Duration {
 	if i.busy {
 		return never
 	}
-	return max(i.pause.until, i.pause.held)
-}
-
-// pick takes out one user that fits, chosen by chance.
-func (i *isolation) pick(fits func(*entry) bool) []*entry {
-	fitting := only(i.all(), fits)
-	e := fitting[i.tree.chance.IntN(len(fitting))]
-	i.remove(e)
-	return []*entry{e}
+	return i.until
 }

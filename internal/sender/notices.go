@@ -26,7 +26,7 @@ func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
 		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
 	}
 	if i := a.refusing(); i != nil {
-		return unspoken(i.answer), a.passedAt, i.pause.until
+		return unspoken(i.answer), a.passedAt, i.until
 	}
 	return alloy.Answer{}, 0, 0
 }

@@ -26,7 +26,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	case answer.InDoubt():
 		a.lost(now, r, answer)
 	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
-		a.failed(now, r, answer)
+		a.failed(now, r, answer, false)
 	default:
 		a.gate.pass()
 		a.passedAt = now
@@ -113,48 +113,46 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	return false
 }
 
-// failed notes a failure that says nothing of the users: they wait where they were.
-func (a *account) failed(now time.Duration, r *request, answer alloy.Answer) {
+// failed notes a failure of the API: the users wait where they were, in parts if it fails again on these but not on others. It
+// returns the isolation in which they do.
+func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
 	var only suspect
 	if answer.InDoubt() {
 		only = r.suspect()
 	}
 	a.gate.fail(now, r.began, answer, only)
-	if r.isolation == nil {
+	switch i = r.isolation; {
+	case i != nil:
+		i.failed(now, a.rest(r, isolated), answer, again)
+	case again:
+		i = a.isolate(now, r, a.rest(r, isolated), answer)
+	default:
 		a.rest(r, waiting)
-	} else {
-		r.isolation.failed(now, a.rest(r, isolated), answer)
 	}
-	a.tellAll(now, r, answer, a.gate.next(), r.isolation != nil)
+	a.tellAll(now, r, answer, a.gate.next(), i != nil)
 	if e := r.rows[0].entry; only.user != "" && e.isWanted() {
 		a.queue.yield(now, e)
 	}
+	return i
 }
 
 // lost notes that an answer was lost, so that the users may have been created.
 func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
-	i, repeated := r.isolation, false // repeated: the API has served others since it failed on these users
+	i, again := r.isolation, false // again: the API has served others since it failed on these users
 	for _, o := range r.owners {
-		repeated = repeated || i == nil && o.failedAt > 0 && a.passedAt > o.failedAt
+		again = again || i == nil && o.failedAt > 0 && a.passedAt > o.failedAt
 		o.failedAt = now
 	}
-	if i != nil {
-		repeated = i.pause.lone || a.passedAt > i.failedAt
-	}
+	again = again || i != nil && a.passedAt > i.failedAt
 	a.doubt(now, r, answer.MayBeRunning())
-	switch {
-	case repeated && len(r.rows) == 1: // it fails alone: that is no failure of the API
+	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
-	case repeated && i == nil:
-		a.gate.fail(now, r.began, answer, r.suspect())
-		i = a.isolate(now, r, a.rest(r, isolated), answer)
-		a.tellAll(now, r, answer, a.gate.next(), true)
-	default:
-		a.failed(now, r, answer)
+	} else {
+		i = a.failed(now, r, answer, again)
 	}
 	if i != nil && answer.MayBeRunning() {
-		i.pause.held = now + a.options.RequestTimeout
+		i.until = max(i.until, now+a.options.RequestTimeout)
 	}
 }
 

@@ -19,79 +19,61 @@ func (a *account) isolate(now time.Duration, r *request, users []*entry, answer 
 
 // refused notes that the API refuses a request, whatever in it is the cause.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, asSuch := a.rest(r, isolated), r.isolation, false
+	users, i, isAlone, asSuch := a.rest(r, isolated), r.isolation, len(r.rows) == 1, false
 	switch {
 	case len(users) == 0:
 		return
 	case i == nil:
-		i = a.isolate(now, r, users, answer)
-		asSuch = len(r.rows) == 1 || answer.Outcome == alloy.Redirected
-	case i.isPaused():
-		i.held = append(i.held, refusal{users[0], answer})
-		i.answer, asSuch = answer, true
+		i, asSuch = a.isolate(now, r, users, answer), isAlone || answer.Outcome == alloy.Redirected
 	default:
-		asSuch = i.refused(users, len(r.rows) == 1, answer)
+		asSuch = i.refused(users, isAlone, answer)
 	}
 	if a.tellAll(now, r, answer, now, true); asSuch {
 		a.pauseIsolation(now, i, true)
 	}
 }
 
-// setApart has a user that fails alone wait by itself. It returns the isolation in which it does.
+// setApart has a user that fails alone wait in an isolation of its own.
 func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
-	i, users := r.isolation, a.rest(r, isolated)
+	users := a.rest(r, isolated)
 	if len(users) == 0 {
 		return nil
 	}
-	if i == nil || !i.pause.lone {
-		if i != nil {
-			i.blamed, i.failedAt = true, now
-		}
-		i = a.isolate(now, r, users, answer)
-		i.pause.lone = true
-	} else {
-		i.failed(now, users, answer)
+	i, last := a.isolate(now, r, users, answer), r.isolation
+	if i.failedAt = 0; last != nil { // perhaps it failed alone before
+		i.interval, last.blamed, last.failedAt = last.interval, true, now
 	}
 	i.wait(now, a.options.BackOff.User)
-	a.tellAll(now, r, answer, i.pause.until, false)
-	for _, e := range users {
-		a.queue.yield(now, e)
-	}
+	a.tellAll(now, r, answer, i.until, false)
+	a.queue.yield(now, users[0])
 	return i
 }
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the
 // API seems to refuse everybody, and other requests wait as well.
 func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
-	words := map[*owner]alloy.Answer{} // of answers to requests without other owners' users
-	for _, r := range i.held {
-		words[r.entry.owner()] = r.answer
-	}
 	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
 	i.wait(now, a.options.BackOff.Refused)
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
-		other.push(users)
+		other.push(users, 1)
 		i.parts, i = nil, other
 	default:
-		i.pause.blocks, a.turns.untriedAt = true, 0
+		i.blocks, a.turns.untriedAt = true, 0
 	}
 	for _, o := range ownersOf(users, (*entry).owner) {
-		answer, alone := words[o]
-		if !alone {
-			answer = unspoken(i.answer)
-		}
-		a.fail(o, now, i.pause.until, Attempt{Answer: answer})
+		a.fail(o, now, i.until, Attempt{Answer: unspoken(i.answer)})
 	}
-	for _, r := range held {
+	for _, r := range held { // with the API's words, as no other owner's users were in the request
+		a.fail(r.entry.owner(), now, i.until, Attempt{Answer: r.answer})
 		a.queue.yield(now, r.entry)
 	}
 }
 
 // refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
 func (a *account) refusing() *isolation {
-	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks }); k >= 0 {
+	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.blocks }); k >= 0 {
 		return a.isolations[k]
 	}
 	return nil
@@ -107,7 +89,7 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 		}
 	}
 	if i := a.refusing(); i != nil {
-		i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
+		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
 	}
 }
 
