@@ -175,11 +175,8 @@ func (a *account) isolatedPart(now time.Duration) turn {
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
 	due, at := a.verification.due(now)
-	switch {
-	case a.verification.busy:
+	if a.verification.busy {
 		return turn{at: never}
-	case len(due) == 0:
-		a.verification.askWitness = false
 	}
 	return turn{max(now, at), func() *request {
 		r := a.newRequest(now, nil, nil)

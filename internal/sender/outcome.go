@@ -100,7 +100,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	switch {
 	case accepted && !named && !unproven:
 		a.created(now, row)
-		a.verification.witness = witness{row.user.Username, r.number}
+		a.verification.witness, a.verification.witnessedBy = row.user.Username, r.number
 		return true
 	case !e.isWanted():
 	case answer.Outcome == alloy.AllExist:
@@ -199,9 +199,9 @@ func (a *account) conclude(now time.Duration, c *check) {
 		a.recover(claim.owner)
 	}
 	switch {
-	case c.verdict == exists:
+	case c.verdict == alloy.Found:
 		a.exists(now, e, e.user())
-	case c.verdict == absent:
+	case c.verdict == alloy.Absent:
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
