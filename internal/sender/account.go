@@ -18,7 +18,8 @@ type account struct {
 	isolations   []*isolation
 	verification verification
 	turns        turns
-	size         size
+	largest      int           // users in a request, after larger ones were too large or too slow,
+	largestUntil time.Duration // until then
 	notices      notices
 	passedAt     time.Duration // the last answer of an API that works
 	outbox       outbox
@@ -47,15 +48,9 @@ type turns struct {
 	stopped     bool
 }
 
-// size bounds the users in a request for a while, after larger ones were too large or too slow.
-type size struct {
-	users int
-	until time.Duration
-}
-
 func (a *account) maxUsers(now time.Duration) int {
-	if now < a.size.until {
-		return a.size.users
+	if now < a.largestUntil {
+		return a.largest
 	}
 	return a.options.MaxUsers
 }
@@ -127,13 +122,13 @@ func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
 	u.failed, u.over, u.notify = &f, false, true
-	o.notice.class = f.Answer.Outcome
+	o.toldOf = f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
 	u := a.outbox.to(o)
-	u.failed, u.over, o.notice.class = nil, true, ""
+	u.failed, u.over, o.toldOf = nil, true, ""
 }
 
 // settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.

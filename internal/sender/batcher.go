@@ -3,8 +3,6 @@ package sender
 import (
 	"slices"
 	"time"
-
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // untriedPause passes between two requests for owners that were not tried yet after the first one.
@@ -22,17 +20,6 @@ func (t turn) or(other turn) turn {
 		return other
 	}
 	return t
-}
-
-// soonest returns which of some things is ready first, and when. The first in the list is preferred if several are by now.
-func soonest[T any](now time.Duration, things []T, readyAt func(T) time.Duration) (first int, at time.Duration) {
-	at = never
-	for k, thing := range things {
-		if ready := max(now, readyAt(thing)); ready < at {
-			first, at = k, ready
-		}
-	}
-	return first, at
 }
 
 // inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
@@ -109,16 +96,16 @@ func (a *account) share(now time.Duration, small []*owner) *request {
 	if a.options.Linger == 0 {
 		small = small[:1]
 	}
-	var rows []row
-	room := func() int { return a.maxUsers(now) - len(rows) }
+	var taken []*entry
+	room := func() int { return a.maxUsers(now) - len(taken) }
 	for _, whole := range []bool{true, false} {
 		for _, o := range small {
 			if o.waiting > 0 && room() > 0 && (o.waiting <= room() || !whole) {
-				rows = append(rows, a.queue.take(o, room(), nil)...)
+				taken = append(taken, a.queue.take(o, room(), "")...)
 			}
 		}
 	}
-	r := a.newRequest(now, rows, nil)
+	r := a.newRequest(now, taken, nil)
 	r.shared, a.turns.sharing, a.turns.wasShared = true, true, true
 	return r
 }
@@ -130,16 +117,16 @@ func (a *account) isFull(now time.Duration, o *owner) bool {
 
 // fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
 func (a *account) fullSlice(now time.Duration) turn {
+	next := turn{at: never}
 	if slices.ContainsFunc(a.isolations, func(i *isolation) bool { return !i.proven && !i.isPaused() }) {
-		return turn{at: never}
+		return next
 	}
-	k, at := soonest(now, a.queue.ready, func(o *owner) time.Duration {
-		if !a.isFull(now, o) {
-			return never
+	for _, o := range a.queue.ready {
+		if a.isFull(now, o) {
+			next = next.or(turn{max(now, o.readyAt()), func() *request { return a.newRequest(now, a.queue.take(o, a.maxUsers(now), ""), nil) }})
 		}
-		return o.readyAt()
-	})
-	return turn{at, func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], a.maxUsers(now), nil), nil) }}
+	}
+	return next
 }
 
 // untried finds one user of an owner that was not tried yet while the API refuses requests. The first owner goes at once, to see
@@ -150,7 +137,7 @@ func (a *account) untried(now time.Duration) turn {
 		if o.triedAt == 0 && o.readyAt() <= now && (at == 0 || o.waiting < a.maxUsers(now)) {
 			return turn{max(now, at), func() *request {
 				a.turns.untriedAt = now + untriedPause
-				return a.newRequest(now, a.queue.take(o, 1, nil), nil)
+				return a.newRequest(now, a.queue.take(o, 1, ""), nil)
 			}}
 		}
 	}
@@ -159,17 +146,19 @@ func (a *account) untried(now time.Duration) turn {
 
 // isolatedPart finds the isolation whose turn it is.
 func (a *account) isolatedPart(now time.Duration) turn {
-	k, at := soonest(now, a.isolations, (*isolation).readyAt)
-	return turn{at, func() *request {
-		i := a.isolations[k]
-		a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-		if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
-			if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
-				return a.newRequest(now, a.oneOf(o, ""), i)
+	next := turn{at: never}
+	for k, i := range a.isolations {
+		next = next.or(turn{max(now, i.readyAt()), func() *request {
+			a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
+			if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
+				if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
+					return a.newRequest(now, a.oneOf(o, ""), i)
+				}
 			}
-		}
-		return a.newRequest(now, rowsOf(i.next(a.maxUsers(now))), i)
-	}}
+			return a.newRequest(now, i.next(a.maxUsers(now)), i)
+		}})
+	}
+	return next
 }
 
 // lookUp finds what is to be read next to verify users.
@@ -185,25 +174,18 @@ func (a *account) lookUp(now time.Duration) turn {
 	}}
 }
 
-func rowsOf(users []*entry) (rows []row) {
-	for _, e := range users {
-		rows = append(rows, rowOf(e))
-	}
-	return rows
-}
-
-func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
+func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++
 	a.gate.limiter.AllowN(epoch.Add(now), 1)
-	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
+	r := &request{number: a.turns.requests, began: now, isolation: i, owners: ownersOf(of)}
 	if i != nil {
 		i.busy = true
 	}
-	for k, row := range rows {
-		r.users[k], row.entry.place = row.user, inFlight
+	for _, e := range of {
+		e.place = inFlight
+		r.rows, r.users = append(r.rows, rowOf(e)), append(r.users, e.user())
 	}
-	r.owners = ownersOf(rows, func(r row) *owner { return r.owner })
 	for _, o := range r.owners {
 		o.inFlight++
 	}
@@ -211,13 +193,67 @@ func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *reque
 }
 
 // oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) (rows []row) {
-	skip := a.chance.IntN(o.waiting)
-	for ; len(rows) == 0; skip = 0 {
-		rows = a.queue.take(o, 1, func(user users.User) bool {
-			skip--
-			return skip < 0 && user.Username != not
-		})
+func (a *account) oneOf(o *owner, not string) []*entry {
+	from := a.chance.IntN(len(o.wanted))
+	o.wanted = slices.Concat(o.wanted[from:], o.wanted[:from])
+	return a.queue.take(o, 1, not)
+}
+
+// probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
+// the user that failed last. The queue, the isolations and the reads have their turn by chance, so that none keeps others waiting.
+func (a *account) probe(now time.Duration) turn {
+	read, at := a.lookUp(now), never
+	if read.at > now {
+		at = read.at
 	}
-	return rows
+	last := a.gate.last
+	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
+		var forms []func() *request
+		o, ripe := a.leastTried(now, not)
+		if at = min(at, ripe); o != nil {
+			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
+		}
+		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
+		var ready []*isolation
+		for _, i := range a.isolations {
+			if i.readyAt() > now {
+				at = min(at, i.readyAt())
+			} else if slices.ContainsFunc(i.all(), fits) {
+				ready = append(ready, i)
+			}
+		}
+		if len(ready) > 0 {
+			i := ready[a.chance.IntN(len(ready))]
+			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
+		}
+		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
+			forms = append(forms, read.form)
+		}
+		if len(forms) > 0 {
+			pass := a.gate.passAt(not)
+			if pass > now { // who is ready before may go before
+				pass = min(pass, at)
+			}
+			return turn{max(pass, a.gate.tokensAt(now, 1)), func() *request { return forms[a.chance.IntN(len(forms))]() }}
+		}
+	}
+	return turn{at: at}
+}
+
+// leastTried returns the owner least recently tried that has a user who waits, but for a certain owner and a certain user, and
+// when the next one is ready.
+func (a *account) leastTried(now time.Duration, not suspect) (least *owner, at time.Duration) {
+	at = never
+	e := a.queue.index[not.user]
+	for _, o := range a.queue.ready {
+		if o.readyAt() > now {
+			at = min(at, o.readyAt())
+			continue
+		}
+		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
+		if !isOnly && o.id.key() != not.owner && (least == nil || o.triedAt < least.triedAt) {
+			least = o
+		}
+	}
+	return least, at
 }

@@ -92,7 +92,7 @@ func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only suspect)
 		g.sole = only
 		g.answer, g.failedAt = answer, now
 		backOff := g.backOff.API
-		if answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden && answer.RetryAfter == 0 { // else it limits rates
+		if rejectsKey(answer) {
 			backOff = g.backOff.Key
 		}
 		g.interval = backOff.next(g.interval)

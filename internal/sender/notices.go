@@ -49,9 +49,9 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	some := len(a.queue.ready)/noticeTicks + 1
 	for _, o := range a.queue.ready {
 		switch {
-		case n.class != "" && o.notice.class != n.class:
+		case n.class != "" && o.toldOf != n.class:
 			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
-		case n.class == "" && needsPerson(o.notice.class):
+		case n.class == "" && needsPerson(o.toldOf):
 			a.recover(o)
 			a.outbox.to(o).notify = true
 		default:
@@ -87,11 +87,11 @@ func (a *account) throttle(now time.Duration) time.Duration {
 		if o == nil || o.open == 0 || !u.notify {
 			continue
 		}
-		if due := o.notice.at + noticePause; o.notice.at > 0 && due > now {
+		if due := o.toldAt + noticePause; o.toldAt > 0 && due > now {
 			u.notify = false
 			n.late, at = append(n.late, o), min(at, due)
 		} else {
-			o.notice.at = now
+			o.toldAt = now
 		}
 	}
 	return at

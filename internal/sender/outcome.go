@@ -3,6 +3,7 @@ package sender
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -33,7 +34,9 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		a.refused(now, r, answer)
 	}
 	for _, row := range r.rows {
-		a.queue.over(now, row)
+		if e := row.entry; e.place == inFlight && !e.isWanted() {
+			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
+		}
 	}
 	a.sweep(now)
 	if r.shared {
@@ -63,11 +66,9 @@ func (a *account) serves(now time.Duration, answer alloy.Answer) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.serves(now, answer)
-	isIsolated := map[*owner]bool{}
+	var isolated []*entry
 	for _, i := range a.isolations {
-		for _, e := range i.all() {
-			isIsolated[e.owner()] = true
-		}
+		isolated = append(isolated, i.all()...)
 	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
@@ -75,7 +76,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !isIsolated[o] { // else what was said of the isolation still holds
+		if !slices.ContainsFunc(isolated, func(e *entry) bool { return e.owner() == o }) { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}

@@ -62,7 +62,7 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	default:
 		i.blocks, a.turns.untriedAt = true, 0
 	}
-	for _, o := range ownersOf(users, (*entry).owner) {
+	for _, o := range ownersOf(users) {
 		a.fail(o, now, i.until, Attempt{Answer: unspoken(i.answer)})
 	}
 	for _, r := range held { // with the API's words, as no other owner's users were in the request
@@ -105,7 +105,7 @@ func (a *account) sweep(now time.Duration) {
 		}
 		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
 		if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
-			a.size = size{i.largest, now + sizePause}
+			a.largest, a.largestUntil = i.largest, now+sizePause
 		}
 	}
 }
