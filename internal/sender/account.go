@@ -9,6 +9,11 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+const (
+	noticePause = time.Second // passes between two notifications of an owner with unsettled users
+	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
+)
+
 // account is the state of everything that is sent under one key. It is not safe for concurrent use; a shell owns it.
 type account struct {
 	options      Options
@@ -21,7 +26,6 @@ type account struct {
 	largest      int           // users in a request, after larger ones were too large or too slow,
 	largestUntil time.Duration // until then
 	notices      notices
-	passedAt     time.Duration // the last answer of an API that works
 	outbox       outbox
 }
 
@@ -81,8 +85,7 @@ func (r *request) suspect() (s suspect) {
 // update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
 	results   map[string]Result
-	failed    *Attempt // the last failure
-	over      bool     // the last failure is over
+	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
 	notify    bool
@@ -121,14 +124,13 @@ func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
 	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
-	u.failed, u.over, u.notify = &f, false, true
+	u.failed, u.notify = &f, true
 	o.toldOf = f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
-	u := a.outbox.to(o)
-	u.failed, u.over, o.toldOf = nil, true, ""
+	a.outbox.to(o).failed, o.toldOf = &Attempt{}, ""
 }
 
 // settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.
@@ -168,4 +170,97 @@ func (a *account) created(now time.Duration, r row) {
 func unspoken(answer alloy.Answer) alloy.Answer {
 	answer.Message = ""
 	return answer
+}
+
+// notices is what owners that wait are told.
+type notices struct {
+	class alloy.Outcome // of the failures that keep them waiting; empty for none
+	at    time.Duration // when the next ones are told
+	told  bool          // all were
+	late  []*owner      // to be notified a second after the last time
+}
+
+// obstacle returns what keeps owners waiting, if anything does.
+func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
+	if a.gate.isOpen() {
+		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
+	}
+	if i := a.refusing(); i != nil {
+		return unspoken(i.answer), a.gate.passedAt, i.until
+	}
+	return alloy.Answer{}, 0, 0
+}
+
+// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
+func (a *account) refusing() *isolation {
+	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.blocks }); k >= 0 {
+		return a.isolations[k]
+	}
+	return nil
+}
+
+// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
+func (a *account) tellWaiting(now time.Duration) time.Duration {
+	n := &a.notices
+	answer, since, until := a.obstacle()
+	if class := answer.Outcome; n.class != class {
+		if n.class, n.told, n.at = class, false, now; class != "" {
+			n.at += a.options.NoticeDelay
+		}
+	}
+	switch {
+	case n.told:
+		return never
+	case now < n.at:
+		return n.at
+	}
+	some := len(a.queue.ready)/noticeTicks + 1
+	for _, o := range a.queue.ready {
+		switch {
+		case n.class != "" && o.toldOf != n.class:
+			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
+		case n.class == "" && needsPerson(o.toldOf):
+			a.recover(o)
+			a.outbox.to(o).notify = true
+		default:
+			continue
+		}
+		if some--; some == 0 {
+			n.at = now + a.options.NoticeDelay/noticeTicks
+			return n.at
+		}
+	}
+	n.told = true
+	return never
+}
+
+// needsPerson reports whether a failure does not pass by itself.
+func needsPerson(class alloy.Outcome) bool {
+	classes := []alloy.Outcome{alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge}
+	return slices.Contains(classes, class)
+}
+
+// throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
+func (a *account) throttle(now time.Duration) time.Duration {
+	n := &a.notices
+	for _, o := range n.late {
+		if o.open > 0 {
+			a.outbox.to(o).notify = true
+		}
+	}
+	at := never
+	n.late = nil
+	for _, id := range a.outbox.order {
+		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
+		if o == nil || o.open == 0 || !u.notify {
+			continue
+		}
+		if due := o.toldAt + noticePause; o.toldAt > 0 && due > now {
+			u.notify = false
+			n.late, at = append(n.late, o), min(at, due)
+		} else {
+			o.toldAt = now
+		}
+	}
+	return at
 }

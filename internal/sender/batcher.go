@@ -67,15 +67,11 @@ func (a *account) shareable(now time.Duration, busy bool) turn {
 			break
 		}
 	}
-	t := &a.turns
-	switch {
-	case gathered == 0:
+	t, ripe := &a.turns, now
+	if t.gatherSince = min(t.gatherSince, now); gathered == 0 {
 		t.gatherSince = never
 		return turn{at: at}
-	case t.gatherSince == never:
-		t.gatherSince = now
 	}
-	ripe := now
 	if a.options.Linger > 0 && gathered < a.maxUsers(now) {
 		if t.sharing {
 			return turn{at: at}
@@ -200,33 +196,32 @@ func (a *account) oneOf(o *owner, not string) []*entry {
 }
 
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
-// the user that failed last. The queue, the isolations and the reads have their turn by chance, so that none keeps others waiting.
+// the user that failed last. The owner least recently tried, the isolations and the reads have their turn by chance, so that none
+// keeps others waiting.
 func (a *account) probe(now time.Duration) turn {
-	read, at := a.lookUp(now), never
-	if read.at > now {
-		at = read.at
+	at := never // when more may go
+	isReady := func(readyAt time.Duration) bool {
+		if readyAt > now {
+			at = min(at, readyAt)
+		}
+		return readyAt <= now
 	}
+	read := a.lookUp(now)
+	canRead := isReady(read.at)
+	owners := only(a.queue.ready, func(o *owner) bool { return isReady(o.readyAt()) })
+	isolations := only(a.isolations, func(i *isolation) bool { return isReady(i.readyAt()) })
 	last := a.gate.last
 	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
 		var forms []func() *request
-		o, ripe := a.leastTried(now, not)
-		if at = min(at, ripe); o != nil {
+		if o := a.leastTried(owners, not); o != nil {
 			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
 		}
 		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
-		var ready []*isolation
-		for _, i := range a.isolations {
-			if i.readyAt() > now {
-				at = min(at, i.readyAt())
-			} else if slices.ContainsFunc(i.all(), fits) {
-				ready = append(ready, i)
-			}
-		}
-		if len(ready) > 0 {
+		if ready := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(ready) > 0 {
 			i := ready[a.chance.IntN(len(ready))]
 			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
 		}
-		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
+		if canRead && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
 		}
 		if len(forms) > 0 {
@@ -240,20 +235,14 @@ func (a *account) probe(now time.Duration) turn {
 	return turn{at: at}
 }
 
-// leastTried returns the owner least recently tried that has a user who waits, but for a certain owner and a certain user, and
-// when the next one is ready.
-func (a *account) leastTried(now time.Duration, not suspect) (least *owner, at time.Duration) {
-	at = never
+// leastTried returns the one of some owners least recently tried that has a user who waits, but for a certain owner and user.
+func (a *account) leastTried(owners []*owner, not suspect) (least *owner) {
 	e := a.queue.index[not.user]
-	for _, o := range a.queue.ready {
-		if o.readyAt() > now {
-			at = min(at, o.readyAt())
-			continue
-		}
+	for _, o := range owners {
 		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
 		if !isOnly && o.id.key() != not.owner && (least == nil || o.triedAt < least.triedAt) {
 			least = o
 		}
 	}
-	return least, at
+	return least
 }

@@ -30,6 +30,7 @@ type gate struct {
 	answer   alloy.Answer  // that opened the circuit; zero while it is closed
 	interval time.Duration // the last one, without jitter
 	failedAt time.Duration // the last failure
+	passedAt time.Duration // the last answer of an API that works
 	until    time.Duration // no probe before
 	asked    time.Duration // no request before, because the API asked for it
 	last     string        // the only user of the last request that failed; empty if it carried several
@@ -108,7 +109,9 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-func (g *gate) pass() {
+// pass notes an answer of an API that works.
+func (g *gate) pass(now time.Duration) {
+	g.passedAt = now
 	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
 }
 

@@ -20,7 +20,7 @@ const (
 type isolation struct {
 	tree
 	parts    [][]*entry    // undecided; the last one goes next, the first one is kept to the end
-	held     []refusal     // refused alone, without a creation since
+	held     []*entry      // refused alone, without a creation since
 	proven   bool          // the API has created one of the users since the isolation began or resumed
 	blamed   bool          // a user was refused alone, or failed alone
 	failedAt time.Duration // the last request that failed; 0 for a user that fails alone
@@ -38,21 +38,10 @@ type tree struct {
 	chance   *rand.Rand
 }
 
-// refusal is a user that was refused alone.
-type refusal struct {
-	entry  *entry
-	answer alloy.Answer
-}
-
-// newIsolation begins after a request with some users was refused or failed.
-func newIsolation(now time.Duration, batch []*entry, alone bool, answer alloy.Answer, tree tree) *isolation {
-	i := &isolation{answer: answer, failedAt: now, proven: answer.InDoubt(), tree: tree} // in doubt: smaller requests pass
-	if alone {
-		i.blamed, i.held = true, []refusal{{batch[0], answer}}
-	} else {
-		i.divide(batch)
-	}
-	return i
+// hold notes that a user was refused alone, or failed alone.
+func (i *isolation) hold(e *entry, answer alloy.Answer) {
+	i.blamed, e.refusal = true, &answer
+	i.held = append(i.held, e)
 }
 
 // divide puts users back as parts, one of them at the end so that a creation can follow each refusal.
@@ -79,48 +68,33 @@ func (i *isolation) push(batch []*entry, parts int) {
 // cut divides users into parts of nearly the same size, where possible between two owners.
 func cut(batch []*entry, parts int) (pieces [][]*entry) {
 	parts, from := min(parts, len(batch)), 0
-	isBorder := func(at int) bool { return at > from && at < len(batch) && batch[at-1].owner() != batch[at].owner() }
-	for k := 1; k < parts; k++ {
-		at := len(batch) * k / parts
-		for d := range len(batch) / parts / 2 {
-			if isBorder(at-d) || isBorder(at+d) {
-				if at += d; !isBorder(at) {
-					at -= 2 * d
-				}
+	for k := range parts {
+		at := len(batch) * (k + 1) / parts
+		for border := at; border < min(at+len(batch)/parts/2, len(batch)); border++ {
+			if batch[border-1].owner() != batch[border].owner() {
+				at = border
 				break
 			}
 		}
 		pieces = append(pieces, batch[from:at])
 		from = at
 	}
-	return append(pieces, batch[from:])
+	return pieces
 }
 
 // undecided returns the users that are wanted and not held.
-func (i *isolation) undecided() []*entry {
-	return slices.DeleteFunc(slices.Concat(i.parts...), func(e *entry) bool { return !e.isWanted() })
-}
+func (i *isolation) undecided() []*entry { return only(slices.Concat(i.parts...), (*entry).isWanted) }
 
 // all returns the users that are undecided, and those that are held.
-func (i *isolation) all() []*entry {
-	all := i.undecided()
-	for _, r := range i.held {
-		all = append(all, r.entry)
-	}
-	return only(all, (*entry).isWanted)
-}
-
-// only returns those of some users that fit.
-func only(users []*entry, fits func(*entry) bool) []*entry {
-	return slices.DeleteFunc(slices.Clone(users), func(e *entry) bool { return !fits(e) })
-}
+func (i *isolation) all() []*entry { return append(i.undecided(), only(i.held, (*entry).isWanted)...) }
 
 // alone takes out a user that goes alone.
 func (i *isolation) alone(e *entry) []*entry {
-	for k, users := range i.parts {
-		i.parts[k] = only(users, func(other *entry) bool { return other != e })
+	isOther := func(other *entry) bool { return other != e }
+	for k := range i.parts {
+		i.parts[k] = only(i.parts[k], isOther)
 	}
-	i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return r.entry == e })
+	i.held = only(i.held, isOther)
 	return []*entry{e}
 }
 
@@ -133,11 +107,8 @@ func (i *isolation) pick(fits func(*entry) bool) []*entry {
 // control returns an undecided user chosen by chance, of an owner of whose users none is held where possible. The one that is
 // kept to the end is the first, and taken only if there is no other.
 func (i *isolation) control() *entry {
-	candidates := i.undecided()
-	others := only(candidates, func(e *entry) bool {
-		return !slices.ContainsFunc(i.held, func(r refusal) bool { return r.entry.isWanted() && r.entry.owner() == e.owner() })
-	})
-	if len(others) > 0 {
+	candidates, refused := i.undecided(), ownersOf(i.held)
+	if others := only(candidates, func(e *entry) bool { return !slices.Contains(refused, e.owner()) }); len(others) > 0 {
 		candidates = others
 	}
 	if len(candidates) > 1 {
@@ -167,7 +138,7 @@ func (i *isolation) next(most int) []*entry {
 }
 
 // created notes that the API created some of the users that went. It returns those that are thereby to blame.
-func (i *isolation) created() []refusal {
+func (i *isolation) created() []*entry {
 	blamed := i.held
 	i.proven, i.held = true, nil
 	if i.isPaused() { // resume
@@ -186,7 +157,7 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 		i.push(batch, i.branches)
 		return false
 	}
-	i.blamed, i.held = true, append(i.held, refusal{batch[0], answer})
+	i.hold(batch[0], answer)
 	return i.isPaused() || !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls
 }
 

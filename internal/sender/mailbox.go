@@ -29,13 +29,12 @@ func (m *mailbox) deliver(u *update, from *shell) {
 	known.News = true
 	known.revision++
 	maps.Copy(known.Results, u.results)
-	switch {
-	case u.over:
-		known.Failed = nil
-	case u.failed != nil:
+	if f := u.failed; f != nil {
 		shift := now.Sub(epoch.Add(from.now()))
-		known.Failed = u.failed
-		known.Failed.Time, known.Failed.Next, known.Failed.KeyFingerprint = u.failed.Time.Add(shift), u.failed.Next.Add(shift), from.fingerprint
+		f.Time, f.Next, f.KeyFingerprint = f.Time.Add(shift), f.Next.Add(shift), from.fingerprint
+		if known.Failed = f; f.Answer.Outcome == "" {
+			known.Failed = nil
+		}
 	}
 	if u.served {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now

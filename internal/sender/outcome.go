@@ -29,8 +29,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
 		a.failed(now, r, answer, false)
 	default:
-		a.gate.pass()
-		a.passedAt = now
+		a.gate.pass(now)
 		a.refused(now, r, answer)
 	}
 	for _, row := range r.rows {
@@ -58,8 +57,8 @@ func (a *account) gather(now time.Duration, r *request) {
 
 // serves notes that the API serves requests under this key.
 func (a *account) serves(now time.Duration, answer alloy.Answer) {
-	a.gate.proven, a.passedAt = true, now
-	a.gate.pass()
+	a.gate.proven = true
+	a.gate.pass(now)
 	a.gate.pause(now, answer)
 }
 
@@ -126,7 +125,7 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 	case i != nil:
 		i.failed(now, a.rest(r, isolated), answer, again)
 	case again:
-		i = a.isolate(now, r, a.rest(r, isolated), answer)
+		i = a.isolate(now, a.rest(r, isolated), false, answer)
 	default:
 		a.rest(r, waiting)
 	}
@@ -141,10 +140,10 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 	i, again := r.isolation, false // again: the API has served others since it failed on these users
 	for _, o := range r.owners {
-		again = again || i == nil && o.failedAt > 0 && a.passedAt > o.failedAt
+		again = again || i == nil && o.failedAt > 0 && a.gate.passedAt > o.failedAt
 		o.failedAt = now
 	}
-	again = again || i != nil && a.passedAt > i.failedAt
+	again = again || i != nil && a.gate.passedAt > i.failedAt
 	a.doubt(now, r, answer.MayBeRunning())
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)

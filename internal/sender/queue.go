@@ -24,6 +24,7 @@ type entry struct {
 	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
 	place   place
 	inDoubt bool          // a request whose answer was lost may have created it
+	refusal *alloy.Answer // the last one of the user alone
 	held    time.Duration // once nobody wants it: until when the API may still be working on it,
 	expires time.Duration // and when the doubt is forgotten
 }
@@ -82,6 +83,11 @@ func ownersOf(users []*entry) (owners []*owner) {
 		}
 	}
 	return owners
+}
+
+// only returns those of a list that fit.
+func only[T any](list []T, fits func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(element T) bool { return !fits(element) })
 }
 
 // queue holds the owners of an account, and knows each of their usernames once.

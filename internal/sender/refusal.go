@@ -10,26 +10,30 @@ import (
 // sizePause is how long nothing larger is sent than what passed after a request was too large or too slow.
 const sizePause = time.Hour
 
-// isolate begins an isolation of the users of a request that are still wanted.
-func (a *account) isolate(now time.Duration, r *request, users []*entry, answer alloy.Answer) *isolation {
-	i := newIsolation(now, users, len(r.rows) == 1, answer, tree{a.options.Parts, a.chance})
-	a.isolations = append(a.isolations, i)
+// isolate begins an isolation of users of a request that was refused or failed.
+func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer alloy.Answer) *isolation {
+	i := &isolation{tree: tree{a.options.Parts, a.chance}, answer: answer, failedAt: now, proven: answer.InDoubt()} // then smaller ones pass
+	if a.isolations = append(a.isolations, i); alone {
+		i.hold(users[0], answer)
+	} else {
+		i.divide(users)
+	}
 	return i
 }
 
 // refused notes that the API refuses a request, whatever in it is the cause.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, isAlone, asSuch := a.rest(r, isolated), r.isolation, len(r.rows) == 1, false
+	users, i, alone, asSuch := a.rest(r, isolated), r.isolation, len(r.rows) == 1, false
 	switch {
 	case len(users) == 0:
 		return
 	case i == nil:
-		i, asSuch = a.isolate(now, r, users, answer), isAlone || answer.Outcome == alloy.Redirected
+		i, asSuch = a.isolate(now, users, alone, answer), alone || answer.Outcome == alloy.Redirected
 	default:
-		asSuch = i.refused(users, isAlone, answer)
+		asSuch = i.refused(users, alone, answer)
 	}
 	if a.tellAll(now, r, answer, now, true); asSuch {
-		a.pauseIsolation(now, i, true)
+		a.pauseIsolation(now, i, a.options.BackOff.Refused, true)
 	}
 }
 
@@ -39,21 +43,19 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 	if len(users) == 0 {
 		return nil
 	}
-	i, last := a.isolate(now, r, users, answer), r.isolation
+	i, last := a.isolate(now, users, true, answer), r.isolation
 	if i.failedAt = 0; last != nil { // perhaps it failed alone before
 		i.interval, last.blamed, last.failedAt = last.interval, true, now
 	}
-	i.wait(now, a.options.BackOff.User)
-	a.tellAll(now, r, answer, i.until, false)
-	a.queue.yield(now, users[0])
+	a.pauseIsolation(now, i, a.options.BackOff.User, false)
 	return i
 }
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the
 // API seems to refuse everybody, and other requests wait as well.
-func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
+func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff, blocks bool) {
 	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
-	i.wait(now, a.options.BackOff.Refused)
+	i.wait(now, backOff)
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
@@ -65,27 +67,17 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
 	for _, o := range ownersOf(users) {
 		a.fail(o, now, i.until, Attempt{Answer: unspoken(i.answer)})
 	}
-	for _, r := range held { // with the API's words, as no other owner's users were in the request
-		a.fail(r.entry.owner(), now, i.until, Attempt{Answer: r.answer})
-		a.queue.yield(now, r.entry)
+	for _, e := range held { // with the API's words, as no other owner's users were in the request
+		a.fail(e.owner(), now, i.until, Attempt{Answer: *e.refusal})
+		a.queue.yield(now, e)
 	}
-}
-
-// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
-func (a *account) refusing() *isolation {
-	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.blocks }); k >= 0 {
-		return a.isolations[k]
-	}
-	return nil
 }
 
 // unblock notes that the API has created users, of an isolation if that is given. Those that it refused before are to blame.
 func (a *account) unblock(now time.Duration, i *isolation) {
 	if i != nil {
-		for _, blamed := range i.created() {
-			if blamed.entry.isWanted() {
-				a.invalid(now, blamed.entry, blamed.answer.Message)
-			}
+		for _, e := range only(i.created(), (*entry).isWanted) {
+			a.invalid(now, e, e.refusal.Message)
 		}
 	}
 	if i := a.refusing(); i != nil {
@@ -96,9 +88,9 @@ func (a *account) unblock(now time.Duration, i *isolation) {
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
 	for _, i := range slices.Clone(a.isolations) {
-		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		if all := i.all(); !i.busy && !i.isPaused() && len(all) > 0 && len(all) == len(i.held) {
-			a.pauseIsolation(now, i, !i.proven)
+		i.held = only(i.held, (*entry).isWanted)
+		if !i.busy && !i.isPaused() && len(i.held) > 0 && len(i.undecided()) == 0 {
+			a.pauseIsolation(now, i, a.options.BackOff.Refused, !i.proven)
 		}
 		if i.busy || len(i.all()) > 0 {
 			continue
