@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ const (
 	noticePause = time.Second // passes between two notifications of an owner with unsettled users
 	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
 )
+
+// passing are the classes of failures that pass by themselves, and none.
+var passing = []alloy.Outcome{"", alloy.Unavailable, alloy.Deferred}
 
 // account is the state of everything that is sent under one key. It is not safe for concurrent use; a shell owns it.
 type account struct {
@@ -30,7 +34,7 @@ type account struct {
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
-	options = options.withDefaults()
+	options.MaxUsers, options.Parts = cmp.Or(options.MaxUsers, alloy.MaxBatch), cmp.Or(options.Parts, 4)
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
 		verification: verification{options: options}, turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
@@ -161,7 +165,6 @@ func (a *account) created(now time.Duration, r row) {
 		a.exists(now, r.entry, r.user)
 	} else {
 		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
-		a.queue.passOn(now, r.entry, r.user.Username, 0)
 	}
 	a.tell(r.owner, Result{State: Created, Sent: r.user})
 }
@@ -193,8 +196,10 @@ func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
 
 // refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
 func (a *account) refusing() *isolation {
-	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.blocks }); k >= 0 {
-		return a.isolations[k]
+	for _, i := range a.isolations {
+		if i.blocks {
+			return i
+		}
 	}
 	return nil
 }
@@ -219,7 +224,7 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 		switch {
 		case n.class != "" && o.toldOf != n.class:
 			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
-		case n.class == "" && needsPerson(o.toldOf):
+		case n.class == "" && !slices.Contains(passing, o.toldOf):
 			a.recover(o)
 			a.outbox.to(o).notify = true
 		default:
@@ -232,12 +237,6 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	}
 	n.told = true
 	return never
-}
-
-// needsPerson reports whether a failure does not pass by itself.
-func needsPerson(class alloy.Outcome) bool {
-	classes := []alloy.Outcome{alloy.Unauthorized, alloy.Forbidden, alloy.Redirected, alloy.Refused, alloy.TooLarge}
-	return slices.Contains(classes, class)
 }
 
 // throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.

@@ -180,7 +180,7 @@ func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *requ
 	}
 	for _, e := range of {
 		e.place = inFlight
-		r.rows, r.users = append(r.rows, rowOf(e)), append(r.users, e.user())
+		r.rows, r.users = append(r.rows, row{e.claims[0], e}), append(r.users, e.user())
 	}
 	for _, o := range r.owners {
 		o.inFlight++

@@ -65,9 +65,9 @@ func (a *account) serves(now time.Duration, answer alloy.Answer) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.serves(now, answer)
-	var isolated []*entry
+	var isolated []*owner
 	for _, i := range a.isolations {
-		isolated = append(isolated, i.all()...)
+		isolated = append(isolated, ownersOf(i.all())...)
 	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
@@ -75,7 +75,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !slices.ContainsFunc(isolated, func(e *entry) bool { return e.owner() == o }) { // else what was said of the isolation still holds
+		if !slices.Contains(isolated, o) { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}
@@ -83,11 +83,15 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	for _, row := range r.rows {
 		created = a.judge(now, r, row, answer) || created
 	}
-	if r.isolation != nil {
-		r.isolation.largest = max(r.isolation.largest, len(r.rows))
+	if i := r.isolation; i != nil {
+		if i.largest = max(i.largest, len(r.rows)); created {
+			for _, e := range only(i.created(), (*entry).isWanted) { // it is to blame
+				a.invalid(now, e, e.refusal.Message)
+			}
+		}
 	}
-	if created {
-		a.unblock(now, r.isolation)
+	if i := a.refusing(); i != nil && created {
+		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
 	}
 }
 
@@ -144,28 +148,25 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		o.failedAt = now
 	}
 	again = again || i != nil && a.gate.passedAt > i.failedAt
-	a.doubt(now, r, answer.MayBeRunning())
+	held := time.Duration(0) // until when the API may still be working on them
+	if answer.MayBeRunning() {
+		held = now + a.options.RequestTimeout
+	}
+	for _, row := range r.rows {
+		row.entry.inDoubt = true
+		row.owner.heldUntil = max(row.owner.heldUntil, held)
+		if row.entry.isWanted() { // perhaps by another owner by now
+			row.entry.owner().heldUntil = max(row.entry.owner().heldUntil, held)
+		}
+	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	} else {
 		i = a.failed(now, r, answer, again)
 	}
-	if i != nil && answer.MayBeRunning() {
-		i.until = max(i.until, now+a.options.RequestTimeout)
-	}
-}
-
-// doubt notes that a request may have created its users, and whether the API may still be working on them.
-func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
-	held := now + a.options.RequestTimeout
-	for _, row := range r.rows {
-		if row.entry.inDoubt = true; mayBeRunning {
-			row.owner.heldUntil = held
-		}
-		if mayBeRunning && row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = held
-		}
+	if i != nil {
+		i.until = max(i.until, held)
 	}
 }
 
@@ -208,7 +209,7 @@ func (a *account) conclude(now time.Duration, c *check) {
 	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // it was not shown: perhaps it is the one that was named
 		a.queue.putBack(e)
 	default: // as the vendor's page says of users that an answer does not name
-		a.created(now, rowOf(e))
+		a.created(now, row{e.claims[0], e})
 	}
 }
 

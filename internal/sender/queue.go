@@ -41,8 +41,11 @@ func (e *entry) isWanted() bool { return len(e.claims) > 0 }
 func (e *entry) owner() *owner    { return e.claims[0].owner }
 func (e *entry) user() users.User { return e.claims[0].user }
 
-// claimOf returns which of the claims is an owner's, -1 if it has none.
+// claimOf returns which of the claims is an owner's, -1 if it has none, because the user is settled or it never had.
 func (e *entry) claimOf(o *owner) int {
+	if e == nil {
+		return -1
+	}
 	return slices.IndexFunc(e.claims, func(c claim) bool { return c.owner == o })
 }
 
@@ -64,14 +67,11 @@ type owner struct {
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }
 
-// row is a user in a request, with the owner that it is sent for.
+// row is a user in a request, with the claim for which it is sent.
 type row struct {
+	claim
 	entry *entry
-	owner *owner
-	user  users.User
 }
-
-func rowOf(e *entry) row { return row{e, e.owner(), e.user()} }
 
 // ownersOf returns the owners of some users, each once, in the order of the users.
 func ownersOf(users []*entry) (owners []*owner) {
@@ -151,14 +151,6 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	}
 }
 
-// claimed returns the entry of a username that an owner wants; nil if it is settled.
-func (q *queue) claimed(o *owner, username string) *entry {
-	if e := q.index[username]; e != nil && e.claimOf(o) >= 0 {
-		return e
-	}
-	return nil
-}
-
 // own returns the entry of a username, which is no longer a shared one.
 func (q *queue) own(username string) *entry {
 	e := q.index[username]
@@ -182,7 +174,7 @@ func (q *queue) putBack(e *entry) {
 
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
-	if q.claimed(o, username) == nil {
+	if q.index[username].claimOf(o) < 0 {
 		return
 	}
 	o.open--
@@ -257,9 +249,9 @@ func (q *queue) expire(now time.Duration) time.Duration {
 // take takes up to n waiting users of an owner out of the queue, but not a certain one.
 func (q *queue) take(o *owner, n int, not string) (taken []*entry) {
 	o.wanted = slices.DeleteFunc(o.wanted, func(user users.User) bool {
-		e := q.claimed(o, user.Username)
-		if e == nil {
-			return true // settled
+		e := q.index[user.Username]
+		if e.claimOf(o) < 0 {
+			return true
 		}
 		if len(taken) < n && e.place == waiting && e.owner() == o && user.Username != not {
 			e = q.own(user.Username)

@@ -73,33 +73,21 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOf
 	}
 }
 
-// unblock notes that the API has created users, of an isolation if that is given. Those that it refused before are to blame.
-func (a *account) unblock(now time.Duration, i *isolation) {
-	if i != nil {
-		for _, e := range only(i.created(), (*entry).isWanted) {
-			a.invalid(now, e, e.refusal.Message)
-		}
-	}
-	if i := a.refusing(); i != nil {
-		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
-	}
-}
-
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
-	for _, i := range slices.Clone(a.isolations) {
+	for _, i := range a.isolations {
 		i.held = only(i.held, (*entry).isWanted)
 		if !i.busy && !i.isPaused() && len(i.held) > 0 && len(i.undecided()) == 0 {
 			a.pauseIsolation(now, i, a.options.BackOff.Refused, !i.proven)
 		}
-		if i.busy || len(i.all()) > 0 {
-			continue
-		}
-		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
-		if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
+	}
+	a.isolations = slices.DeleteFunc(a.isolations, func(i *isolation) bool {
+		isOver, isTooLarge := !i.busy && len(i.all()) == 0, i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning()
+		if isOver && isTooLarge && !i.blamed && i.largest > 0 {
 			a.largest, a.largestUntil = i.largest, now+sizePause
 		}
-	}
+		return isOver
+	})
 }
 
 // rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.

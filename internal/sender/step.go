@@ -115,7 +115,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.accepted
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
-		if a.queue.claimed(o, username) != nil {
+		if a.queue.index[username].claimOf(o) >= 0 {
 			a.queue.own(username).inDoubt = true
 		}
 	}
