@@ -190,8 +190,7 @@ func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *requ
 
 // oneOf takes one user of an owner, chosen by chance, but not a certain one.
 func (a *account) oneOf(o *owner, not string) []*entry {
-	from := a.chance.IntN(len(o.wanted))
-	o.wanted = slices.Concat(o.wanted[from:], o.wanted[:from])
+	a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
 	return a.queue.take(o, 1, not)
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -44,21 +45,6 @@ func (m *mailbox) deliver(u *update, from *shell) {
 	}
 }
 
-// record drops what a report held.
-func (m *mailbox) record(report Report) {
-	for username, result := range report.Results {
-		if m.known.Results[username] == result {
-			delete(m.known.Results, username)
-		}
-	}
-	if m.work != nil { // it was submitted before the results were known
-		m.work.Users = unsettled(m.work.Users, report.Results)
-	}
-	if m.known.revision == report.revision {
-		m.known.News, m.known.Unmatched = false, false
-	}
-}
-
 // unsettled returns the users of whom no result speaks as they are wanted.
 func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
@@ -94,12 +80,71 @@ func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 
 func (s *shell) put(event any) {
 	s.inbox = append(s.inbox, event)
-	s.wake()
-}
-
-func (s *shell) wake() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
+	}
+}
+
+// Sender sends the users of many owners. It routes owners to mailboxes, and keys to accounts. It is safe for concurrent use.
+type Sender struct {
+	api     API
+	options Options
+	notify  func(ID)
+	slots   chan struct{} // holds a token for each request that runs, under any key
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	mailboxes map[ownerKey]*mailbox
+	shells    map[string]*shell    // by key fingerprint
+	accepted  map[string]time.Time // when the API last served a key, by fingerprint
+	stopped   bool
+}
+
+// acceptedKept is how long it is remembered that the API has served a key of which there is no account any more: then a 403 is
+// not about the key.
+const acceptedKept = 24 * time.Hour
+
+// The functions below are called with the lock held.
+
+// mailbox returns the mailbox of an owner; nil if there is none, or another owner with its name has it.
+func (s *Sender) mailbox(id ID) *mailbox {
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		return m
+	}
+	return nil
+}
+
+// submission takes the work out of a mailbox; nil if there is none for this shell.
+func (s *Sender) submission(shell *shell, key ownerKey) any {
+	m := s.mailboxes[key]
+	if m == nil || m.work == nil || m.account != shell || m.leaving {
+		return nil
+	}
+	work := m.work
+	e := submitted{id: m.id, users: unsettled(work.Users, m.known.Results), accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
+	if wait := time.Until(work.NotBefore); wait > 0 {
+		e.notBefore = shell.now() + min(wait, maxDelay)
+	}
+	m.work, m.doubts = nil, nil
+	return e
+}
+
+// leave has the account of a mailbox let go of its owner, of whom nobody may ever record anything. If the mailbox is another
+// owner's from now on, nothing else is kept of the last one.
+func (s *Sender) leave(m *mailbox, id ID) {
+	if m.account != nil && !m.leaving {
+		m.leaving = true
+		m.account.put(withdrawn{m.id})
+	}
+	if m.acknowledge(); m.id != id {
+		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
+	}
+}
+
+// drop forgets a mailbox with which nothing would be lost.
+func (s *Sender) drop(m *mailbox) {
+	if m.account == nil && m.work == nil && len(m.known.Results) == 0 && !m.known.News && len(m.doubts) == 0 {
+		delete(s.mailboxes, m.id.key())
 	}
 }

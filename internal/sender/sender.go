@@ -2,6 +2,7 @@ package sender
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -70,12 +71,19 @@ func (s *Sender) Report(id ID) (report Report) {
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailbox(id); m != nil {
-		if m.record(report); !m.known.News {
-			m.acknowledge()
-		}
-		s.drop(m)
+	m := s.mailbox(id)
+	if m == nil {
+		return
 	}
+	maps.DeleteFunc(m.known.Results, func(username string, result Result) bool { return report.Results[username] == result })
+	if m.work != nil { // it was submitted before the results were known
+		m.work.Users = unsettled(m.work.Users, report.Results)
+	}
+	if m.known.revision == report.revision {
+		m.known.News, m.known.Unmatched = false, false
+		m.acknowledge()
+	}
+	s.drop(m)
 }
 
 // Unrecorded returns the owners for whom there is news.
@@ -102,3 +110,157 @@ func (s *Sender) Stop() {
 
 // Wait returns when the requests that ran at Stop are over.
 func (s *Sender) Wait() { s.running.Wait() }
+
+// run runs an account until it is done.
+func (s *Sender) run(shell *shell) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var d decision
+	for {
+		events, ok := s.take(shell, d.isDone)
+		if !ok {
+			return
+		}
+		var slots chan struct{} // nil blocks
+		if d.wantSlot {
+			slots = s.slots
+		}
+		if len(events) > 0 {
+			timer.Reset(0)
+		}
+		select {
+		case slots <- struct{}{}:
+			events = append(events, granted{})
+		case <-shell.signal:
+			if len(events) == 0 {
+				continue
+			}
+		case <-timer.C:
+		}
+		now := shell.now()
+		d = shell.account.step(now, events...)
+		s.deliver(shell, d.outbox)
+		if d.request != nil {
+			go s.send(shell, d.request)
+		} else if slices.Contains(events, any(granted{})) {
+			<-s.slots
+		}
+		timer.Reset(d.wakeAt - now)
+	}
+}
+
+// send makes one request. What has begun is finished, whatever happens; the client bounds its time.
+func (s *Sender) send(shell *shell, r *request) {
+	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
+	visit := func(username string) {
+		if _, wanted := r.read.wanted[username]; wanted {
+			event.found[username] = struct{}{}
+		}
+	}
+	switch {
+	case r.read == nil:
+		event.answer = s.api.CreateUsers(ctx, shell.key, r.users)
+	case r.read.way == inList:
+		event.answer = s.api.ListUsers(ctx, shell.key, visit)
+	default:
+		for username := range r.read.wanted { // just one
+			if event.answer = s.api.GetUser(ctx, shell.key, username); event.answer.Outcome == alloy.Found {
+				visit(username)
+			}
+		}
+	}
+	<-s.slots
+	s.post(shell, event)
+}
+
+func (s *Sender) post(shell *shell, event any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shell.put(event)
+}
+
+// take takes the events out of a shell's inbox. If there are none and the account is done, it forgets the shell.
+func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(shell.inbox) == 0 && isDone {
+		delete(s.shells, shell.fingerprint)
+		return nil, false
+	}
+	for isAnswer := false; len(shell.inbox) > 0 && !isAnswer; { // what that says is delivered before more work is taken
+		event := shell.inbox[0]
+		shell.inbox = shell.inbox[1:]
+		if key, isOwner := event.(ownerKey); isOwner {
+			event = s.submission(shell, key)
+		}
+		if event != nil {
+			events = append(events, event)
+		}
+		_, isAnswer = event.(answered)
+	}
+	return events, true
+}
+
+// deliver puts what an account decided into the mailboxes, and notifies the owners.
+func (s *Sender) deliver(shell *shell, b outbox) {
+	var notify []ID
+	s.mu.Lock()
+	for _, id := range b.order {
+		u := b.updates[id]
+		if u.served {
+			s.accepted[shell.fingerprint] = time.Now()
+		}
+		if m := s.mailbox(id); m != nil {
+			if m.deliver(u, shell); u.notify {
+				notify = append(notify, id)
+			}
+		} else if u.sequence > 0 { // nobody may ever record it
+			shell.put(acknowledged{u.sequence})
+		}
+	}
+	for _, gone := range b.released {
+		if s.release(shell, gone) {
+			notify = append(notify, gone.id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range notify {
+		s.notify(id)
+	}
+}
+
+// assign has an account take the work of a mailbox, once no other one has users of the owner. The lock is held.
+func (s *Sender) assign(m *mailbox) {
+	if m.work == nil || m.leaving || s.stopped {
+		return
+	}
+	if m.account == nil {
+		fingerprint := s.Fingerprint(m.work.Key)
+		if s.shells[fingerprint] == nil {
+			shell := newShell(m.work.Key, fingerprint, s.options)
+			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
+			_, shell.account.gate.proven = s.accepted[fingerprint]
+			s.shells[fingerprint] = shell
+			s.running.Go(func() { s.run(shell) })
+		}
+		m.account = s.shells[fingerprint]
+	}
+	m.account.put(m.id.key())
+}
+
+// release notes that an account has let go of an owner. If there is more to do for it, its next account begins; else it reports
+// whether the owner, which has withdrawn, is to be notified. The lock is held.
+func (s *Sender) release(shell *shell, gone released) (notify bool) {
+	m := s.mailboxes[gone.id.key()]
+	if m == nil || m.account != shell {
+		return false
+	}
+	notify = m.leaving && m.work == nil && m.id == gone.id
+	m.account, m.leaving, m.known.Failed = nil, false, nil
+	if m.id.UID != "" { // else it is gone
+		m.doubts = append(m.doubts, gone.doubts...)
+	}
+	s.assign(m)
+	s.drop(m)
+	return notify
+}
