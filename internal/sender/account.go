@@ -179,7 +179,6 @@ func unspoken(answer alloy.Answer) alloy.Answer {
 type notices struct {
 	class alloy.Outcome // of the failures that keep them waiting; empty for none
 	at    time.Duration // when the next ones are told
-	told  bool          // all were
 	late  []*owner      // to be notified a second after the last time
 }
 
@@ -209,14 +208,11 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	n := &a.notices
 	answer, since, until := a.obstacle()
 	if class := answer.Outcome; n.class != class {
-		if n.class, n.told, n.at = class, false, now; class != "" {
+		if n.class, n.at = class, now; class != "" {
 			n.at += a.options.NoticeDelay
 		}
 	}
-	switch {
-	case n.told:
-		return never
-	case now < n.at:
+	if now < n.at {
 		return n.at
 	}
 	some := len(a.queue.ready)/noticeTicks + 1
@@ -235,7 +231,7 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 			return n.at
 		}
 	}
-	n.told = true
+	n.at = never
 	return never
 }
 

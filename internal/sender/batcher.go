@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -26,8 +27,7 @@ func (t turn) or(other turn) turn {
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
 	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
-	isRefusing := a.refusing() != nil
-	if isRefusing {
+	if a.refusing() != nil {
 		kinds[0] = a.untried
 	}
 	others := turn{at: never}
@@ -39,11 +39,11 @@ func (a *account) inTurn(now time.Duration) turn {
 			return found.form()
 		}})
 	}
-	if isRefusing {
-		return others
-	}
 	shared := a.shareable(now, others.at <= now)
-	if a.turns.wasShared {
+	switch {
+	case a.refusing() != nil:
+		return others
+	case a.turns.wasShared:
 		return others.or(shared)
 	}
 	return shared.or(others)
@@ -52,20 +52,10 @@ func (a *account) inTurn(now time.Duration) turn {
 // shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
 // else is to be sent do they linger.
 func (a *account) shareable(now time.Duration, busy bool) turn {
-	at, gathered := never, 0
-	var small []*owner
-	for _, o := range a.queue.ready {
-		switch {
-		case a.isFull(now, o):
-		case o.readyAt() > now:
-			at = min(at, o.readyAt())
-		default:
-			small = append(small, o)
-			gathered += o.waiting
-		}
-		if gathered >= a.maxUsers(now) {
-			break
-		}
+	small, at := ready(now, only(a.queue.ready, func(o *owner) bool { return !a.isFull(now, o) }), (*owner).readyAt)
+	gathered := 0
+	for _, o := range small {
+		gathered += o.waiting
 	}
 	t, ripe := &a.turns, now
 	if t.gatherSince = min(t.gatherSince, now); gathered == 0 {
@@ -159,11 +149,14 @@ func (a *account) isolatedPart(now time.Duration) turn {
 
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
-	due, at := a.verification.due(now)
-	if a.verification.busy {
+	due, at := a.verification.ready(now)
+	switch {
+	case a.verification.busy:
 		return turn{at: never}
+	case len(due) == 0:
+		return turn{at: at}
 	}
-	return turn{max(now, at), func() *request {
+	return turn{now, func() *request {
 		r := a.newRequest(now, nil, nil)
 		r.read, a.verification.busy = a.verification.next(now, due), true
 		return r
@@ -198,29 +191,30 @@ func (a *account) oneOf(o *owner, not string) []*entry {
 // the user that failed last. The owner least recently tried, the isolations and the reads have their turn by chance, so that none
 // keeps others waiting.
 func (a *account) probe(now time.Duration) turn {
-	at := never // when more may go
-	isReady := func(readyAt time.Duration) bool {
-		if readyAt > now {
-			at = min(at, readyAt)
-		}
-		return readyAt <= now
-	}
 	read := a.lookUp(now)
-	canRead := isReady(read.at)
-	owners := only(a.queue.ready, func(o *owner) bool { return isReady(o.readyAt()) })
-	isolations := only(a.isolations, func(i *isolation) bool { return isReady(i.readyAt()) })
+	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
+	isolations, later := ready(now, a.isolations, (*isolation).readyAt)
+	if at = min(at, later); read.at > now { // when more may go
+		at = min(at, read.at)
+	}
 	last := a.gate.last
 	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
 		var forms []func() *request
-		if o := a.leastTried(owners, not); o != nil {
+		mayGo := only(owners, func(o *owner) bool {
+			e := a.queue.index[not.user]
+			isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
+			return !isOnly && o.id.key() != not.owner
+		})
+		if len(mayGo) > 0 {
+			o := slices.MinFunc(mayGo, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
 			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
 		}
 		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
-		if ready := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(ready) > 0 {
-			i := ready[a.chance.IntN(len(ready))]
+		if fitting := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(fitting) > 0 {
+			i := fitting[a.chance.IntN(len(fitting))]
 			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
 		}
-		if canRead && (len(forms) > 0 || not.owner == ownerKey{}) {
+		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
 		}
 		if len(forms) > 0 {
@@ -232,16 +226,4 @@ func (a *account) probe(now time.Duration) turn {
 		}
 	}
 	return turn{at: at}
-}
-
-// leastTried returns the one of some owners least recently tried that has a user who waits, but for a certain owner and user.
-func (a *account) leastTried(owners []*owner, not suspect) (least *owner) {
-	e := a.queue.index[not.user]
-	for _, o := range owners {
-		isOnly := o.waiting == 1 && e != nil && e.place == waiting && e.claimOf(o) == 0
-		if !isOnly && o.id.key() != not.owner && (least == nil || o.triedAt < least.triedAt) {
-			least = o
-		}
-	}
-	return least
 }

@@ -12,9 +12,6 @@ import (
 // epoch is when an account begins, for the limiter: any time will do.
 var epoch = time.Unix(0, 0)
 
-// never is a time that does not come.
-const never = time.Duration(1<<63 - 1)
-
 // soloPause is how long the circuit stays open at most for others when only requests with one certain user, or of one certain
 // owner, have failed.
 const soloPause = 10 * time.Second
@@ -110,8 +107,9 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 }
 
 // pass notes an answer of an API that works.
-func (g *gate) pass(now time.Duration) {
-	g.passedAt = now
+func (g *gate) pass(now time.Duration, answer alloy.Answer) {
+	g.passedAt, g.proven = now, g.proven || answer.Served()
+	g.pause(now, answer)
 	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
 }
 

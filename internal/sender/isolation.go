@@ -172,13 +172,6 @@ func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answe
 	}
 }
 
-// wait pauses the isolation, longer each time. All its users are undecided again.
-func (i *isolation) wait(now time.Duration, b BackOff) {
-	i.parts, i.held = [][]*entry{i.all()}, nil
-	i.interval = b.next(i.interval)
-	i.until = now + jitter(i.chance, i.interval)
-}
-
 func (i *isolation) isPaused() bool { return i.interval > 0 }
 
 func (i *isolation) readyAt() time.Duration {

@@ -29,7 +29,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
 		a.failed(now, r, answer, false)
 	default:
-		a.gate.pass(now)
+		a.gate.pass(now, answer)
 		a.refused(now, r, answer)
 	}
 	for _, row := range r.rows {
@@ -55,16 +55,9 @@ func (a *account) gather(now time.Duration, r *request) {
 	}
 }
 
-// serves notes that the API serves requests under this key.
-func (a *account) serves(now time.Duration, answer alloy.Answer) {
-	a.gate.proven = true
-	a.gate.pass(now)
-	a.gate.pause(now, answer)
-}
-
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
-	a.serves(now, answer)
+	a.gate.pass(now, answer)
 	var isolated []*owner
 	for _, i := range a.isolations {
 		isolated = append(isolated, ownersOf(i.all())...)
@@ -112,7 +105,8 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	case e.user() != row.user: // another row goes next
 		a.queue.putBack(e)
 	default:
-		a.verification.add(now, e, !unproven, r.number)
+		e.place = verifying
+		a.verification.checks = append(a.verification.checks, &check{entry: e, named: !unproven, since: r.number, due: now})
 	}
 	return false
 }
@@ -177,7 +171,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 	switch {
 	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
 		isFailure = false
-		a.serves(now, answer)
+		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
 		a.gate.fail(now, r.began, answer, suspect{})
 		for _, c := range r.read.checks {

@@ -8,6 +8,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// never is a time that does not come.
+const never = time.Duration(1<<63 - 1)
+
 // place is where a user is on its way to a result.
 type place int8
 
@@ -88,6 +91,19 @@ func ownersOf(users []*entry) (owners []*owner) {
 // only returns those of a list that fit.
 func only[T any](list []T, fits func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(element T) bool { return !fits(element) })
+}
+
+// ready returns those of a list that are ready by now, and when the next one is.
+func ready[T any](now time.Duration, list []T, readyAt func(T) time.Duration) (ready []T, next time.Duration) {
+	next = never
+	for _, element := range list {
+		if at := readyAt(element); at <= now {
+			ready = append(ready, element)
+		} else {
+			next = min(next, at)
+		}
+	}
+	return ready, next
 }
 
 // queue holds the owners of an account, and knows each of their usernames once.

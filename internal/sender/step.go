@@ -119,7 +119,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.own(username).inDoubt = true
 		}
 	}
-	o.notBefore, a.notices.told = e.notBefore, false
+	o.notBefore, a.notices.at = e.notBefore, min(a.notices.at, now+a.options.NoticeDelay)
 	a.sweep(now)
 	a.releaseIfDone(o)
 }

@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -60,23 +59,12 @@ type read struct {
 	wanted    map[string]struct{} // usernames
 }
 
-func (v *verification) add(now time.Duration, e *entry, named bool, since int) {
-	e.place = verifying
-	v.checks = append(v.checks, &check{entry: e, named: named, since: since, due: now})
-}
-
 func (c *check) isWanted() bool { return c.entry.isWanted() && c.entry.place == verifying }
 
-// due returns the checks that are due and when the next one is. It drops those of users that nobody wants any more.
-func (v *verification) due(now time.Duration) (due []*check, at time.Duration) {
-	v.checks = slices.DeleteFunc(v.checks, func(c *check) bool { return !c.isWanted() })
-	at = never
-	for _, c := range v.checks {
-		if at = min(at, c.due); c.due <= now {
-			due = append(due, c)
-		}
-	}
-	return due, at
+// ready returns the checks that are due and when the next one is. It drops those of users that nobody wants any more.
+func (v *verification) ready(now time.Duration) (due []*check, next time.Duration) {
+	v.checks = only(v.checks, (*check).isWanted)
+	return ready(now, v.checks, func(c *check) time.Duration { return c.due })
 }
 
 // next returns what is read next of the checks that are due.
