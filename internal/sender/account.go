@@ -36,8 +36,9 @@ type account struct {
 func newAccount(options Options, chance *rand.Rand) *account {
 	options.MaxUsers, options.Parts = cmp.Or(options.MaxUsers, alloy.MaxBatch), cmp.Or(options.Parts, 4)
 	return &account{
-		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		verification: verification{options: options}, turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
+		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
+		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
+		turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
 	}
 }
 

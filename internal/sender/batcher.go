@@ -109,7 +109,8 @@ func (a *account) fullSlice(now time.Duration) turn {
 	}
 	for _, o := range a.queue.ready {
 		if a.isFull(now, o) {
-			next = next.or(turn{max(now, o.readyAt()), func() *request { return a.newRequest(now, a.queue.take(o, a.maxUsers(now), ""), nil) }})
+			form := func() *request { return a.newRequest(now, a.queue.take(o, a.maxUsers(now), ""), nil) }
+			next = next.or(turn{max(now, o.readyAt()), form})
 		}
 	}
 	return next
@@ -188,8 +189,7 @@ func (a *account) oneOf(o *owner, not string) []*entry {
 }
 
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
-// the user that failed last. The owner least recently tried, the isolations and the reads have their turn by chance, so that none
-// keeps others waiting.
+// the user that failed last. Chance decides between the owner least recently tried, the isolations and the reads.
 func (a *account) probe(now time.Duration) turn {
 	read := a.lookUp(now)
 	owners, at := ready(now, a.queue.ready, (*owner).readyAt)

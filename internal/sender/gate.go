@@ -12,8 +12,7 @@ import (
 // epoch is when an account begins, for the limiter: any time will do.
 var epoch = time.Unix(0, 0)
 
-// soloPause is how long the circuit stays open at most for others when only requests with one certain user, or of one certain
-// owner, have failed.
+// soloPause is how long the circuit stays open for others at most when only requests with one user, or of one owner, have failed.
 const soloPause = 10 * time.Second
 
 // gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure until an
@@ -71,8 +70,7 @@ func rejectsKey(answer alloy.Answer) bool {
 	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden
 }
 
-// passAt returns when a request without some user and owner may begin. One user or one owner whose requests fail does not hold
-// others up for long.
+// passAt returns when a request without some user and owner may begin: one whose requests fail does not hold others up for long.
 func (g *gate) passAt(without suspect) time.Duration {
 	at := g.until
 	if g.sole.isIn(without) {

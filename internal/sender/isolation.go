@@ -104,8 +104,8 @@ func (i *isolation) pick(fits func(*entry) bool) []*entry {
 	return i.alone(fitting[i.chance.IntN(len(fitting))])
 }
 
-// control returns an undecided user chosen by chance, of an owner of whose users none is held where possible. The one that is
-// kept to the end is the first, and taken only if there is no other.
+// control returns an undecided user chosen by chance, where possible of an owner without held users. The one that is kept to the
+// end is the first, and taken only if there is no other.
 func (i *isolation) control() *entry {
 	candidates, refused := i.undecided(), ownersOf(i.held)
 	if others := only(candidates, func(e *entry) bool { return !slices.Contains(refused, e.owner()) }); len(others) > 0 {
@@ -149,8 +149,7 @@ func (i *isolation) created() []*entry {
 	return blamed
 }
 
-// refused notes that the API refused the users that went, alone or with others that nobody wants any more. It reports whether the
-// request as such seems to be refused.
+// refused notes that the API refused the users that went. It reports whether the request as such seems to be refused.
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {

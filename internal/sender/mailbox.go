@@ -101,8 +101,7 @@ type Sender struct {
 	stopped   bool
 }
 
-// acceptedKept is how long it is remembered that the API has served a key of which there is no account any more: then a 403 is
-// not about the key.
+// acceptedKept is how long it is remembered that the API has served a key without an account: then a 403 is not about the key.
 const acceptedKept = 24 * time.Hour
 
 // The functions below are called with the lock held.
@@ -122,7 +121,8 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 		return nil
 	}
 	work := m.work
-	e := submitted{id: m.id, users: unsettled(work.Users, m.known.Results), accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
+	e := submitted{id: m.id, accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
+	e.users = unsettled(work.Users, m.known.Results)
 	if wait := time.Until(work.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)
 	}
@@ -130,14 +130,13 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	return e
 }
 
-// leave has the account of a mailbox let go of its owner, of whom nobody may ever record anything. If the mailbox is another
-// owner's from now on, nothing else is kept of the last one.
+// leave has the account of a mailbox let go of its owner. Nothing else is kept if the mailbox is another owner's from now on.
 func (s *Sender) leave(m *mailbox, id ID) {
 	if m.account != nil && !m.leaving {
 		m.leaving = true
 		m.account.put(withdrawn{m.id})
 	}
-	if m.acknowledge(); m.id != id {
+	if m.acknowledge(); m.id != id { // nobody may ever record anything
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
 	}
 }

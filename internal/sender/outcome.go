@@ -3,7 +3,6 @@ package sender
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -58,9 +57,11 @@ func (a *account) gather(now time.Duration, r *request) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.gate.pass(now, answer)
-	var isolated []*owner
+	isIsolated := map[*owner]bool{}
 	for _, i := range a.isolations {
-		isolated = append(isolated, ownersOf(i.all())...)
+		for _, e := range i.all() {
+			isIsolated[e.owner()] = true
+		}
 	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
@@ -68,7 +69,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !slices.Contains(isolated, o) { // else what was said of the isolation still holds
+		if !isIsolated[o] { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}
@@ -111,8 +112,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	return false
 }
 
-// failed notes a failure of the API: the users wait where they were, in parts if it fails again on these but not on others. It
-// returns the isolation in which they do.
+// failed notes a failure of the API: the users wait where they were, or in an isolation if it fails again on them only.
 func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
 	var only suspect
 	if answer.InDoubt() {
@@ -200,7 +200,7 @@ func (a *account) conclude(now time.Duration, c *check) {
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
-	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // it was not shown: perhaps it is the one that was named
+	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // perhaps it is the one that was named
 		a.queue.putBack(e)
 	default: // as the vendor's page says of users that an answer does not name
 		a.created(now, row{e.claims[0], e})
@@ -210,7 +210,8 @@ func (a *account) conclude(now time.Duration, c *check) {
 // unread says why a user is invalid that could not be verified: the API did name it.
 func unread(last alloy.Answer) string {
 	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
-		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+		status := http.StatusText(last.StatusCode)
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, status)
 	}
 	return "it named the user as invalid, and does not show it"
 }

@@ -19,20 +19,17 @@ type (
 		doubts    []string
 		notBefore time.Duration
 	}
-	// withdrawn ends what an owner wants.
-	withdrawn struct{ id ID }
-	// acknowledged is of an owner that has recorded what a request brought.
-	acknowledged struct{ sequence int }
 	// answered is the end of a request.
 	answered struct {
 		request *request
 		answer  alloy.Answer
 		found   map[string]struct{} // of the names looked for in a list
 	}
-	// granted is a slot: one more request may run. The decision uses or returns it.
-	granted struct{}
-	// stopped lets no more requests begin.
-	stopped struct{}
+
+	withdrawn    struct{ id ID }        // ends what an owner wants
+	acknowledged struct{ sequence int } // an owner has recorded what a request brought
+	granted      struct{}               // a slot: one more request may run; the decision uses or returns it
+	stopped      struct{}               // no more requests begin
 )
 
 // decision is what the shell has to do after a step.

@@ -10,7 +10,7 @@ const (
 	// maxSingleReads is the most users that are read one by one; the list of all users is read for more. One list of a large
 	// account costs the API about as much as some dozens of single reads.
 	maxSingleReads = 20
-	// maxTries is how often verifying a user is tried if reads prove nothing, triesApart SecondReads apart: three minutes by default.
+	// maxTries is how often a user is read if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
 	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
 	listPause = time.Hour
