@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -8,6 +9,14 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
+
+const (
+	noticePause = time.Second // passes between two notifications of an owner with unsettled users
+	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
+)
+
+// passing are the classes of failures that pass by themselves, and none.
+var passing = []alloy.Outcome{"", alloy.Unavailable, alloy.Deferred}
 
 // account is the state of everything that is sent under one key. It is not safe for concurrent use; a shell owns it.
 type account struct {
@@ -18,17 +27,18 @@ type account struct {
 	isolations   []*isolation
 	verification verification
 	turns        turns
-	size         size
+	largest      int           // users in a request, after larger ones were too large or too slow,
+	largestUntil time.Duration // until then
 	notices      notices
-	passedAt     time.Duration // the last answer of an API that works
 	outbox       outbox
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
-	options = options.withDefaults()
+	options.MaxUsers, options.Parts = cmp.Or(options.MaxUsers, alloy.MaxBatch), cmp.Or(options.Parts, 4)
 	return &account{
-		options: options, chance: chance, gate: newGate(options, chance), queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		verification: verification{options: options}, turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
+		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
+		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
+		turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
 	}
 }
 
@@ -47,15 +57,9 @@ type turns struct {
 	stopped     bool
 }
 
-// size bounds the users in a request for a while, after larger ones were too large or too slow.
-type size struct {
-	users int
-	until time.Duration
-}
-
 func (a *account) maxUsers(now time.Duration) int {
-	if now < a.size.until {
-		return a.size.users
+	if now < a.largestUntil {
+		return a.largest
 	}
 	return a.options.MaxUsers
 }
@@ -86,8 +90,7 @@ func (r *request) suspect() (s suspect) {
 // update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
 	results   map[string]Result
-	failed    *Attempt // the last failure
-	over      bool     // the last failure is over
+	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
 	notify    bool
@@ -126,14 +129,13 @@ func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
 	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
 	u := a.outbox.to(o)
-	u.failed, u.over, u.notify = &f, false, true
-	o.notice.class = f.Answer.Outcome
+	u.failed, u.notify = &f, true
+	o.toldOf = f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
-	u := a.outbox.to(o)
-	u.failed, u.over, o.notice.class = nil, true, ""
+	a.outbox.to(o).failed, o.toldOf = &Attempt{}, ""
 }
 
 // settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.
@@ -164,7 +166,6 @@ func (a *account) created(now time.Duration, r row) {
 		a.exists(now, r.entry, r.user)
 	} else {
 		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
-		a.queue.passOn(now, r.entry, r.user.Username, 0)
 	}
 	a.tell(r.owner, Result{State: Created, Sent: r.user})
 }
@@ -173,4 +174,89 @@ func (a *account) created(now time.Duration, r row) {
 func unspoken(answer alloy.Answer) alloy.Answer {
 	answer.Message = ""
 	return answer
+}
+
+// notices is what owners that wait are told.
+type notices struct {
+	class alloy.Outcome // of the failures that keep them waiting; empty for none
+	at    time.Duration // when the next ones are told
+	late  []*owner      // to be notified a second after the last time
+}
+
+// obstacle returns what keeps owners waiting, if anything does.
+func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
+	if a.gate.isOpen() {
+		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
+	}
+	if i := a.refusing(); i != nil {
+		return unspoken(i.answer), a.gate.passedAt, i.until
+	}
+	return alloy.Answer{}, 0, 0
+}
+
+// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
+func (a *account) refusing() *isolation {
+	for _, i := range a.isolations {
+		if i.blocks {
+			return i
+		}
+	}
+	return nil
+}
+
+// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
+func (a *account) tellWaiting(now time.Duration) time.Duration {
+	n := &a.notices
+	answer, since, until := a.obstacle()
+	if class := answer.Outcome; n.class != class {
+		if n.class, n.at = class, now; class != "" {
+			n.at += a.options.NoticeDelay
+		}
+	}
+	if now < n.at {
+		return n.at
+	}
+	some := len(a.queue.ready)/noticeTicks + 1
+	for _, o := range a.queue.ready {
+		switch {
+		case n.class != "" && o.toldOf != n.class:
+			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
+		case n.class == "" && !slices.Contains(passing, o.toldOf):
+			a.recover(o)
+			a.outbox.to(o).notify = true
+		default:
+			continue
+		}
+		if some--; some == 0 {
+			n.at = now + a.options.NoticeDelay/noticeTicks
+			return n.at
+		}
+	}
+	n.at = never
+	return never
+}
+
+// throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
+func (a *account) throttle(now time.Duration) time.Duration {
+	n := &a.notices
+	for _, o := range n.late {
+		if o.open > 0 {
+			a.outbox.to(o).notify = true
+		}
+	}
+	at := never
+	n.late = nil
+	for _, id := range a.outbox.order {
+		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
+		if o == nil || o.open == 0 || !u.notify {
+			continue
+		}
+		if due := o.toldAt + noticePause; o.toldAt > 0 && due > now {
+			u.notify = false
+			n.late, at = append(n.late, o), min(at, due)
+		} else {
+			o.toldAt = now
+		}
+	}
+	return at
 }

@@ -1,10 +1,9 @@
 package sender
 
 import (
+	"cmp"
 	"slices"
 	"time"
-
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // untriedPause passes between two requests for owners that were not tried yet after the first one.
@@ -24,23 +23,11 @@ func (t turn) or(other turn) turn {
 	return t
 }
 
-// soonest returns which of some things is ready first, and when. The first in the list is preferred if several are by now.
-func soonest[T any](now time.Duration, things []T, readyAt func(T) time.Duration) (first int, at time.Duration) {
-	at = never
-	for k, thing := range things {
-		if ready := max(now, readyAt(thing)); ready < at {
-			first, at = k, ready
-		}
-	}
-	return first, at
-}
-
 // inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
 	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
-	isRefusing := a.refusing() != nil
-	if isRefusing {
+	if a.refusing() != nil {
 		kinds[0] = a.untried
 	}
 	others := turn{at: never}
@@ -52,11 +39,11 @@ func (a *account) inTurn(now time.Duration) turn {
 			return found.form()
 		}})
 	}
-	if isRefusing {
-		return others
-	}
 	shared := a.shareable(now, others.at <= now)
-	if a.turns.wasShared {
+	switch {
+	case a.refusing() != nil:
+		return others
+	case a.turns.wasShared:
 		return others.or(shared)
 	}
 	return shared.or(others)
@@ -65,30 +52,16 @@ func (a *account) inTurn(now time.Duration) turn {
 // shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
 // else is to be sent do they linger.
 func (a *account) shareable(now time.Duration, busy bool) turn {
-	at, gathered := never, 0
-	var small []*owner
-	for _, o := range a.queue.ready {
-		switch {
-		case a.isFull(now, o):
-		case o.readyAt() > now:
-			at = min(at, o.readyAt())
-		default:
-			small = append(small, o)
-			gathered += o.waiting
-		}
-		if gathered >= a.maxUsers(now) {
-			break
-		}
+	small, at := ready(now, only(a.queue.ready, func(o *owner) bool { return !a.isFull(now, o) }), (*owner).readyAt)
+	gathered := 0
+	for _, o := range small {
+		gathered += o.waiting
 	}
-	t := &a.turns
-	switch {
-	case gathered == 0:
+	t, ripe := &a.turns, now
+	if t.gatherSince = min(t.gatherSince, now); gathered == 0 {
 		t.gatherSince = never
 		return turn{at: at}
-	case t.gatherSince == never:
-		t.gatherSince = now
 	}
-	ripe := now
 	if a.options.Linger > 0 && gathered < a.maxUsers(now) {
 		if t.sharing {
 			return turn{at: at}
@@ -109,16 +82,16 @@ func (a *account) share(now time.Duration, small []*owner) *request {
 	if a.options.Linger == 0 {
 		small = small[:1]
 	}
-	var rows []row
-	room := func() int { return a.maxUsers(now) - len(rows) }
+	var taken []*entry
+	room := func() int { return a.maxUsers(now) - len(taken) }
 	for _, whole := range []bool{true, false} {
 		for _, o := range small {
 			if o.waiting > 0 && room() > 0 && (o.waiting <= room() || !whole) {
-				rows = append(rows, a.queue.take(o, room(), nil)...)
+				taken = append(taken, a.queue.take(o, room(), "")...)
 			}
 		}
 	}
-	r := a.newRequest(now, rows, nil)
+	r := a.newRequest(now, taken, nil)
 	r.shared, a.turns.sharing, a.turns.wasShared = true, true, true
 	return r
 }
@@ -130,16 +103,17 @@ func (a *account) isFull(now time.Duration, o *owner) bool {
 
 // fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
 func (a *account) fullSlice(now time.Duration) turn {
+	next := turn{at: never}
 	if slices.ContainsFunc(a.isolations, func(i *isolation) bool { return !i.proven && !i.isPaused() }) {
-		return turn{at: never}
+		return next
 	}
-	k, at := soonest(now, a.queue.ready, func(o *owner) time.Duration {
-		if !a.isFull(now, o) {
-			return never
+	for _, o := range a.queue.ready {
+		if a.isFull(now, o) {
+			form := func() *request { return a.newRequest(now, a.queue.take(o, a.maxUsers(now), ""), nil) }
+			next = next.or(turn{max(now, o.readyAt()), form})
 		}
-		return o.readyAt()
-	})
-	return turn{at, func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], a.maxUsers(now), nil), nil) }}
+	}
+	return next
 }
 
 // untried finds one user of an owner that was not tried yet while the API refuses requests. The first owner goes at once, to see
@@ -150,7 +124,7 @@ func (a *account) untried(now time.Duration) turn {
 		if o.triedAt == 0 && o.readyAt() <= now && (at == 0 || o.waiting < a.maxUsers(now)) {
 			return turn{max(now, at), func() *request {
 				a.turns.untriedAt = now + untriedPause
-				return a.newRequest(now, a.queue.take(o, 1, nil), nil)
+				return a.newRequest(now, a.queue.take(o, 1, ""), nil)
 			}}
 		}
 	}
@@ -159,54 +133,49 @@ func (a *account) untried(now time.Duration) turn {
 
 // isolatedPart finds the isolation whose turn it is.
 func (a *account) isolatedPart(now time.Duration) turn {
-	k, at := soonest(now, a.isolations, (*isolation).readyAt)
-	return turn{at, func() *request {
-		i := a.isolations[k]
-		a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-		if n := len(a.queue.ready); i.pause.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
-			if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
-				return a.newRequest(now, a.oneOf(o, ""), i)
+	next := turn{at: never}
+	for k, i := range a.isolations {
+		next = next.or(turn{max(now, i.readyAt()), func() *request {
+			a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
+			if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
+				if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
+					return a.newRequest(now, a.oneOf(o, ""), i)
+				}
 			}
-		}
-		return a.newRequest(now, rowsOf(i.next(a.passedAt, a.maxUsers(now))), i)
-	}}
+			return a.newRequest(now, i.next(a.maxUsers(now)), i)
+		}})
+	}
+	return next
 }
 
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
-	due, at := a.verification.due(now)
+	due, at := a.verification.ready(now)
 	switch {
 	case a.verification.busy:
 		return turn{at: never}
 	case len(due) == 0:
-		a.verification.askWitness = false
+		return turn{at: at}
 	}
-	return turn{max(now, at), func() *request {
+	return turn{now, func() *request {
 		r := a.newRequest(now, nil, nil)
 		r.read, a.verification.busy = a.verification.next(now, due), true
 		return r
 	}}
 }
 
-func rowsOf(users []*entry) (rows []row) {
-	for _, e := range users {
-		rows = append(rows, rowOf(e))
-	}
-	return rows
-}
-
-func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *request {
+func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *request {
 	a.turns.requests++
 	a.turns.running++
 	a.gate.limiter.AllowN(epoch.Add(now), 1)
-	r := &request{number: a.turns.requests, began: now, rows: rows, isolation: i, users: make([]users.User, len(rows))}
+	r := &request{number: a.turns.requests, began: now, isolation: i, owners: ownersOf(of)}
 	if i != nil {
 		i.busy = true
 	}
-	for k, row := range rows {
-		r.users[k], row.entry.place = row.user, inFlight
+	for _, e := range of {
+		e.place = inFlight
+		r.rows, r.users = append(r.rows, row{e.claims[0], e}), append(r.users, e.user())
 	}
-	r.owners = ownersOf(rows, func(r row) *owner { return r.owner })
 	for _, o := range r.owners {
 		o.inFlight++
 	}
@@ -214,13 +183,47 @@ func (a *account) newRequest(now time.Duration, rows []row, i *isolation) *reque
 }
 
 // oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) (rows []row) {
-	skip := a.chance.IntN(o.waiting)
-	for ; len(rows) == 0; skip = 0 {
-		rows = a.queue.take(o, 1, func(user users.User) bool {
-			skip--
-			return skip < 0 && user.Username != not
-		})
+func (a *account) oneOf(o *owner, not string) []*entry {
+	a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
+	return a.queue.take(o, 1, not)
+}
+
+// probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
+// the user that failed last. Chance decides between the owner least recently tried, the isolations and the reads.
+func (a *account) probe(now time.Duration) turn {
+	read := a.lookUp(now)
+	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
+	isolations, later := ready(now, a.isolations, (*isolation).readyAt)
+	if at = min(at, later); read.at > now { // when more may go
+		at = min(at, read.at)
 	}
-	return rows
+	last := a.gate.last
+	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
+		var forms []func() *request
+		mayGo := only(owners, func(o *owner) bool {
+			e := a.queue.index[not.user]
+			isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
+			return !isOnly && o.id.key() != not.owner
+		})
+		if len(mayGo) > 0 {
+			o := slices.MinFunc(mayGo, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
+			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
+		}
+		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
+		if fitting := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(fitting) > 0 {
+			i := fitting[a.chance.IntN(len(fitting))]
+			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
+		}
+		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
+			forms = append(forms, read.form)
+		}
+		if len(forms) > 0 {
+			pass := a.gate.passAt(not)
+			if pass > now { // who is ready before may go before
+				pass = min(pass, at)
+			}
+			return turn{max(pass, a.gate.tokensAt(now, 1)), func() *request { return forms[a.chance.IntN(len(forms))]() }}
+		}
+	}
+	return turn{at: at}
 }

@@ -78,7 +78,7 @@ func wants(name string, list []users.User) submitted {
 func (d *driver) slices(n int, trait string) {
 	for k := range n {
 		name := fmt.Sprint("slice-", k)
-		d.submit(name, batch(name, DefaultOptions.withDefaults().MaxUsers, trait, 0))
+		d.submit(name, batch(name, d.account.options.MaxUsers, trait, 0))
 	}
 }
 

@@ -12,11 +12,7 @@ import (
 // epoch is when an account begins, for the limiter: any time will do.
 var epoch = time.Unix(0, 0)
 
-// never is a time that does not come.
-const never = time.Duration(1<<63 - 1)
-
-// soloPause is how long the circuit stays open at most for others when only requests with one certain user, or of one certain
-// owner, have failed.
+// soloPause is how long the circuit stays open for others at most when only requests with one user, or of one owner, have failed.
 const soloPause = 10 * time.Second
 
 // gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure until an
@@ -30,6 +26,7 @@ type gate struct {
 	answer   alloy.Answer  // that opened the circuit; zero while it is closed
 	interval time.Duration // the last one, without jitter
 	failedAt time.Duration // the last failure
+	passedAt time.Duration // the last answer of an API that works
 	until    time.Duration // no probe before
 	asked    time.Duration // no request before, because the API asked for it
 	last     string        // the only user of the last request that failed; empty if it carried several
@@ -73,8 +70,7 @@ func rejectsKey(answer alloy.Answer) bool {
 	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden
 }
 
-// passAt returns when a request without some user and owner may begin. One user or one owner whose requests fail does not hold
-// others up for long.
+// passAt returns when a request without some user and owner may begin: one whose requests fail does not hold others up for long.
 func (g *gate) passAt(without suspect) time.Duration {
 	at := g.until
 	if g.sole.isIn(without) {
@@ -92,7 +88,7 @@ func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only suspect)
 		g.sole = only
 		g.answer, g.failedAt = answer, now
 		backOff := g.backOff.API
-		if answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden && answer.RetryAfter == 0 { // else it limits rates
+		if rejectsKey(answer) {
 			backOff = g.backOff.Key
 		}
 		g.interval = backOff.next(g.interval)
@@ -108,7 +104,10 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-func (g *gate) pass() {
+// pass notes an answer of an API that works.
+func (g *gate) pass(now time.Duration, answer alloy.Answer) {
+	g.passedAt, g.proven = now, g.proven || answer.Served()
+	g.pause(now, answer)
 	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
 }
 

@@ -1,10 +1,14 @@
 package sender
 
 import (
+	"hash/maphash"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -16,38 +20,28 @@ type mailbox struct {
 	work     *Work    // to be handed to the account
 	doubts   []string // usernames that the last account is in doubt about
 	known    Report
-	recorded int    // the last revision of known that was
 	creditor *shell // to be told when all is recorded that a request brought; nil for none
 	sequence int    // of that request
 }
 
-// become drops what is known of another owner with the same name. Only its account is yet to let go of that.
-func (m *mailbox) become(id ID) {
-	if m.id != id {
-		*m = mailbox{id: id, account: m.account, leaving: m.leaving}
-	}
-}
-
-func (m *mailbox) hasNews() bool { return m.known.revision != m.recorded }
-
-func (m *mailbox) report() Report {
-	report := m.known
-	report.News, report.Results, report.InFlight = m.hasNews(), maps.Clone(report.Results), m.account != nil
-	return report
-}
-
-// record drops what a report held.
-func (m *mailbox) record(report Report) {
-	for username, result := range report.Results {
-		if m.known.Results[username] == result {
-			delete(m.known.Results, username)
+// deliver adds what an account has decided to what is known.
+func (m *mailbox) deliver(u *update, from *shell) {
+	now, known := time.Now(), &m.known
+	known.News = true
+	known.revision++
+	maps.Copy(known.Results, u.results)
+	if f := u.failed; f != nil {
+		shift := now.Sub(epoch.Add(from.now()))
+		f.Time, f.Next, f.KeyFingerprint = f.Time.Add(shift), f.Next.Add(shift), from.fingerprint
+		if known.Failed = f; f.Answer.Outcome == "" {
+			known.Failed = nil
 		}
 	}
-	if m.work != nil { // it was submitted before the results were known
-		m.work.Users = unsettled(m.work.Users, report.Results)
+	if u.served {
+		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
-	if m.known.revision == report.revision {
-		m.recorded, m.known.Unmatched = report.revision, false
+	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
+		m.creditor, m.sequence = from, u.sequence
 	}
 }
 
@@ -56,26 +50,100 @@ func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
 }
 
-func (m *mailbox) deliver(u *update, from *shell) {
-	now, known := time.Now(), &m.known
-	known.revision++
-	if known.Results == nil {
-		known.Results = u.results
-	} else {
-		maps.Copy(known.Results, u.results)
+// acknowledge tells the account that what a request brought is recorded, or never will be.
+func (m *mailbox) acknowledge() {
+	if m.creditor != nil {
+		m.creditor.put(acknowledged{m.sequence})
 	}
-	switch {
-	case u.over:
-		known.Failed = nil
-	case u.failed != nil:
-		shift := now.Sub(epoch.Add(from.now()))
-		known.Failed = u.failed
-		known.Failed.Time, known.Failed.Next, known.Failed.KeyFingerprint = u.failed.Time.Add(shift), u.failed.Next.Add(shift), from.fingerprint
+	m.creditor = nil
+}
+
+// shell is an account with what runs it: one goroutine brings it events, and does what it decides.
+type shell struct {
+	key         alloy.Key
+	fingerprint string
+	account     *account
+	began       time.Time
+	inbox       []any         // guarded by the sender's lock
+	signal      chan struct{} // has a token when the inbox is not empty
+}
+
+func newShell(key alloy.Key, fingerprint string, options Options) *shell {
+	chance := rand.New(rand.NewPCG(new(maphash.Hash).Sum64(), 0)) //nolint:gosec // nothing secret depends on it
+	return &shell{
+		key: key, fingerprint: fingerprint, account: newAccount(options, chance), began: time.Now(), signal: make(chan struct{}, 1),
 	}
-	if u.served {
-		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
+}
+
+// now is the time of the account. It is monotonic: a clock that is set does not change it.
+func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
+
+func (s *shell) put(event any) {
+	s.inbox = append(s.inbox, event)
+	select {
+	case s.signal <- struct{}{}:
+	default:
 	}
-	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
-		m.creditor, m.sequence = from, u.sequence
+}
+
+// Sender sends the users of many owners. It routes owners to mailboxes, and keys to accounts. It is safe for concurrent use.
+type Sender struct {
+	api     API
+	options Options
+	notify  func(ID)
+	slots   chan struct{} // holds a token for each request that runs, under any key
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	mailboxes map[ownerKey]*mailbox
+	shells    map[string]*shell    // by key fingerprint
+	accepted  map[string]time.Time // when the API last served a key, by fingerprint
+	stopped   bool
+}
+
+// acceptedKept is how long it is remembered that the API has served a key without an account: then a 403 is not about the key.
+const acceptedKept = 24 * time.Hour
+
+// The functions below are called with the lock held.
+
+// mailbox returns the mailbox of an owner; nil if there is none, or another owner with its name has it.
+func (s *Sender) mailbox(id ID) *mailbox {
+	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
+		return m
+	}
+	return nil
+}
+
+// submission takes the work out of a mailbox; nil if there is none for this shell.
+func (s *Sender) submission(shell *shell, key ownerKey) any {
+	m := s.mailboxes[key]
+	if m == nil || m.work == nil || m.account != shell || m.leaving {
+		return nil
+	}
+	work := m.work
+	e := submitted{id: m.id, accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
+	e.users = unsettled(work.Users, m.known.Results)
+	if wait := time.Until(work.NotBefore); wait > 0 {
+		e.notBefore = shell.now() + min(wait, maxDelay)
+	}
+	m.work, m.doubts = nil, nil
+	return e
+}
+
+// leave has the account of a mailbox let go of its owner. Nothing else is kept if the mailbox is another owner's from now on.
+func (s *Sender) leave(m *mailbox, id ID) {
+	if m.account != nil && !m.leaving {
+		m.leaving = true
+		m.account.put(withdrawn{m.id})
+	}
+	if m.acknowledge(); m.id != id { // nobody may ever record anything
+		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
+	}
+}
+
+// drop forgets a mailbox with which nothing would be lost.
+func (s *Sender) drop(m *mailbox) {
+	if m.account == nil && m.work == nil && len(m.known.Results) == 0 && !m.known.News && len(m.doubts) == 0 {
+		delete(s.mailboxes, m.id.key())
 	}
 }

@@ -26,14 +26,15 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	case answer.InDoubt():
 		a.lost(now, r, answer)
 	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
-		a.failed(now, r, answer)
+		a.failed(now, r, answer, false)
 	default:
-		a.gate.pass()
-		a.passedAt = now
+		a.gate.pass(now, answer)
 		a.refused(now, r, answer)
 	}
 	for _, row := range r.rows {
-		a.queue.over(now, row)
+		if e := row.entry; e.place == inFlight && !e.isWanted() {
+			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
+		}
 	}
 	a.sweep(now)
 	if r.shared {
@@ -53,16 +54,9 @@ func (a *account) gather(now time.Duration, r *request) {
 	}
 }
 
-// serves notes that the API serves requests under this key.
-func (a *account) serves(now time.Duration, answer alloy.Answer) {
-	a.gate.proven, a.passedAt = true, now
-	a.gate.pass()
-	a.gate.pause(now, answer)
-}
-
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
-	a.serves(now, answer)
+	a.gate.pass(now, answer)
 	isIsolated := map[*owner]bool{}
 	for _, i := range a.isolations {
 		for _, e := range i.all() {
@@ -83,11 +77,15 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	for _, row := range r.rows {
 		created = a.judge(now, r, row, answer) || created
 	}
-	if r.isolation != nil {
-		r.isolation.largest = max(r.isolation.largest, len(r.rows))
+	if i := r.isolation; i != nil {
+		if i.largest = max(i.largest, len(r.rows)); created {
+			for _, e := range only(i.created(), (*entry).isWanted) { // it is to blame
+				a.invalid(now, e, e.refusal.Message)
+			}
+		}
 	}
-	if created {
-		a.unblock(now, r.isolation)
+	if i := a.refusing(); i != nil && created {
+		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
 	}
 }
 
@@ -100,7 +98,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	switch {
 	case accepted && !named && !unproven:
 		a.created(now, row)
-		a.verification.witness = witness{row.user.Username, r.number}
+		a.verification.witness, a.verification.witnessedBy = row.user.Username, r.number
 		return true
 	case !e.isWanted():
 	case answer.Outcome == alloy.AllExist:
@@ -108,66 +106,61 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	case e.user() != row.user: // another row goes next
 		a.queue.putBack(e)
 	default:
-		a.verification.add(now, e, !unproven, r.number)
+		e.place = verifying
+		a.verification.checks = append(a.verification.checks, &check{entry: e, named: !unproven, since: r.number, due: now})
 	}
 	return false
 }
 
-// failed notes a failure that says nothing of the users: they wait where they were.
-func (a *account) failed(now time.Duration, r *request, answer alloy.Answer) {
+// failed notes a failure of the API: the users wait where they were, or in an isolation if it fails again on them only.
+func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
 	var only suspect
 	if answer.InDoubt() {
 		only = r.suspect()
 	}
 	a.gate.fail(now, r.began, answer, only)
-	if r.isolation == nil {
+	switch i = r.isolation; {
+	case i != nil:
+		i.failed(now, a.rest(r, isolated), answer, again)
+	case again:
+		i = a.isolate(now, a.rest(r, isolated), false, answer)
+	default:
 		a.rest(r, waiting)
-	} else {
-		r.isolation.failed(now, a.rest(r, isolated), answer)
 	}
-	a.tellAll(now, r, answer, a.gate.next(), r.isolation != nil)
+	a.tellAll(now, r, answer, a.gate.next(), i != nil)
 	if e := r.rows[0].entry; only.user != "" && e.isWanted() {
 		a.queue.yield(now, e)
 	}
+	return i
 }
 
 // lost notes that an answer was lost, so that the users may have been created.
 func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
-	i, repeated := r.isolation, false // repeated: the API has served others since it failed on these users
+	i, again := r.isolation, false // again: the API has served others since it failed on these users
 	for _, o := range r.owners {
-		repeated = repeated || i == nil && o.failedAt > 0 && a.passedAt > o.failedAt
+		again = again || i == nil && o.failedAt > 0 && a.gate.passedAt > o.failedAt
 		o.failedAt = now
 	}
-	if i != nil {
-		repeated = i.pause.lone || a.passedAt > i.failedAt
+	again = again || i != nil && a.gate.passedAt > i.failedAt
+	held := time.Duration(0) // until when the API may still be working on them
+	if answer.MayBeRunning() {
+		held = now + a.options.RequestTimeout
 	}
-	a.doubt(now, r, answer.MayBeRunning())
-	switch {
-	case repeated && len(r.rows) == 1: // it fails alone: that is no failure of the API
+	for _, row := range r.rows {
+		row.entry.inDoubt = true
+		row.owner.heldUntil = max(row.owner.heldUntil, held)
+		if row.entry.isWanted() { // perhaps by another owner by now
+			row.entry.owner().heldUntil = max(row.entry.owner().heldUntil, held)
+		}
+	}
+	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
-	case repeated && i == nil:
-		a.gate.fail(now, r.began, answer, r.suspect())
-		i = a.isolate(now, r, a.rest(r, isolated), answer)
-		a.tellAll(now, r, answer, a.gate.next(), true)
-	default:
-		a.failed(now, r, answer)
+	} else {
+		i = a.failed(now, r, answer, again)
 	}
-	if i != nil && answer.MayBeRunning() {
-		i.pause.held = now + a.options.RequestTimeout
-	}
-}
-
-// doubt notes that a request may have created its users, and whether the API may still be working on them.
-func (a *account) doubt(now time.Duration, r *request, mayBeRunning bool) {
-	held := now + a.options.RequestTimeout
-	for _, row := range r.rows {
-		if row.entry.inDoubt = true; mayBeRunning {
-			row.owner.heldUntil = held
-		}
-		if mayBeRunning && row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = held
-		}
+	if i != nil {
+		i.until = max(i.until, held)
 	}
 }
 
@@ -178,7 +171,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 	switch {
 	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
 		isFailure = false
-		a.serves(now, answer)
+		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
 		a.gate.fail(now, r.began, answer, suspect{})
 		for _, c := range r.read.checks {
@@ -201,23 +194,24 @@ func (a *account) conclude(now time.Duration, c *check) {
 		a.recover(claim.owner)
 	}
 	switch {
-	case c.verdict == exists:
+	case c.verdict == alloy.Found:
 		a.exists(now, e, e.user())
-	case c.verdict == absent:
+	case c.verdict == alloy.Absent:
 		a.invalid(now, e, "")
 	case c.named:
 		a.invalid(now, e, unread(c.answer))
-	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // it was not shown: perhaps it is the one that was named
+	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // perhaps it is the one that was named
 		a.queue.putBack(e)
 	default: // as the vendor's page says of users that an answer does not name
-		a.created(now, rowOf(e))
+		a.created(now, row{e.claims[0], e})
 	}
 }
 
 // unread says why a user is invalid that could not be verified: the API did name it.
 func unread(last alloy.Answer) string {
 	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
-		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
+		status := http.StatusText(last.StatusCode)
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, status)
 	}
 	return "it named the user as invalid, and does not show it"
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// never is a time that does not come.
+const never = time.Duration(1<<63 - 1)
+
 // place is where a user is on its way to a result.
 type place int8
 
@@ -24,6 +27,7 @@ type entry struct {
 	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
 	place   place
 	inDoubt bool          // a request whose answer was lost may have created it
+	refusal *alloy.Answer // the last one of the user alone
 	held    time.Duration // once nobody wants it: until when the API may still be working on it,
 	expires time.Duration // and when the doubt is forgotten
 }
@@ -40,49 +44,43 @@ func (e *entry) isWanted() bool { return len(e.claims) > 0 }
 func (e *entry) owner() *owner    { return e.claims[0].owner }
 func (e *entry) user() users.User { return e.claims[0].user }
 
-// claimOf returns which of the claims is an owner's, -1 if it has none.
+// claimOf returns which of the claims is an owner's, -1 if it has none, because the user is settled or it never had.
 func (e *entry) claimOf(o *owner) int {
+	if e == nil {
+		return -1
+	}
 	return slices.IndexFunc(e.claims, func(c claim) bool { return c.owner == o })
 }
 
 // owner is an owner of unsettled users.
 type owner struct {
 	id        ID
-	wanted    []users.User // also settled ones, until users are next taken
-	open      int          // unsettled users
-	waiting   int          // of them, those in the queue that this owner wanted first
-	shared    [2]*entry    // of waiting users, not in doubt and in doubt
-	queued    bool
+	wanted    []users.User  // also settled ones, until users are next taken
+	open      int           // unsettled users
+	waiting   int           // of them, those in the queue that this owner wanted first
+	shared    [2]*entry     // of waiting users, not in doubt and in doubt
 	inFlight  int           // requests that carry users for it
 	notBefore time.Duration // as submitted
 	heldUntil time.Duration // the API may still be working on its users
 	triedAt   time.Duration // the last request with its users that was not served; 0 for none since one was
 	failedAt  time.Duration // of these the last that failed, rather than being refused
-	notice    notice
-}
-
-// notice is what an owner was last told of, and when.
-type notice struct {
-	class alloy.Outcome // of the failure; empty for none
-	at    time.Duration
+	toldOf    alloy.Outcome // the class of the failure; empty for none
+	toldAt    time.Duration // when it was last notified
 }
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }
 
-// row is a user in a request, with the owner that it is sent for.
+// row is a user in a request, with the claim for which it is sent.
 type row struct {
+	claim
 	entry *entry
-	owner *owner
-	user  users.User
 }
 
-func rowOf(e *entry) row { return row{e, e.owner(), e.user()} }
-
 // ownersOf returns the owners of some users, each once, in the order of the users.
-func ownersOf[T any](users []T, ownerOf func(T) *owner) (owners []*owner) {
+func ownersOf(users []*entry) (owners []*owner) {
 	seen := map[*owner]bool{}
-	for _, user := range users {
-		if o := ownerOf(user); !seen[o] {
+	for _, e := range users {
+		if o := e.owner(); !seen[o] {
 			seen[o] = true
 			owners = append(owners, o)
 		}
@@ -90,11 +88,29 @@ func ownersOf[T any](users []T, ownerOf func(T) *owner) (owners []*owner) {
 	return owners
 }
 
+// only returns those of a list that fit.
+func only[T any](list []T, fits func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(element T) bool { return !fits(element) })
+}
+
+// ready returns those of a list that are ready by now, and when the next one is.
+func ready[T any](now time.Duration, list []T, readyAt func(T) time.Duration) (ready []T, next time.Duration) {
+	next = never
+	for _, element := range list {
+		if at := readyAt(element); at <= now {
+			ready = append(ready, element)
+		} else {
+			next = min(next, at)
+		}
+	}
+	return ready, next
+}
+
 // queue holds the owners of an account, and knows each of their usernames once.
 type queue struct {
 	index  map[string]*entry
 	owners map[ownerKey]*owner
-	ready  []*owner // with waiting users, in order of arrival
+	ready  []*owner // with waiting users, in order of arrival, and others until the next choice
 	doubts []string // that nobody wants, in the order in which they expire
 }
 
@@ -151,14 +167,6 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	}
 }
 
-// claimed returns the entry of a username that an owner wants; nil if it is settled.
-func (q *queue) claimed(o *owner, username string) *entry {
-	if e := q.index[username]; e != nil && e.claimOf(o) >= 0 {
-		return e
-	}
-	return nil
-}
-
 // own returns the entry of a username, which is no longer a shared one.
 func (q *queue) own(username string) *entry {
 	e := q.index[username]
@@ -170,8 +178,7 @@ func (q *queue) own(username string) *entry {
 }
 
 func (q *queue) wait(o *owner) {
-	if o.waiting++; !o.queued {
-		o.queued = true
+	if o.waiting++; o.waiting == 1 && !slices.Contains(q.ready, o) {
 		q.ready = append(q.ready, o)
 	}
 }
@@ -183,7 +190,7 @@ func (q *queue) putBack(e *entry) {
 
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
-	if q.claimed(o, username) == nil {
+	if q.index[username].claimOf(o) < 0 {
 		return
 	}
 	o.open--
@@ -207,6 +214,9 @@ func (q *queue) drop(now time.Duration, o *owner, username string) {
 
 // passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while.
 func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil time.Duration) {
+	if q.index[username] != e {
+		return // it has been passed on
+	}
 	next := &entry{claims: e.claims, inDoubt: e.inDoubt}
 	e.claims = nil
 	q.index[username] = next
@@ -218,13 +228,6 @@ func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil t
 		q.doubts = append(q.doubts, username)
 	default:
 		delete(q.index, username)
-	}
-}
-
-// over forgets a user whose request is over and that nobody wants any more.
-func (q *queue) over(now time.Duration, r row) {
-	if e := r.entry; e.place == inFlight && !e.isWanted() && q.index[r.user.Username] == e {
-		q.passOn(now, e, r.user.Username, r.owner.heldUntil)
 	}
 }
 
@@ -259,40 +262,20 @@ func (q *queue) expire(now time.Duration) time.Duration {
 	return never
 }
 
-// take puts up to n waiting users of an owner in flight, of those that fit if that is given, and returns them.
-func (q *queue) take(o *owner, n int, fits func(users.User) bool) []row {
-	rows := make([]row, 0, min(n, o.waiting))
+// take takes up to n waiting users of an owner out of the queue, but not a certain one.
+func (q *queue) take(o *owner, n int, not string) (taken []*entry) {
 	o.wanted = slices.DeleteFunc(o.wanted, func(user users.User) bool {
-		e := q.claimed(o, user.Username)
-		if e == nil {
-			return true // settled
+		e := q.index[user.Username]
+		if e.claimOf(o) < 0 {
+			return true
 		}
-		if len(rows) < n && e.place == waiting && e.owner() == o && (fits == nil || fits(user)) {
+		if len(taken) < n && e.place == waiting && e.owner() == o && user.Username != not {
 			e = q.own(user.Username)
 			e.claims[0].user, e.place = user, inFlight
-			rows = append(rows, row{e, o, user})
+			taken = append(taken, e)
 		}
 		return false
 	})
-	o.waiting -= len(rows)
-	return rows
-}
-
-// prune takes owners without waiting users out of the queue.
-func (q *queue) prune() {
-	q.ready = slices.DeleteFunc(q.ready, func(o *owner) bool {
-		o.queued = o.waiting > 0
-		return !o.queued
-	})
-}
-
-// release forgets an owner without unsettled users, and returns which of those it wanted last are in doubt.
-func (q *queue) release(o *owner) (doubts []string) {
-	for _, user := range o.wanted {
-		if e := q.index[user.Username]; e != nil && e.inDoubt {
-			doubts = append(doubts, user.Username)
-		}
-	}
-	delete(q.owners, o.id.key())
-	return doubts
+	o.waiting -= len(taken)
+	return taken
 }

@@ -10,122 +10,87 @@ import (
 // sizePause is how long nothing larger is sent than what passed after a request was too large or too slow.
 const sizePause = time.Hour
 
-// isolate begins an isolation of the users of a request that are still wanted.
-func (a *account) isolate(now time.Duration, r *request, users []*entry, answer alloy.Answer) *isolation {
-	i := newIsolation(now, users, len(r.rows) == 1, answer, tree{a.options.Parts, a.chance})
-	a.isolations = append(a.isolations, i)
+// isolate begins an isolation of users of a request that was refused or failed.
+func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer alloy.Answer) *isolation {
+	i := &isolation{tree: tree{a.options.Parts, a.chance}, answer: answer, failedAt: now}
+	i.proven = answer.InDoubt() // smaller requests pass
+	if a.isolations = append(a.isolations, i); alone {
+		i.hold(users[0], answer)
+	} else {
+		i.divide(users)
+	}
 	return i
 }
 
 // refused notes that the API refuses a request, whatever in it is the cause.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, asSuch := a.rest(r, isolated), r.isolation, false
+	users, i, alone, asSuch := a.rest(r, isolated), r.isolation, len(r.rows) == 1, false
 	switch {
 	case len(users) == 0:
 		return
 	case i == nil:
-		i = a.isolate(now, r, users, answer)
-		asSuch = len(r.rows) == 1 || answer.Outcome == alloy.Redirected
-	case i.isPaused():
-		i.held = append(i.held, refusal{users[0], answer})
-		i.answer, asSuch = answer, true
+		i, asSuch = a.isolate(now, users, alone, answer), alone || answer.Outcome == alloy.Redirected
 	default:
-		asSuch = i.refused(users, len(r.rows) == 1, answer)
+		asSuch = i.refused(users, alone, answer)
 	}
 	if a.tellAll(now, r, answer, now, true); asSuch {
-		a.pauseIsolation(now, i, true)
+		a.pauseIsolation(now, i, a.options.BackOff.Refused, true)
 	}
 }
 
-// setApart has a user that fails alone wait by itself. It returns the isolation in which it does.
+// setApart has a user that fails alone wait in an isolation of its own.
 func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
-	i, users := r.isolation, a.rest(r, isolated)
+	users := a.rest(r, isolated)
 	if len(users) == 0 {
 		return nil
 	}
-	if i == nil || !i.pause.lone {
-		if i != nil {
-			i.blamed, i.failedAt = true, now
-		}
-		i = a.isolate(now, r, users, answer)
-		i.pause.lone = true
-	} else {
-		i.failed(now, users, answer)
+	i, last := a.isolate(now, users, true, answer), r.isolation
+	if i.failedAt = 0; last != nil { // perhaps it failed alone before
+		i.interval, last.blamed, last.failedAt = last.interval, true, now
 	}
-	i.wait(now, a.options.BackOff.User)
-	a.tellAll(now, r, answer, i.pause.until, false)
-	for _, e := range users {
-		a.queue.yield(now, e)
-	}
+	a.pauseIsolation(now, i, a.options.BackOff.User, false)
 	return i
 }
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the
 // API seems to refuse everybody, and other requests wait as well.
-func (a *account) pauseIsolation(now time.Duration, i *isolation, blocks bool) {
-	words := map[*owner]alloy.Answer{} // of answers to requests without other owners' users
-	for _, r := range i.held {
-		words[r.entry.owner()] = r.answer
-	}
+func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff, blocks bool) {
 	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
-	i.wait(now, a.options.BackOff.Refused)
+	i.parts, i.held = [][]*entry{users}, nil // all are undecided again
+	i.interval = backOff.next(i.interval)
+	i.until = now + jitter(a.chance, i.interval)
 	switch {
 	case wasPaused || !blocks:
 	case other != nil: // one probe is enough for all
-		other.push(users)
+		other.push(users, 1)
 		i.parts, i = nil, other
 	default:
-		i.pause.blocks, a.turns.untriedAt = true, 0
+		i.blocks, a.turns.untriedAt = true, 0
 	}
-	for _, o := range ownersOf(users, (*entry).owner) {
-		answer, alone := words[o]
-		if !alone {
-			answer = unspoken(i.answer)
-		}
-		a.fail(o, now, i.pause.until, Attempt{Answer: answer})
+	for _, o := range ownersOf(users) {
+		a.fail(o, now, i.until, Attempt{Answer: unspoken(i.answer)})
 	}
-	for _, r := range held {
-		a.queue.yield(now, r.entry)
-	}
-}
-
-// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
-func (a *account) refusing() *isolation {
-	if k := slices.IndexFunc(a.isolations, func(i *isolation) bool { return i.pause.blocks }); k >= 0 {
-		return a.isolations[k]
-	}
-	return nil
-}
-
-// unblock notes that the API has created users, of an isolation if that is given. Those that it refused before are to blame.
-func (a *account) unblock(now time.Duration, i *isolation) {
-	if i != nil {
-		for _, blamed := range i.created() {
-			if blamed.entry.isWanted() {
-				a.invalid(now, blamed.entry, blamed.answer.Message)
-			}
-		}
-	}
-	if i := a.refusing(); i != nil {
-		i.pause.blocks, i.pause.until = false, min(i.pause.until, now+a.options.BackOff.Refused.Min)
+	for _, e := range held { // with the API's words, as no other owner's users were in the request
+		a.fail(e.owner(), now, i.until, Attempt{Answer: *e.refusal})
+		a.queue.yield(now, e)
 	}
 }
 
 // sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
 func (a *account) sweep(now time.Duration) {
-	for _, i := range slices.Clone(a.isolations) {
-		i.held = slices.DeleteFunc(i.held, func(r refusal) bool { return !r.entry.isWanted() })
-		if all := i.all(); !i.busy && !i.isPaused() && len(all) > 0 && len(all) == len(i.held) {
-			a.pauseIsolation(now, i, !i.proven)
-		}
-		if i.busy || len(i.all()) > 0 {
-			continue
-		}
-		a.isolations = slices.DeleteFunc(a.isolations, func(j *isolation) bool { return j == i })
-		if tooLarge := i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning(); tooLarge && !i.blamed && i.largest > 0 {
-			a.size = size{i.largest, now + sizePause}
+	for _, i := range a.isolations {
+		i.held = only(i.held, (*entry).isWanted)
+		if !i.busy && !i.isPaused() && len(i.held) > 0 && len(i.undecided()) == 0 {
+			a.pauseIsolation(now, i, a.options.BackOff.Refused, !i.proven)
 		}
 	}
+	a.isolations = slices.DeleteFunc(a.isolations, func(i *isolation) bool {
+		isOver, isTooLarge := !i.busy && len(i.all()) == 0, i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning()
+		if isOver && isTooLarge && !i.blamed && i.largest > 0 {
+			a.largest, a.largestUntil = i.largest, now+sizePause
+		}
+		return isOver
+	})
 }
 
 // rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.

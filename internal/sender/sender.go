@@ -2,32 +2,13 @@ package sender
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
-
-// Sender sends the users of many owners. It routes owners to mailboxes, and keys to accounts. It is safe for concurrent use.
-type Sender struct {
-	api     API
-	options Options
-	notify  func(ID)
-	slots   chan struct{}
-	running sync.WaitGroup
-
-	mu        sync.Mutex
-	mailboxes map[ownerKey]*mailbox
-	shells    map[string]*shell    // by key fingerprint
-	accepted  map[string]time.Time // when the API last served a key, by fingerprint
-	stopped   bool
-}
-
-// acceptedKept is how long it is remembered that the API has served a key of which there is no account any more: then a 403 is
-// not about the key.
-const acceptedKept = 24 * time.Hour
 
 // New makes a sender. notify is called, without locks held, when there is news for an owner.
 func New(api API, options Options, notify func(ID)) *Sender {
@@ -43,7 +24,6 @@ func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.ap
 // Submit replaces what an owner wants done. It does not block. Users of whom there is an answer already are passed over; a
 // request that is running goes on. Submitting the same work again changes nothing.
 func (s *Sender) Submit(work Work) {
-	fingerprint := s.Fingerprint(work.Key)
 	work.Users = slices.Clone(work.Users)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,13 +32,12 @@ func (s *Sender) Submit(work Work) {
 	}
 	m := s.mailboxes[work.ID.key()]
 	if m == nil {
-		m = &mailbox{id: work.ID}
+		m = &mailbox{}
 		s.mailboxes[work.ID.key()] = m
 	}
-	if m.id != work.ID || m.account != s.shells[fingerprint] {
-		s.leave(m)
+	if m.id != work.ID || m.account != s.shells[s.Fingerprint(work.Key)] {
+		s.leave(m, work.ID)
 	}
-	m.become(work.ID)
 	m.work = &work
 	s.assign(m)
 }
@@ -68,8 +47,7 @@ func (s *Sender) Withdraw(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m := s.mailboxes[id.key()]; m != nil {
-		s.leave(m)
-		m.become(id)
+		s.leave(m, id)
 		m.work = nil
 		s.drop(m)
 	}
@@ -79,34 +57,41 @@ func (s *Sender) Withdraw(id ID) {
 func (s *Sender) Forget(namespace, name string) { s.Withdraw(ID{Namespace: namespace, Name: name}) }
 
 // Report returns what is known of an owner's users and not yet recorded.
-func (s *Sender) Report(id ID) Report {
+func (s *Sender) Report(id ID) (report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m := s.mailbox(id); m != nil {
-		return m.report()
+		report = m.known
+		report.Results, report.InFlight = maps.Clone(report.Results), m.account != nil
 	}
-	return Report{}
+	return report
 }
 
 // Recorded acknowledges that a report was recorded, and need not be kept.
 func (s *Sender) Recorded(id ID, report Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.mailbox(id); m != nil {
-		if m.record(report); !m.hasNews() {
-			s.acknowledge(m)
-		}
-		s.drop(m)
+	m := s.mailbox(id)
+	if m == nil {
+		return
 	}
+	maps.DeleteFunc(m.known.Results, func(username string, result Result) bool { return report.Results[username] == result })
+	if m.work != nil { // it was submitted before the results were known
+		m.work.Users = unsettled(m.work.Users, report.Results)
+	}
+	if m.known.revision == report.revision {
+		m.known.News, m.known.Unmatched = false, false
+		m.acknowledge()
+	}
+	s.drop(m)
 }
 
 // Unrecorded returns the owners for whom there is news.
-func (s *Sender) Unrecorded() []ID {
+func (s *Sender) Unrecorded() (ids []ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ids []ID
 	for _, m := range s.mailboxes {
-		if m.hasNews() {
+		if m.known.News {
 			ids = append(ids, m.id)
 		}
 	}
@@ -126,89 +111,66 @@ func (s *Sender) Stop() {
 // Wait returns when the requests that ran at Stop are over.
 func (s *Sender) Wait() { s.running.Wait() }
 
-// The functions below are called with the lock held.
-
-// mailbox returns the mailbox of an owner; nil if there is none, or another owner with its name has it.
-func (s *Sender) mailbox(id ID) *mailbox {
-	if m := s.mailboxes[id.key()]; m != nil && m.id == id {
-		return m
-	}
-	return nil
-}
-
-// assign has an account take the work of a mailbox, once no other one has users of the owner.
-func (s *Sender) assign(m *mailbox) {
-	if m.work == nil || m.leaving || s.stopped {
-		return
-	}
-	if m.account == nil {
-		fingerprint := s.Fingerprint(m.work.Key)
-		if s.shells[fingerprint] == nil {
-			shell := newShell(s.api, m.work.Key, fingerprint, s.options, s.slots)
-			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
-			_, shell.account.gate.proven = s.accepted[fingerprint]
-			s.shells[fingerprint] = shell
-			s.running.Go(func() { shell.run(s) })
+// run runs an account until it is done.
+func (s *Sender) run(shell *shell) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var d decision
+	for {
+		events, ok := s.take(shell, d.isDone)
+		if !ok {
+			return
 		}
-		m.account = s.shells[fingerprint]
+		var slots chan struct{} // nil blocks
+		if d.wantSlot {
+			slots = s.slots
+		}
+		if len(events) > 0 {
+			timer.Reset(0)
+		}
+		select {
+		case slots <- struct{}{}:
+			events = append(events, granted{})
+		case <-shell.signal:
+			if len(events) == 0 {
+				continue
+			}
+		case <-timer.C:
+		}
+		now := shell.now()
+		d = shell.account.step(now, events...)
+		s.deliver(shell, d.outbox)
+		if d.request != nil {
+			go s.send(shell, d.request)
+		} else if slices.Contains(events, any(granted{})) {
+			<-s.slots
+		}
+		timer.Reset(d.wakeAt - now)
 	}
-	m.account.put(m.id.key())
 }
 
-// leave has the account of a mailbox let go of its owner, of whom nobody may ever record anything.
-func (s *Sender) leave(m *mailbox) {
-	if m.account != nil && !m.leaving {
-		m.leaving = true
-		m.account.put(withdrawn{m.id})
+// send makes one request. What has begun is finished, whatever happens; the client bounds its time.
+func (s *Sender) send(shell *shell, r *request) {
+	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
+	visit := func(username string) {
+		if _, wanted := r.read.wanted[username]; wanted {
+			event.found[username] = struct{}{}
+		}
 	}
-	s.acknowledge(m)
-}
-
-// acknowledge tells the account that what a request brought is recorded.
-func (s *Sender) acknowledge(m *mailbox) {
-	if m.creditor != nil {
-		m.creditor.put(acknowledged{m.sequence})
+	switch {
+	case r.read == nil:
+		event.answer = s.api.CreateUsers(ctx, shell.key, r.users)
+	case r.read.way == inList:
+		event.answer = s.api.ListUsers(ctx, shell.key, visit)
+	default:
+		for username := range r.read.wanted { // just one
+			if event.answer = s.api.GetUser(ctx, shell.key, username); event.answer.Outcome == alloy.Found {
+				visit(username)
+			}
+		}
 	}
-	m.creditor = nil
-}
-
-// drop forgets a mailbox with which nothing would be lost.
-func (s *Sender) drop(m *mailbox) {
-	if m.account == nil && m.work == nil && len(m.known.Results) == 0 && !m.hasNews() && len(m.doubts) == 0 {
-		delete(s.mailboxes, m.id.key())
-	}
-}
-
-// release notes that an account has let go of an owner. If there is more to do for it, its next account begins; else it reports
-// whether the owner, which has withdrawn, is to be notified.
-func (s *Sender) release(shell *shell, gone released) (notify bool) {
-	m := s.mailboxes[gone.id.key()]
-	if m == nil || m.account != shell {
-		return false
-	}
-	notify = m.leaving && m.work == nil && m.id == gone.id
-	m.account, m.leaving, m.known.Failed = nil, false, nil
-	if m.id.UID != "" { // else it is gone
-		m.doubts = append(m.doubts, gone.doubts...)
-	}
-	s.assign(m)
-	s.drop(m)
-	return notify
-}
-
-// submission takes the work out of a mailbox; nil if there is none for this shell.
-func (s *Sender) submission(shell *shell, key ownerKey) any {
-	m := s.mailboxes[key]
-	if m == nil || m.work == nil || m.account != shell || m.leaving {
-		return nil
-	}
-	work := m.work
-	e := submitted{id: m.id, users: unsettled(work.Users, m.known.Results), accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
-	if wait := time.Until(work.NotBefore); wait > 0 {
-		e.notBefore = shell.now() + min(wait, maxDelay)
-	}
-	m.work, m.doubts = nil, nil
-	return e
+	<-s.slots
+	s.post(shell, event)
 }
 
 func (s *Sender) post(shell *shell, event any) {
@@ -225,19 +187,16 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 		delete(s.shells, shell.fingerprint)
 		return nil, false
 	}
-	inbox := shell.inbox
-	shell.inbox = nil
-	for n, event := range inbox {
+	for isAnswer := false; len(shell.inbox) > 0 && !isAnswer; { // what that says is delivered before more work is taken
+		event := shell.inbox[0]
+		shell.inbox = shell.inbox[1:]
 		if key, isOwner := event.(ownerKey); isOwner {
 			event = s.submission(shell, key)
 		}
 		if event != nil {
 			events = append(events, event)
 		}
-		if _, isAnswer := event.(answered); isAnswer { // what it says is delivered before more work is taken
-			shell.inbox = inbox[n+1:]
-			break
-		}
+		_, isAnswer = event.(answered)
 	}
 	return events, true
 }
@@ -268,4 +227,40 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 	for _, id := range notify {
 		s.notify(id)
 	}
+}
+
+// assign has an account take the work of a mailbox, once no other one has users of the owner. The lock is held.
+func (s *Sender) assign(m *mailbox) {
+	if m.work == nil || m.leaving || s.stopped {
+		return
+	}
+	if m.account == nil {
+		fingerprint := s.Fingerprint(m.work.Key)
+		if s.shells[fingerprint] == nil {
+			shell := newShell(m.work.Key, fingerprint, s.options)
+			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
+			_, shell.account.gate.proven = s.accepted[fingerprint]
+			s.shells[fingerprint] = shell
+			s.running.Go(func() { s.run(shell) })
+		}
+		m.account = s.shells[fingerprint]
+	}
+	m.account.put(m.id.key())
+}
+
+// release notes that an account has let go of an owner. If there is more to do for it, its next account begins; else it reports
+// whether the owner, which has withdrawn, is to be notified. The lock is held.
+func (s *Sender) release(shell *shell, gone released) (notify bool) {
+	m := s.mailboxes[gone.id.key()]
+	if m == nil || m.account != shell {
+		return false
+	}
+	notify = m.leaving && m.work == nil && m.id == gone.id
+	m.account, m.leaving, m.known.Failed = nil, false, nil
+	if m.id.UID != "" { // else it is gone
+		m.doubts = append(m.doubts, gone.doubts...)
+	}
+	s.assign(m)
+	s.drop(m)
+	return notify
 }

@@ -73,7 +73,7 @@ func (x *checks) complete() {
 func (x *checks) empty() {
 	for _, k := range x.w.keys {
 		a := k.shell.account
-		a.verification.due(k.accountTime(x.w.now))
+		a.verification.ready(k.accountTime(x.w.now))
 		if n := len(a.queue.index) + len(a.queue.owners) + len(a.queue.doubts) + len(a.queue.ready) + len(a.isolations) + len(a.verification.checks) + a.turns.running; n > 0 {
 			x.w.violated(nothingIsKept, "key %d: %d usernames, %d owners, %d doubts, %d ready, %d isolations, %d checks, %d running", k.number,
 				len(a.queue.index), len(a.queue.owners), len(a.queue.doubts), len(a.queue.ready), len(a.isolations), len(a.verification.checks), a.turns.running)

@@ -101,7 +101,7 @@ func describe(r *request) string {
 	if r.shared {
 		kind = "shared"
 	} else if r.isolation != nil {
-		kind = fmt.Sprintf("isolated (paused %v, blocks %v, %d held)", r.isolation.isPaused(), r.isolation.pause.blocks, len(r.isolation.held))
+		kind = fmt.Sprintf("isolated (paused %v, blocks %v, %d held)", r.isolation.isPaused(), r.isolation.blocks, len(r.isolation.held))
 	}
 	var rows []string
 	for _, row := range r.rows {

@@ -89,7 +89,7 @@ func (w *world) start() {
 		if w.sender.shells[k.fingerprint] != nil {
 			continue
 		}
-		k.shell = newShell(w.sender.api, k.key, k.fingerprint, w.options, nil)
+		k.shell = newShell(k.key, k.fingerprint, w.options)
 		k.shell.account = newAccount(w.options, rand.New(rand.NewPCG(w.chance.Uint64(), 0)))
 		k.began, k.isDone, k.wantsSlot, k.isUsed = w.now, false, false, false
 		k.seen.failure = seenFailure{} // the last account was dropped when a request could begin

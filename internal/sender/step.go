@@ -19,20 +19,17 @@ type (
 		doubts    []string
 		notBefore time.Duration
 	}
-	// withdrawn ends what an owner wants.
-	withdrawn struct{ id ID }
-	// acknowledged is of an owner that has recorded what a request brought.
-	acknowledged struct{ sequence int }
 	// answered is the end of a request.
 	answered struct {
 		request *request
 		answer  alloy.Answer
 		found   map[string]struct{} // of the names looked for in a list
 	}
-	// granted is a slot: one more request may run. The decision uses or returns it.
-	granted struct{}
-	// stopped lets no more requests begin.
-	stopped struct{}
+
+	withdrawn    struct{ id ID }        // ends what an owner wants
+	acknowledged struct{ sequence int } // an owner has recorded what a request brought
+	granted      struct{}               // a slot: one more request may run; the decision uses or returns it
+	stopped      struct{}               // no more requests begin
 )
 
 // decision is what the shell has to do after a step.
@@ -47,9 +44,7 @@ type decision struct {
 // step is all that an account decides: what some events mean, and what is to be done now. Times are since the account began.
 func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
-		for _, o := range a.handle(now, event) {
-			a.releaseIfDone(o)
-		}
+		a.handle(now, event)
 	}
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
 	next := a.choose(now)
@@ -75,25 +70,25 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	return d
 }
 
-// handle does what an event means. It returns the owners that may be done thereby.
-func (a *account) handle(now time.Duration, event any) []*owner {
+// handle does what an event means.
+func (a *account) handle(now time.Duration, event any) {
 	switch e := event.(type) {
 	case submitted:
-		return a.submit(now, e)
+		a.submit(now, e)
 	case withdrawn:
 		o := a.queue.owners[e.id.key()]
 		if o == nil {
 			a.outbox.released = append(a.outbox.released, released{id: e.id})
-			return nil
+			return
 		}
 		for _, user := range o.wanted {
 			a.queue.drop(now, o, user.Username)
 		}
 		a.sweep(now)
-		return []*owner{o}
+		a.releaseIfDone(o)
 	case acknowledged:
 		if e.sequence != a.turns.sequence {
-			return nil
+			return
 		}
 		if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
 			a.turns.gatherSince = now
@@ -105,35 +100,44 @@ func (a *account) handle(now time.Duration, event any) []*owner {
 		} else {
 			a.answered(now, e.request, e.answer)
 		}
-		return e.request.owners
+		for _, o := range e.request.owners {
+			a.releaseIfDone(o)
+		}
 	case stopped:
 		a.turns.stopped = true
 	}
-	return nil
 }
 
-func (a *account) submit(now time.Duration, e submitted) []*owner {
+func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.accepted
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
-		if a.queue.claimed(o, username) != nil {
+		if a.queue.index[username].claimOf(o) >= 0 {
 			a.queue.own(username).inDoubt = true
 		}
 	}
-	o.notBefore, a.notices.told = e.notBefore, false
+	o.notBefore, a.notices.at = e.notBefore, min(a.notices.at, now+a.options.NoticeDelay)
 	a.sweep(now)
-	return []*owner{o}
+	a.releaseIfDone(o)
 }
 
-// releaseIfDone forgets an owner without unsettled users.
+// releaseIfDone lets go of an owner without unsettled users.
 func (a *account) releaseIfDone(o *owner) {
-	if o != nil && o.open == 0 && o.inFlight == 0 && a.queue.owners[o.id.key()] == o {
-		a.outbox.released = append(a.outbox.released, released{o.id, a.queue.release(o)})
+	if o == nil || o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
+		return
 	}
+	gone := released{id: o.id}
+	for _, user := range o.wanted {
+		if e := a.queue.index[user.Username]; e != nil && e.inDoubt {
+			gone.doubts = append(gone.doubts, user.Username)
+		}
+	}
+	delete(a.queue.owners, o.id.key())
+	a.outbox.released = append(a.outbox.released, gone)
 }
 
 func (a *account) choose(now time.Duration) turn {
-	a.queue.prune()
+	a.queue.ready = slices.DeleteFunc(a.queue.ready, func(o *owner) bool { return o.waiting == 0 })
 	parallel := a.options.RequestsPerKey
 	if !a.gate.proven || a.gate.isOpen() {
 		parallel = 1

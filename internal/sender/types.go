@@ -7,7 +7,6 @@
 package sender
 
 import (
-	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -130,26 +129,12 @@ const maxDelay = 15 * time.Minute
 // request at a time carries ten thousand users a second if the API takes 100 ms, and ten requests a second allow no more.
 // Sixteen under all keys bound the sockets, the memory and the users that a crash can leave in doubt.
 var DefaultOptions = Options{
-	RequestsPerKey:    1,
-	Requests:          16,
-	Linger:            200 * time.Millisecond,
-	RecordWait:        5 * time.Second,
-	RequestsPerSecond: 10,
-	Burst:             20,
-	RequestTimeout:    alloy.DefaultTimeout,
-	NoticeDelay:       10 * time.Second,
-	SecondRead:        30 * time.Second,
+	RequestsPerKey: 1, Requests: 16, RequestsPerSecond: 10, Burst: 20, RequestTimeout: alloy.DefaultTimeout,
+	Linger: 200 * time.Millisecond, RecordWait: 5 * time.Second, NoticeDelay: 10 * time.Second, SecondRead: 30 * time.Second,
 	BackOff: BackOffs{
-		API:     BackOff{time.Second, 5 * time.Minute},
-		Key:     BackOff{10 * time.Second, 15 * time.Minute},
-		Refused: BackOff{time.Minute, 15 * time.Minute},
-		User:    BackOff{10 * time.Second, 5 * time.Minute},
+		API: BackOff{time.Second, 5 * time.Minute}, Key: BackOff{10 * time.Second, 15 * time.Minute},
+		Refused: BackOff{time.Minute, 15 * time.Minute}, User: BackOff{10 * time.Second, 5 * time.Minute},
 	},
-}
-
-func (o Options) withDefaults() Options {
-	o.MaxUsers, o.Parts = cmp.Or(o.MaxUsers, alloy.MaxBatch), cmp.Or(o.Parts, 4)
-	return o
 }
 
 // next returns the delay that follows another one; 0 stands for none yet.
