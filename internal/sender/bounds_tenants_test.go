@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -115,4 +116,25 @@ func TestBounds_ATenantThatMayGoLaterIsNotHeldUpByAnother(t *testing.T) {
 		latest = max(latest, d.now-good.notBefore)
 	}
 	atMost(t, "until the other one's user is created", latest, 15*time.Second)
+}
+
+// TestBounds_ExistingUsersDoNotWaitForRefusedOnes has one owner's users refused, and 20 full slices of users that exist.
+func TestBounds_ExistingUsersDoNotWaitForRefusedOnes(t *testing.T) {
+	t.Parallel()
+	for seed := range 20 {
+		d := newDriver(t, seed, func(_ time.Duration, sent []users.User) alloy.Answer {
+			if slices.ContainsFunc(sent, func(u users.User) bool { return u.FullName == blocked }) {
+				return answerOf(403, "not this one")
+			}
+			return alloy.Answer{Outcome: alloy.AllExist, StatusCode: 400}
+		})
+		d.accept()
+		d.submit("refused", batch("refused", 2, blocked, 0, 1))
+		d.run(5 * time.Second)
+		d.slices(20, "")
+		d.run(2 * time.Minute)
+		if n := d.told[Existing]; n != 20*d.account.options.MaxUsers {
+			t.Errorf("seed %d: %d users are settled after %d requests", seed, n, len(d.posts))
+		}
+	}
 }

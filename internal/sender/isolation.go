@@ -24,7 +24,7 @@ type isolation struct {
 	proven   bool          // the API has created one of the users since the isolation began or resumed
 	blamed   bool          // a user was refused alone, or failed alone
 	failedAt time.Duration // the last request that failed; 0 for a user that fails alone
-	largest  int           // users in the largest part that was served
+	largest  int           // users in the largest part that was served since it began or was paused
 	answer   alloy.Answer  // the last refusal or failure
 	busy     bool          // a request of it is running
 	until    time.Duration // no request before
@@ -118,10 +118,14 @@ func (i *isolation) control() *entry {
 }
 
 // next takes out the users that go next, at most so many. Some are undecided.
-func (i *isolation) next(most int) []*entry {
+func (i *isolation) next(most int) (users []*entry) {
 	switch {
-	case i.isPaused(): // each has its turn
-		return i.alone(i.all()[0])
+	case i.isPaused(): // each has its turn, and twice as many after each request that was served: they exist
+		all := i.all()
+		for _, e := range all[:min(len(all), max(1, 2*i.largest), most)] {
+			users = append(users, i.alone(e)...)
+		}
+		return users
 	case !i.proven || len(i.held) >= firstControls:
 		return i.alone(i.control())
 	}
@@ -154,7 +158,7 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 	i.answer = answer
 	if !alone {
 		i.push(batch, i.branches)
-		return false
+		return i.isPaused()
 	}
 	i.hold(batch[0], answer)
 	return i.isPaused() || !i.proven && len(i.held) >= firstControls || len(i.held) >= firstControls+furtherControls

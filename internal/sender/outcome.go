@@ -84,7 +84,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 			}
 		}
 	}
-	if i := a.refusing(); i != nil && created {
+	if i := a.refusing(); i != nil && (created || answer.Outcome == alloy.AllExist) {
 		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
 	}
 }

@@ -56,7 +56,7 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 // API seems to refuse everybody, and other requests wait as well.
 func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff, blocks bool) {
 	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
-	i.parts, i.held = [][]*entry{users}, nil // all are undecided again
+	i.parts, i.held, i.largest = [][]*entry{users}, nil, 0 // all are undecided again
 	i.interval = backOff.next(i.interval)
 	i.until = now + jitter(a.chance, i.interval)
 	switch {

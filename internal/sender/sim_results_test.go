@@ -61,7 +61,7 @@ func (x *checks) blamed(k *simKey, result Result) {
 	w, username, trait := x.w, result.Sent.Username, traitOf(result.Sent)
 	if x.read != nil {
 		isUnread := result.Message != "" && w.api.isUnreadable(w.now)
-		isTaken := k.seen.unmatched[username] && !w.api.modes.echo && w.api.modes.reads[x.read.read.way].lag > 0
+		isTaken := !w.api.modes.echo && w.api.modes.reads[x.read.read.way].lag > 0
 		if trait != rejected && !isUnread && !isTaken {
 			w.violated(blameIsJust, "%s, which the API accepts, after it was looked up", username)
 		}

@@ -93,7 +93,12 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		v.noListUntil = now + listPause
 	}
 	v.doubtful = nil
-	for _, c := range r.checks {
+	checks := r.checks
+	if r.way == singly && answer.InDoubt() && !r.ofWitness { // it would fail for the others too; next time another one goes first
+		checks, _ = v.ready(now)
+		v.checks = append(only(v.checks, func(c *check) bool { return c != r.checks[0] }), r.checks...)
+	}
+	for _, c := range checks {
 		if !r.ofWitness {
 			c.answer, c.read[r.way] = answer, true
 		}
