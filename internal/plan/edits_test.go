@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 func TestPlan_RandomEdits(t *testing.T) {
 	t.Parallel()
 	for run := range 25 {
-		t.Run(fmt.Sprint(run), func(t *testing.T) {
+		t.Run(strconv.Itoa(run), func(t *testing.T) {
 			t.Parallel()
 			chance := rand.New(rand.NewPCG(uint64(run), 1))
 			b := testBatch()

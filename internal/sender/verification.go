@@ -93,12 +93,7 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		v.noListUntil = now + listPause
 	}
 	v.doubtful = nil
-	checks := r.checks
-	if r.way == singly && answer.InDoubt() && !r.ofWitness { // it would fail for the others too; next time another one goes first
-		checks, _ = v.ready(now)
-		v.checks = append(only(v.checks, func(c *check) bool { return c != r.checks[0] }), r.checks...)
-	}
-	for _, c := range checks {
+	for _, c := range v.concerned(now, r, answer) {
 		if !r.ofWitness {
 			c.answer, c.read[r.way] = answer, true
 		}
@@ -114,6 +109,17 @@ func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer,
 		}
 	}
 	return decided
+}
+
+// concerned returns the checks of which a read says something. A single read that fails would fail for the others too, and
+// another one goes first next time.
+func (v *verification) concerned(now time.Duration, r *read, answer alloy.Answer) []*check {
+	if r.way == inList || r.ofWitness || !answer.InDoubt() {
+		return r.checks
+	}
+	due, _ := v.ready(now)
+	v.checks = append(only(v.checks, func(c *check) bool { return c != r.checks[0] }), r.checks...)
+	return due
 }
 
 // judge decides what a read means for a check, and when the next one is due if it is open.

@@ -107,9 +107,10 @@ func (r *Reconciler) apply(ctx context.Context, v view, p plan.Writes, hold *bud
 				return nil
 			}
 			before := size(slice)
-			if failed[i] = r.store(ctx, v, slice); failed[i] != nil {
+			err := r.store(ctx, v, slice)
+			if failed[i] = err; err != nil {
 				hasFailed.Store(true)
-				return nil
+				return nil //nolint:nilerr // the first failure in the order of the slices counts
 			}
 			r.versions.Note(v.name(), slice)
 			written[i] = cached.SliceOf(slice).WithoutLists()

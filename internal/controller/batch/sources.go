@@ -95,7 +95,7 @@ func (r *Reconciler) readWithin(ctx context.Context, v view, most decode.Limits)
 		if problem != nil { // the remaining sources only matter for their versions
 			continue
 		}
-		n, err := read.addSource(ctx, int32(i+1), source, data, decode.Limits{Text: most.Text - text, Memory: most.Memory}) //nolint:gosec // at most MaxUsersFrom
+		n, err := read.addSource(ctx, int32(i+1), source, data, decode.Limits{Text: most.Text - text, Memory: most.Memory})
 		if err != nil && !errors.As(err, &problem) {
 			return nil, err
 		}

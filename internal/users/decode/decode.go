@@ -104,7 +104,7 @@ func Rows(ctx context.Context, data []byte, format Format, limits Limits, visit 
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return limit.bytes - max(bounded.left, 0), err
+	return limit.bytes - max(bounded.left, 0), err //nolint:wrapcheck // a listError, or that of visit or the context
 }
 
 // listError says why a list cannot be read and how to fix that.
