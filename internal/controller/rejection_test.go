@@ -35,7 +35,11 @@ type forbidding struct {
 
 func (f forbidding) RoundTrip(r *http.Request) (*http.Response, error) {
 	if match := f.world.forbidden.Load(); match == nil || !(*match)(r) {
-		return f.next.RoundTrip(r)
+		response, err := f.next.RoundTrip(r)
+		if err == nil && f.world.restored.Load() {
+			f.world.fromTheFuture(r, response)
+		}
+		return response, err
 	}
 	body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"not allowed"}`
 	return &http.Response{

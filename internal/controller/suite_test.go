@@ -30,6 +30,7 @@ type world struct {
 	halt    func() // stops the operator as SIGTERM does
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
+	restored  atomic.Bool // see forgetting
 }
 
 var worlds atomic.Int64

@@ -87,10 +87,6 @@ func (c *ControlPlane) makeRestartable(environment *envtest.Environment) error {
 	if err := os.Mkdir(server.CertDir, 0o700); err != nil {
 		return fmt.Errorf("creating a folder: %w", err)
 	}
-	environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(c.Folder, "etcd")} // by default it is deleted with the process
-	if err := os.Mkdir(environment.ControlPlane.Etcd.DataDir, 0o700); err != nil {
-		return fmt.Errorf("creating a folder: %w", err)
-	}
 	return nil
 }
 
@@ -121,23 +117,6 @@ func (c *ControlPlane) RestartAPIServer() error {
 		return fmt.Errorf("restarting the API server: %w", err)
 	}
 	return nil
-}
-
-// Snapshot saves the state of etcd and returns a function that restores it, as from a backup. Both restart etcd and the API server of
-// a restartable control plane.
-func (c *ControlPlane) Snapshot() (restore func() error, err error) {
-	copyTo := func(to, from string) error {
-		c.restarting.Lock()
-		defer c.restarting.Unlock()
-		server, etcd := c.environment.ControlPlane.GetAPIServer(), c.Etcd()
-		err := errors.Join(server.Stop(), etcd.Stop(), os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)), etcd.Start(), server.Start())
-		if err != nil {
-			return fmt.Errorf("copying the state of etcd: %w", err)
-		}
-		return nil
-	}
-	data, saved := c.Etcd().DataDir, filepath.Join(c.Folder, "snapshot")
-	return func() error { return copyTo(data, saved) }, copyTo(saved, data)
 }
 
 // StartGarbageCollector starts the garbage collector from the program KUBE_CONTROLLER_MANAGER. It runs until it is killed or the
