@@ -41,13 +41,15 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 	v.batch, v.sources = &kept, read.sources
 	l = newListing(read.batch, &read.list, v.slices, v.plan())
 	if !known.isFor(v.plan()) || v.hasRemovable() {
+		l.total = int32(len(read.list.Valid) + read.list.FlawedCount) //nolint:gosec // bounded by the size of a list
 		slices, err := r.replan(ctx, v, read, hold, l)
 		if err != nil {
+			known.total = l.total
 			return v, known, 0, err
 		}
 		v.slices = slices
 		plan := v.plan()
-		l.plan.Slices, l.plan.Rejected = plan.Slices, plan.Rejected
+		l.total, l.plan.Slices, l.plan.Rejected = 0, plan.Slices, plan.Rejected
 	}
 	r.unfinished.learn(v.batch, l, read.took)
 	return v, l, 0, nil
@@ -59,8 +61,7 @@ func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *bu
 	if err != nil || p.IsEmpty() {
 		return slices, err
 	}
-	l.total = int32(len(read.list.Valid) + read.list.FlawedCount) //nolint:gosec // bounded by the size of a list
-	read.list = users.List{}                                      // free it during the writes, which take long
+	read.list = users.List{} // free it during the writes, which take long
 	v.slices = slices
 	done := make(chan struct{})
 	go func() {

@@ -16,7 +16,7 @@ import (
 type listing struct {
 	plan    v1alpha1.PlanStatus    // for which the list was read
 	invalid []v1alpha1.InvalidUser // as many as fit into the status
-	total   int32                  // length of the list, while it is being distributed over slices; else 0
+	total   int32                  // length of a list that is not yet distributed over slices; else 0
 	problem *listProblem           // why the list could not be read again; nil if it was
 }
 

@@ -166,7 +166,7 @@ func (f facts) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
 	case problem != nil:
 		reason, message = problem.Reason, message+" of the list as it was last read"
 	case f.obstacle != nil:
-		reason, message = f.obstacle.Reason, message+" of the list as it was last planned"
+		reason = f.obstacle.Reason
 	case counts.Pending == 0:
 		status, reason = metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist
 	}
