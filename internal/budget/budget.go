@@ -1,5 +1,5 @@
-// Package budget bounds the memory that lists of users take while they are read and planned. Who does not get memory at once
-// waits in turn with the other namespaces, so that nobody has to poll and no namespace stops another.
+// Package budget shares something, such as the memory for lists of users, between namespaces. Who does not get it at once waits in
+// turn with the other namespaces, so that nobody has to poll and no namespace stops another.
 package budget
 
 import (
@@ -43,16 +43,33 @@ func (b *Budget) Acquire(name types.NamespacedName, bytes int64) *Hold {
 	defer b.mu.Unlock()
 	if hold := b.granted[name]; hold != nil {
 		delete(b.granted, name)
-		return hold
+		if hold.bytes >= bytes {
+			return hold
+		}
+		b.free += hold.bytes
 	}
 	if len(b.waiting) == 0 && bytes <= b.free {
 		b.free -= bytes
 		return &Hold{b, bytes}
 	}
-	if !slices.ContainsFunc(b.waiting, func(w waiter) bool { return w.name == name }) {
+	if k := b.position(name); k >= 0 {
+		b.waiting[k].bytes = bytes
+	} else {
 		b.enqueue(waiter{name, bytes})
 	}
 	return nil
+}
+
+// Knows reports whether a name waits for memory, or memory is kept for it.
+func (b *Budget) Knows(name types.NamespacedName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.granted[name] != nil || b.position(name) >= 0
+}
+
+// position returns where a name waits, -1 for nowhere.
+func (b *Budget) position(name types.NamespacedName) int {
+	return slices.IndexFunc(b.waiting, func(w waiter) bool { return w.name == name })
 }
 
 // enqueue puts a waiter behind those that have waited as long in their own namespaces: the second of one namespace comes after
@@ -107,12 +124,14 @@ func (b *Budget) serve() {
 
 // Shrink gives back what a hold has above so many bytes. A hold that has less stays as it is.
 func (h *Hold) Shrink(bytes int64) {
-	if h == nil || h.bytes <= bytes {
+	if h == nil {
 		return
 	}
 	h.budget.mu.Lock()
-	h.budget.free += h.bytes - bytes
-	h.bytes = bytes
+	if freed := h.bytes - bytes; freed > 0 {
+		h.budget.free += freed
+		h.bytes = bytes
+	}
 	h.budget.mu.Unlock()
 	h.budget.serve()
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 )
 
 const fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
@@ -42,7 +43,8 @@ type Reconciler struct {
 	versions   cached.Versions
 	unfinished unfinished
 	memory     memory
-	rejected   workqueue.TypedRateLimiter[types.NamespacedName] // back-off of batches whose plan the API server refuses
+	refused    workqueue.TypedRateLimiter[types.NamespacedName] // back-off of batches whose plan the API server refuses
+	unwritten  workqueue.TypedRateLimiter[types.NamespacedName] // and of those whose status it refuses
 }
 
 // Options of a Reconciler.
@@ -67,7 +69,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Cache == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil || r.Options.MaxListMemory <= 0 {
 		return errors.New("one of Client, Cache, Credentials, Recorder, Fingerprint and MaxListMemory is not set")
 	}
-	r.rejected = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRejectedBackOff, maxRejectedBackOff)
+	r.refused = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
+	r.unwritten = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
 	// Status updates are not filtered out, because somebody else may overwrite the status.
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
@@ -96,19 +99,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
+	if past := r.unfinished.refusal(seen); past != nil && time.Now().Before(past.until) {
+		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
+		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key}))
+		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait)}, err
+	}
 	seen, listing, later, err := r.distribute(ctx, seen)
 	key, keyErr := r.readKey(ctx, seen.batch)
-	obstacle, err := r.obstacle(ctx, seen, errors.Join(err, keyErr))
+	if keyErr != nil && (errors.Is(err, errWaiting) || err == nil && count(seen.slices).Pending > 0) {
+		err = keyErr
+	}
+	obstacle, err := r.obstacle(ctx, seen, listing, err)
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
 	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key})
 	wait, err := r.write(ctx, seen.batch, status)
+	if err = errors.Join(err, rejection.Redact(keyErr)); err != nil {
+		return reconcile.Result{}, err
+	}
 	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait)}
-	if err == nil && result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
+	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
 		r.unfinished.forget(req.NamespacedName)
 	}
-	return result, err
+	return result, nil
 }
 
 // leave ends a reconcile that cannot go on.
@@ -118,21 +132,22 @@ func (r *Reconciler) leave(name types.NamespacedName, err error) (reconcile.Resu
 		r.versions.Forget(name)
 		r.unfinished.forget(name)
 		r.memory.cancel(name)
-		r.rejected.Forget(name)
+		r.refused.Forget(name)
+		r.unwritten.Forget(name)
 		return reconcile.Result{}, nil
 	case errors.Is(err, errCacheBehind):
 		return reconcile.Result{RequeueAfter: cached.Allowance}, nil // an event should arrive long before
 	default:
-		return reconcile.Result{}, err
+		return reconcile.Result{}, rejection.Redact(err)
 	}
 }
 
 func (r *Reconciler) readKey(ctx context.Context, batch *cached.Batch) (keyFacts, error) {
 	key, problem, err := r.Credentials.Read(ctx, batch.Namespace, batch.APIKeySecretRef)
 	if err != nil {
-		return keyFacts{}, fmt.Errorf("getting the API key: %w", err)
+		return keyFacts{isUnread: true}, fmt.Errorf("getting the API key: %w", err)
 	}
-	return keyFacts{problem, r.Fingerprint(key)}, nil
+	return keyFacts{problem: problem, fingerprint: r.Fingerprint(key)}, nil
 }
 
 // soonest returns the shortest of some delays; 0 means none.

@@ -48,8 +48,7 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 			return v, known, 0, err
 		}
 		v.slices = slices
-		plan := v.plan()
-		l.total, l.plan.Slices, l.plan.Rejected = 0, plan.Slices, plan.Rejected
+		l.total, l.plan.Slices = 0, v.plan().Slices
 	}
 	r.unfinished.learn(v.batch, l, read.took)
 	return v, l, 0, nil
@@ -58,6 +57,9 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 // replan plans a list and writes the slices, and returns them. While it writes, the status shows the progress.
 func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *budget.Hold, l listing) ([]cached.Slice, error) {
 	p, slices, err := r.makePlan(ctx, v, read)
+	if err == nil && p.IsEmpty() && p.IsPartial {
+		err = errCacheBehind
+	}
 	if err != nil || p.IsEmpty() {
 		return slices, err
 	}
@@ -88,8 +90,8 @@ func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *bu
 // showProgress writes the status of a batch while its slices are written.
 func (r *Reconciler) showProgress(ctx context.Context, batch *cached.Batch, l listing) error {
 	seen, err := r.peek(ctx, view{batch: batch}.name())
-	if err != nil || seen.batch.UID != batch.UID || seen.batch.Generation != batch.Generation {
-		return err
+	if err != nil || seen.batch.UID != batch.UID || seen.batch.Generation != batch.Generation || r.unfinished.refusal(seen) != nil {
+		return err // after a refusal the status shows that until the plan is written
 	}
 	key, err := r.readKey(ctx, seen.batch)
 	if err != nil {

@@ -34,6 +34,8 @@ type unfinished struct {
 type memo struct {
 	uid      types.UID
 	listing  *listing  // nil if the status has it
+	refusal  *refusal  // nil if nothing was refused
+	status   time.Time // when a status may be written again that the API server refuses
 	relist   time.Time // when the list may be read again only to find the rows of rejected users
 	progress time.Time // when the status may show progress again
 }
@@ -75,6 +77,36 @@ func (u *unfinished) learn(batch *cached.Batch, l listing, took time.Duration) {
 	known.listing, known.relist = &l, time.Now().Add(listShare*took)
 }
 
+// refuse keeps what the API server refused; nil for nothing.
+func (u *unfinished) refuse(batch *cached.Batch, what *refusal) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known := u.batches[client.ObjectKeyFromObject(batch)]; known != nil || what != nil {
+		u.of(batch).refusal = what
+	}
+}
+
+// refuseStatus notes until when a status is not written that the API server refuses.
+func (u *unfinished) refuseStatus(batch *cached.Batch, until time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.of(batch).status = until
+}
+
+// refusal returns what the API server refused of the list of a view; nil for nothing.
+func (u *unfinished) refusal(v view) *refusal {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	known := u.batches[v.name()]
+	if known == nil || known.uid != v.batch.UID || known.refusal == nil {
+		return nil
+	}
+	if plan := known.refusal.plan; plan.Generation != v.batch.Generation || plan.Sources != v.sources {
+		return nil
+	}
+	return known.refusal
+}
+
 // relistWait returns the time until the list may be read again only to find the rows of rejected users.
 func (u *unfinished) relistWait(batch *cached.Batch) time.Duration {
 	u.mu.Lock()
@@ -90,6 +122,8 @@ func (u *unfinished) pace(batch *cached.Batch, status v1alpha1.EmbeddedUserBatch
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	known, now := u.of(batch), time.Now()
 	switch {
+	case now.Before(known.status):
+		return known.status.Sub(now)
 	case ready.Reason != v1alpha1.ReasonProgressing && (before == nil || before.Reason != ready.Reason || status.Counts.Pending == 0):
 	case known.progress.IsZero():
 		known.progress = now.Add(progressDelay)

@@ -48,13 +48,18 @@ var errWaiting = errors.New("waiting for memory")
 // read reads the list of a batch from the API server: as a short one, and if it is not as a long one. The caller must release
 // the hold. The error is errGone, errWaiting or a listError, unless reading failed.
 func (r *Reconciler) read(ctx context.Context, v view) (*reading, *budget.Hold, error) {
-	began := time.Now()
-	for _, pool := range []pool{r.memory.short, r.memory.long} {
-		hold := pool.Acquire(v.name(), pool.needs(v.batch))
+	began, pools := time.Now(), []pool{r.memory.short, r.memory.long}
+	if r.memory.long.Knows(v.name()) { // it was too long for a short one
+		pools = pools[1:]
+	}
+	for _, pool := range pools {
+		most := pool.most
+		most.Memory = pool.needs(v.batch)
+		hold := pool.Acquire(v.name(), most.Memory)
 		if hold == nil {
 			return nil, nil, errWaiting
 		}
-		read, err := r.readWithin(ctx, v, pool.most)
+		read, err := r.readWithin(ctx, v, most)
 		if err == nil {
 			hold.Shrink(read.bytes)
 			read.took = time.Since(began)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -28,6 +29,7 @@ type facts struct {
 
 // keyFacts are what is known of the API key.
 type keyFacts struct {
+	isUnread    bool                 // the Secret could not be read
 	problem     *credentials.Problem // why there is none
 	fingerprint string               // of the key, if there is one
 }
@@ -93,6 +95,8 @@ func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	switch {
 	case f.obstacle != nil:
 		return *f.obstacle
+	case f.listing.total > 0:
+		return conditions.Progressing(progress(counts))
 	case counts.Pending > 0 && f.key.problem != nil:
 		return conditions.Stalled(f.key.problem.Reason, f.key.problem.Message)
 	case counts.Pending > 0:
@@ -167,7 +171,7 @@ func (f facts) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {
 		reason, message = problem.Reason, message+" of the list as it was last read"
 	case f.obstacle != nil:
 		reason = f.obstacle.Reason
-	case counts.Pending == 0:
+	case counts.Pending == 0 && f.listing.total == 0:
 		status, reason = metav1.ConditionTrue, v1alpha1.ReasonAllUsersExist
 	}
 	return conditions.New(v1alpha1.ConditionUsersCreated, status, reason, message)
@@ -207,6 +211,9 @@ func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) me
 
 // credentialsValid returns the condition for the API's last verdict on the key that is in the Secret now.
 func (f facts) credentialsValid() metav1.Condition {
+	if old := meta.FindStatusCondition(f.batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); f.key.isUnread && old != nil {
+		return *old
+	}
 	if f.key.problem != nil {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, f.key.problem.Reason, f.key.problem.Message)
 	}

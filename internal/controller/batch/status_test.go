@@ -101,9 +101,11 @@ func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 		switch {
 		case reconciling && stalled, (ready.Status == metav1.ConditionTrue) == (reconciling || stalled):
 			t.Fatalf("Ready %s, Reconciling %t, Stalled %t", ready.Status, reconciling, stalled)
+		case ready.Status == metav1.ConditionTrue && f.listing.total > 0:
+			t.Fatal("Ready while the list is being distributed")
 		case ready.Status == metav1.ConditionTrue && c.Pending > 0:
 			t.Fatalf("Ready with %d pending", c.Pending)
-		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && ready.Status != metav1.ConditionTrue:
+		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && f.listing.total == 0 && ready.Status != metav1.ConditionTrue:
 			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
 		}
 		// The status must not depend on the order in which the cache lists slices.

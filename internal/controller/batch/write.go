@@ -42,8 +42,9 @@ func (r *Reconciler) writeNow(ctx context.Context, batch *cached.Batch, status v
 	case err != nil && (isTooLarge(err) || rejection.Is(err)):
 		return r.writeLess(ctx, batch, status, err)
 	case err != nil:
-		return 0, fmt.Errorf("writing the status: %w", err)
+		return 0, fmt.Errorf("writing the status: %w", rejection.Redact(err))
 	}
+	r.unwritten.Forget(client.ObjectKeyFromObject(batch))
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason, "created", status.Counts.Created, "existing", status.Counts.Existing,
 		"invalid", status.Counts.Invalid, "pending", status.Counts.Pending, "slices", status.Slices.Total)
@@ -62,7 +63,8 @@ func (r *Reconciler) writeLess(ctx context.Context, batch *cached.Batch, status 
 		shown := append(verdict.Conditions(), conditions.Without(status.Conditions, v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled)...)
 		status.Plan, status.Conditions = nil, conditions.Replace(batch.Status.Conditions, shown, batch.Generation)
 	}
-	retry = r.rejected.When(client.ObjectKeyFromObject(batch))
+	retry = r.unwritten.When(client.ObjectKeyFromObject(batch))
+	r.unfinished.refuseStatus(batch, time.Now().Add(retry))
 	if equality.Semantic.DeepEqual(batch.Status, status) {
 		return retry, nil
 	}

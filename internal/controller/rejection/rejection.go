@@ -4,6 +4,8 @@ package rejection
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,23 +14,29 @@ import (
 // Is reports whether the API server refuses a request because of a quota, an admission policy, missing rights or its schema:
 // another attempt soon will not do better.
 func Is(err error) bool {
-	var status apierrors.APIStatus
 	switch {
 	case meta.IsNoMatchError(err):
 		return true
-	case !errors.As(err, &status),
-		apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
-		apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err), apierrors.IsResourceExpired(err):
+	case !IsAnswer(err) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
+		apierrors.IsTooManyRequests(err) || apierrors.IsResourceExpired(err):
 		return false
 	}
-	return true
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError ||
+		strings.Contains(err.Error(), "field not declared in schema") // the API server answers 500 then
 }
 
-// Redact replaces the API server's words in a rejection, which may quote users, by its reason: errors end up in logs. It
-// returns other errors unchanged.
+// IsAnswer reports whether an error is an answer of the API server.
+func IsAnswer(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status)
+}
+
+// Redact replaces the API server's words, which may quote users, by their reason: errors end up in logs. It returns other errors
+// unchanged.
 func Redact(err error) error {
-	if Is(err) {
-		return fmt.Errorf("the API server refused it as %s", apierrors.ReasonForError(err))
+	if IsAnswer(err) {
+		return fmt.Errorf("the API server answered %s", apierrors.ReasonForError(err))
 	}
 	return err
 }
