@@ -203,8 +203,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
 	}
-	if !r.window.enter(req.NamespacedName, state.fingerprint, len(state.pending)) {
-		r.Sender.Withdraw(idOf(slice)) // from the account of another key
+	if entered := r.window.enter(req.NamespacedName, metav1.GetControllerOf(slice).UID, state.fingerprint, state.untried()); !entered && !report.InFlight {
 		return reconcile.Result{RequeueAfter: safetyNet}, nil
 	}
 	work := sender.Work{ID: idOf(slice), Key: key, KeyAccepted: state.keyIs(v1alpha1.KeyAccepted), Users: state.pending}
@@ -231,6 +230,9 @@ func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1
 	if !report.News && slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 {
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
 		r.window.leave(req.NamespacedName)
+		return nil, report, nil
+	}
+	if !report.News && !report.InFlight && r.window.waits(req.NamespacedName) {
 		return nil, report, nil
 	}
 	if whole, ok := slice.Whole(); ok {

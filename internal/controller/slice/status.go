@@ -35,6 +35,15 @@ func newState(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) state {
 	return state{slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
 }
 
+// untried returns how many users are pending, unless a request for them failed: a slice whose users are refused must not keep its
+// place in the window from others.
+func (s state) untried() int {
+	if failed := s.failed(); failed != nil && !failed.Waiting && !failed.KeyRejected && !failed.Isolating {
+		return 0
+	}
+	return len(s.pending)
+}
+
 // status returns the status that the slice should have, and whether it is worth a write. That a request is on its way is
 // not: the batch's controller sees it from the generation that is not yet observed.
 func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
