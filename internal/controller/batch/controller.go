@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -75,7 +76,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
 		WithOptions(r.Options.Controller).
-		WatchesRawSource(source.Func(r.start)). // like every source it starts before the first reconcile
+		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
+			return nil // like every source it starts before the first reconcile
+		})).
 		For(&cached.Batch{}).
 		Watches(&cached.Slice{}, ownerOf()).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.KeyRef, index.SecretSource))).
@@ -87,19 +91,13 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// start takes the queue, into which batches are put when there is memory for them.
-func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
-	return nil
-}
-
 // Reconcile distributes the list of a batch over slices, unless they match it, and updates the batch's status.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	seen, err := r.load(ctx, req.NamespacedName)
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
-	if past := r.unfinished.refusal(seen); past != nil && time.Now().Before(past.until) {
+	if past := r.unfinished.refusalOf(seen); past != nil && time.Now().Before(past.until) {
 		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
 		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key}))
 		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait)}, err
@@ -151,11 +149,7 @@ func (r *Reconciler) readKey(ctx context.Context, batch *cached.Batch) (keyFacts
 }
 
 // soonest returns the shortest of some delays; 0 means none.
-func soonest(delays ...time.Duration) (first time.Duration) {
-	for _, delay := range delays {
-		if first == 0 || delay != 0 && delay < first {
-			first = delay
-		}
-	}
-	return first
+func soonest(delays ...time.Duration) time.Duration {
+	some := slices.DeleteFunc(delays, func(delay time.Duration) bool { return delay <= 0 })
+	return slices.Min(append(some, 0)[:max(len(some), 1)])
 }

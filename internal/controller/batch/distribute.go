@@ -16,10 +16,10 @@ import (
 // distribute brings the slices of a batch in line with its list, unless they are, and the listing in line with both. It returns
 // the batch and its slices as they are then. later is when the list is to be read again, only to find the rows of rejected users.
 func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing, later time.Duration, err error) {
-	known, current := r.unfinished.listing(v.batch), v.plan()
+	known, current := r.unfinished.listingOf(v.batch), v.plan()
 	if isPlanned := known.isFor(current) && !v.hasRemovable(); isPlanned {
 		if !known.namesRejected(current) {
-			later = r.unfinished.relistWait(v.batch)
+			later = time.Until(r.unfinished.get(v.batch).relist)
 		}
 		if known.namesRejected(current) || later > 0 && count(v.slices).Pending > 0 {
 			return v, known, later, nil
@@ -31,7 +31,7 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 	case errors.As(err, &problem):
 		current.Sources = problem.sources
 		known.problem = &listProblem{problem.Verdict, current}
-		r.unfinished.learn(v.batch, known, 0)
+		r.unfinished.update(v.batch, func(m *memo) { m.listing = &known })
 		return v, known, 0, nil
 	case err != nil:
 		return v, known, 0, err
@@ -50,7 +50,7 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 		v.slices = slices
 		l.total, l.plan.Slices = 0, v.plan().Slices
 	}
-	r.unfinished.learn(v.batch, l, read.took)
+	r.unfinished.update(v.batch, func(m *memo) { m.listing, m.relist = &l, time.Now().Add(listShare*read.took) })
 	return v, l, 0, nil
 }
 
@@ -90,7 +90,7 @@ func (r *Reconciler) replan(ctx context.Context, v view, read *reading, hold *bu
 // showProgress writes the status of a batch while its slices are written.
 func (r *Reconciler) showProgress(ctx context.Context, batch *cached.Batch, l listing) error {
 	seen, err := r.peek(ctx, view{batch: batch}.name())
-	if err != nil || seen.batch.UID != batch.UID || seen.batch.Generation != batch.Generation || r.unfinished.refusal(seen) != nil {
+	if err != nil || seen.batch.UID != batch.UID || seen.batch.Generation != batch.Generation || r.unfinished.refusalOf(seen) != nil {
 		return err // after a refusal the status shows that until the plan is written
 	}
 	key, err := r.readKey(ctx, seen.batch)

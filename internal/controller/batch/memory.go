@@ -4,7 +4,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
 
@@ -39,15 +38,6 @@ func newMemory(most int64, wake func(types.NamespacedName)) memory {
 		short: pool{budget.New(shortListsTotal, wake), decode.Limits{Text: shortListText, Memory: shortListMemory}},
 		long:  pool{budget.New(int64(longListsMemory*float64(most)), wake), decode.Limits{Text: most, Memory: most}},
 	}
-}
-
-// needs returns what must be free before the list of a batch is read: as much as it may take, because nobody knows its size
-// before.
-func (p pool) needs(batch *cached.Batch) int64 {
-	if len(batch.UsersFrom) == 0 {
-		return min(inlineListMemory, p.most.Memory)
-	}
-	return p.most.Memory
 }
 
 // cancel drops what a batch waits for.

@@ -45,7 +45,7 @@ func (r *Reconciler) obstacle(ctx context.Context, v view, l listing, err error)
 	switch {
 	case err == nil:
 		r.refused.Forget(v.name())
-		r.unfinished.refuse(v.batch, nil)
+		r.unfinished.update(v.batch, func(m *memo) { m.refusal = nil })
 		return obstacle{}, nil
 	case errors.Is(err, errWaiting):
 		verdict = conditions.Progressing("Waiting for memory to read the list, because other long lists are being planned")
@@ -62,7 +62,7 @@ func (r *Reconciler) obstacle(ctx context.Context, v view, l listing, err error)
 		verdict = conditions.Retrying("The API server failed: " + err.Error() + "; trying again")
 	}
 	retry := r.refused.When(v.name())
-	r.unfinished.refuse(v.batch, &refusal{v.plan(), l, verdict, time.Now().Add(retry)})
+	r.unfinished.update(v.batch, func(m *memo) { m.refusal = &refusal{v.plan(), l, verdict, time.Now().Add(retry)} })
 	// The API server's words may quote users.
 	log.FromContext(ctx).Info("The API server refused to have the list planned", "reason", apierrors.ReasonForError(err), "retry", retry)
 	return obstacle{&verdict, retry}, nil

@@ -40,16 +40,28 @@ type memo struct {
 	progress time.Time // when the status may show progress again
 }
 
-// of returns the memo of a batch. The caller must hold u.mu.
-func (u *unfinished) of(batch *cached.Batch) *memo {
+// update changes the memo of a batch.
+func (u *unfinished) update(batch *cached.Batch, change func(*memo)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.batches == nil {
 		u.batches = map[types.NamespacedName]*memo{}
 	}
 	name := client.ObjectKeyFromObject(batch)
-	if u.batches[name] == nil || u.batches[name].uid != batch.UID {
+	if known := u.batches[name]; known == nil || known.uid != batch.UID {
 		u.batches[name] = &memo{uid: batch.UID}
 	}
-	return u.batches[name]
+	change(u.batches[name])
+}
+
+// get returns the memo of a batch; an empty one if there is none.
+func (u *unfinished) get(batch *cached.Batch) memo {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known := u.batches[client.ObjectKeyFromObject(batch)]; known != nil && known.uid == batch.UID {
+		return *known
+	}
+	return memo{}
 }
 
 // forget drops what is known of a batch that is finished or gone.
@@ -59,78 +71,39 @@ func (u *unfinished) forget(name types.NamespacedName) {
 	delete(u.batches, name)
 }
 
-// listing returns what is known of the list of a batch.
-func (u *unfinished) listing(batch *cached.Batch) listing {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if known := u.batches[client.ObjectKeyFromObject(batch)]; known != nil && known.uid == batch.UID && known.listing != nil {
-		return *known.listing
+// listingOf returns what is known of the list of a batch.
+func (u *unfinished) listingOf(batch *cached.Batch) listing {
+	if known := u.get(batch).listing; known != nil {
+		return *known
 	}
 	return storedListing(batch.Status)
 }
 
-// learn keeps a listing until the status has it. took is the time it took to read the list.
-func (u *unfinished) learn(batch *cached.Batch, l listing, took time.Duration) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	known := u.of(batch)
-	known.listing, known.relist = &l, time.Now().Add(listShare*took)
-}
-
-// refuse keeps what the API server refused; nil for nothing.
-func (u *unfinished) refuse(batch *cached.Batch, what *refusal) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if known := u.batches[client.ObjectKeyFromObject(batch)]; known != nil || what != nil {
-		u.of(batch).refusal = what
-	}
-}
-
-// refuseStatus notes until when a status is not written that the API server refuses.
-func (u *unfinished) refuseStatus(batch *cached.Batch, until time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.of(batch).status = until
-}
-
-// refusal returns what the API server refused of the list of a view; nil for nothing.
-func (u *unfinished) refusal(v view) *refusal {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	known := u.batches[v.name()]
-	if known == nil || known.uid != v.batch.UID || known.refusal == nil {
+// refusalOf returns what the API server refused of the list of a view; nil for nothing.
+func (u *unfinished) refusalOf(v view) *refusal {
+	known := u.get(v.batch).refusal
+	if known == nil || known.plan.Generation != v.batch.Generation || known.plan.Sources != v.sources {
 		return nil
 	}
-	if plan := known.refusal.plan; plan.Generation != v.batch.Generation || plan.Sources != v.sources {
-		return nil
-	}
-	return known.refusal
-}
-
-// relistWait returns the time until the list may be read again only to find the rows of rejected users.
-func (u *unfinished) relistWait(batch *cached.Batch) time.Duration {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return time.Until(u.of(batch).relist)
+	return known
 }
 
 // pace returns the time until the status may be written: 0 unless it only shows progress.
-func (u *unfinished) pace(batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) time.Duration {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (u *unfinished) pace(batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) (wait time.Duration) {
 	before := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionReady)
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	known, now := u.of(batch), time.Now()
-	switch {
-	case now.Before(known.status):
-		return known.status.Sub(now)
-	case ready.Reason != v1alpha1.ReasonProgressing && (before == nil || before.Reason != ready.Reason || status.Counts.Pending == 0):
-	case known.progress.IsZero():
-		known.progress = now.Add(progressDelay)
-		return progressDelay
-	case now.Before(known.progress):
-		return known.progress.Sub(now)
-	}
-	known.progress = now.Add(progressInterval)
-	return 0
+	isNews := ready.Reason != v1alpha1.ReasonProgressing && (before == nil || before.Reason != ready.Reason || status.Counts.Pending == 0)
+	u.update(batch, func(m *memo) {
+		now := time.Now()
+		if m.progress.IsZero() && !isNews {
+			m.progress = now.Add(progressDelay)
+		}
+		if wait = m.status.Sub(now); wait <= 0 && !isNews {
+			wait = m.progress.Sub(now)
+		}
+		if wait = max(wait, 0); wait == 0 {
+			m.progress = now.Add(progressInterval)
+		}
+	})
+	return wait
 }

@@ -53,8 +53,10 @@ func (r *Reconciler) read(ctx context.Context, v view) (*reading, *budget.Hold, 
 		pools = pools[1:]
 	}
 	for _, pool := range pools {
-		most := pool.most
-		most.Memory = pool.needs(v.batch)
+		most := pool.most // nobody knows the size of a list before it is read
+		if len(v.batch.UsersFrom) == 0 {
+			most.Memory = min(most.Memory, inlineListMemory)
+		}
 		hold := pool.Acquire(v.name(), most.Memory)
 		if hold == nil {
 			return nil, nil, errWaiting

@@ -20,31 +20,27 @@ import (
 // planning comes first: users that are planned together share requests.
 const sumPriority = handler.LowPriority - 100
 
-// ownerOf enqueues the batch that controls a slice.
+// ownerOf enqueues the batch that controls a slice, or did before.
 func ownerOf() handler.EventHandler {
-	enqueue := func(slice client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		owner := metav1.GetControllerOf(slice)
-		if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind {
-			return
+	enqueue := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request], changed ...client.Object) {
+		for _, slice := range changed {
+			owner := metav1.GetControllerOf(slice)
+			if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind {
+				continue
+			}
+			request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: slice.GetNamespace(), Name: owner.Name}}
+			if prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(sumPriority)}, request)
+			} else {
+				queue.Add(request)
+			}
 		}
-		request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: slice.GetNamespace(), Name: owner.Name}}
-		if prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-			prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(sumPriority)}, request)
-			return
-		}
-		queue.Add(request)
 	}
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.Object, q)
-		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.ObjectOld, q) // it may have lost its owner
-			enqueue(e.ObjectNew, q)
-		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.Object, q)
-		},
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(q, e.Object) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(q, e.ObjectOld, e.ObjectNew) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(q, e.Object) },
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -60,11 +62,14 @@ func (r *Reconciler) writeLess(ctx context.Context, batch *cached.Batch, status 
 		event, note = v1alpha1.ReasonStatusRejected, "The API server refuses the status; see the admission policies, and whether the operator's CRDs are up to date"
 		verdict := conditions.Failing(v1alpha1.ReasonPlanRejected, "The API server refused the whole status: "+refusal.Error()+
 			"; see the admission policies, and whether the operator's CRDs are up to date")
-		shown := append(verdict.Conditions(), conditions.Without(status.Conditions, v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled)...)
+		isVerdict := func(c metav1.Condition) bool {
+			return slices.Contains([]string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled}, c.Type)
+		}
+		shown := append(verdict.Conditions(), slices.DeleteFunc(slices.Clone(status.Conditions), isVerdict)...)
 		status.Plan, status.Conditions = nil, conditions.Replace(batch.Status.Conditions, shown, batch.Generation)
 	}
 	retry = r.unwritten.When(client.ObjectKeyFromObject(batch))
-	r.unfinished.refuseStatus(batch, time.Now().Add(retry))
+	r.unfinished.update(batch, func(m *memo) { m.status = time.Now().Add(retry) })
 	if equality.Semantic.DeepEqual(batch.Status, status) {
 		return retry, nil
 	}

@@ -3,7 +3,6 @@
 package conditions
 
 import (
-	"slices"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -73,11 +72,6 @@ func Cut(text string, most int) string {
 		cut--
 	}
 	return text[:cut] + "…"
-}
-
-// Without returns the conditions except for some types.
-func Without(shown []metav1.Condition, types ...string) []metav1.Condition {
-	return slices.DeleteFunc(slices.Clone(shown), func(c metav1.Condition) bool { return slices.Contains(types, c.Type) })
 }
 
 // Replace returns the new conditions. A condition whose status has not changed keeps its transition time; old conditions that

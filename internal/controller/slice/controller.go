@@ -19,18 +19,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
@@ -38,6 +36,10 @@ import (
 // safetyNet is when a slice with pending users is looked at again although nothing happened. The sender wakes it long
 // before; this only bounds the harm of a mistake.
 const safetyNet = 10 * time.Minute
+
+// fewUsers is the number of pending users below which a slice needs no place in the window: they take little memory, and share
+// requests.
+const fewUsers = 100
 
 // actionRecord is the action of the controller's events.
 const actionRecord = "RecordResults"
@@ -52,7 +54,7 @@ type Reconciler struct {
 	Options     Options
 
 	versions  cached.Versions
-	window    window
+	window    *budget.Window
 	inherited inheritance
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -94,75 +96,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// gone lets pass that a batch was deleted, or that its deletion began.
-var gone = predicate.Funcs{
-	CreateFunc:  func(event.CreateEvent) bool { return false },
-	GenericFunc: func(event.GenericEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
-	},
-}
-
-// start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
-func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	r.queue = queue
-	r.window.wake = func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) }
-	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
-	return nil
-}
-
-// Wake has a slice reconciled because the sender has news for it.
-func (r *Reconciler) Wake(id sender.ID) {
-	r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: id.Namespace, Name: id.Name}})
-}
-
-// handler enqueues slices, and notes those that were there before this process led.
-func (r *Reconciler) handler() handler.EventHandler {
-	enqueue := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			if e.IsInInitialList {
-				r.inherited.add(e.Object.GetUID())
-			}
-			enqueue(e.Object, q)
-		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.ObjectNew, q)
-		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			r.inherited.drop(e.Object.GetUID())
-			enqueue(e.Object, q)
-		},
-	}
-}
-
-// slicesOfSecret returns the slices whose key a Secret holds that was changed or deleted.
-func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	r.Credentials.Forget(secret.GetNamespace(), secret.GetName())
-	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()})
-}
-
-// slicesOfGone are the slices of a batch that is gone or going: nothing of them is to be sent any more, although they are
-// there until the garbage collector takes them.
-func (r *Reconciler) slicesOfGone(ctx context.Context, batch client.Object) []reconcile.Request {
-	return r.requests(ctx, client.InNamespace(batch.GetNamespace()), client.MatchingFields{index.Owner: string(batch.GetUID())})
-}
-
-func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {
-	var list cached.SliceList
-	if err := r.Cache.List(ctx, &list, which...); err != nil {
-		log.FromContext(ctx).Error(err, "Failed to list slices")
-		return nil
-	}
-	requests := make([]reconcile.Request, len(list.Items))
-	for i := range list.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
-	}
-	return requests
-}
-
 // Reconcile records what the sender knows of a slice's users, and hands over those that are pending.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	slice, report, err := r.open(ctx, req)
@@ -174,7 +107,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	if !owned {
-		r.window.leave(req.NamespacedName)
+		r.window.Leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
 	}
@@ -199,11 +132,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("getting the API key: %w", keyErr)
 	}
 	if len(state.pending) == 0 || state.problem != nil {
-		r.window.leave(req.NamespacedName)
+		r.window.Leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{}, nil
 	}
-	if entered := r.window.enter(req.NamespacedName, metav1.GetControllerOf(slice).UID, state.fingerprint, state.untried()); !entered && !report.InFlight {
+	if state.untried() < fewUsers {
+		r.window.Leave(req.NamespacedName)
+	} else if !r.window.Enter(req.NamespacedName, string(metav1.GetControllerOf(slice).UID), state.fingerprint) && !report.InFlight {
 		return reconcile.Result{RequeueAfter: safetyNet}, nil
 	}
 	work := sender.Work{ID: idOf(slice), Key: key, KeyAccepted: state.keyIs(v1alpha1.KeyAccepted), Users: state.pending}
@@ -229,10 +164,10 @@ func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1
 	}
 	if !report.News && slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 {
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
-		r.window.leave(req.NamespacedName)
+		r.window.Leave(req.NamespacedName)
 		return nil, report, nil
 	}
-	if !report.News && !report.InFlight && r.window.waits(req.NamespacedName) {
+	if !report.News && !report.InFlight && r.window.Waits(req.NamespacedName) {
 		return nil, report, nil
 	}
 	if whole, ok := slice.Whole(); ok {
@@ -255,7 +190,7 @@ func (r *Reconciler) read(ctx context.Context, req reconcile.Request) (*v1alpha1
 }
 
 func (r *Reconciler) forget(req reconcile.Request) {
-	r.window.leave(req.NamespacedName)
+	r.window.Leave(req.NamespacedName)
 	r.Sender.Forget(req.Namespace, req.Name)
 	r.versions.Forget(req.NamespacedName)
 }
