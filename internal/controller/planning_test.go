@@ -14,10 +14,10 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// slowSlices has each new slice take some time.
+// slowSlices has each write of a slice's spec take some time.
 func (w *world) slowSlices(delay time.Duration) {
 	w.forbid(func(r *http.Request) bool {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/embeddeduserslices") {
+		if r.Method != http.MethodGet && strings.Contains(r.URL.Path, "/embeddeduserslices") && !strings.HasSuffix(r.URL.Path, "/status") {
 			select {
 			case <-r.Context().Done():
 			case <-time.After(delay):
@@ -102,4 +102,19 @@ func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
 	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username\n" + lines("few", 3))}
 	w.Must(w.Update(w.Context(), list))
 	w.Await("large", v1alpha1.ReasonSucceeded)
+}
+
+// TestPlanning_IsNotReadyBeforeEveryUserIsInASlice removes more users than it adds, and watches the status while slices are written.
+func TestPlanning_IsNotReadyBeforeEveryUserIsInASlice(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	w.CreateBatch("b", testenv.Users("user", 6000)...)
+	w.Await("b", v1alpha1.ReasonSucceeded)
+	w.slowSlices(1500 * time.Millisecond)
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
+		b.Spec.Users = append(b.Spec.Users[4000:], testenv.Users("new", 500)...)
+	})
+	if counts := w.Await("b", v1alpha1.ReasonSucceeded).Status.Counts; counts.Total != 2500 || counts.Created != 2500 {
+		t.Errorf("Ready with counts %+v", counts)
+	}
 }

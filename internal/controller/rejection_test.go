@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -203,6 +205,33 @@ func TestRejection_MissingRightsAreInTheStatus(t *testing.T) {
 			w.Await("b", v1alpha1.ReasonSucceeded)
 		})
 	}
+}
+
+// TestRejection_EventsDoNotShortenTheBackOff changes labels of a batch whose slices are refused.
+func TestRejection_EventsDoNotShortenTheBackOff(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	var attempts atomic.Int32
+	w.forbid(func(r *http.Request) bool {
+		isCreate := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/embeddeduserslices")
+		if isCreate {
+			attempts.Add(1)
+		}
+		return isCreate
+	})
+	w.CreateBatch("b", testenv.Users("user", 3)...)
+	w.Eventually(attempts.Load).Should(gomega.BeNumerically(">=", 3)) // the next one is due in four seconds
+	w.Await("b", v1alpha1.ReasonPlanRejected)
+	before, began := attempts.Load(), time.Now()
+	for i := range 20 {
+		w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Labels = map[string]string{"edit": strconv.Itoa(i)} })
+	}
+	if more, took := attempts.Load()-before, time.Since(began); more > 1 && took < 3*time.Second {
+		t.Errorf("%d attempts in %s", more, took)
+	}
+	w.forbidNothing()
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Users("user", 4) }) // tried at once
+	w.Await("b", v1alpha1.ReasonSucceeded)
 }
 
 func TestRejection_InvalidNamesAreInTheStatus(t *testing.T) {
