@@ -9,7 +9,6 @@ package cached
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
+	"sigs.k8s.io/json"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
@@ -138,7 +138,7 @@ func (s *Slice) Whole() (*v1alpha1.EmbeddedUserSlice, bool) {
 // UnmarshalJSON keeps of a batch what the cache needs.
 func (b *Batch) UnmarshalJSON(data []byte) error {
 	whole := &v1alpha1.EmbeddedUserBatch{}
-	if err := json.Unmarshal(data, whole); err != nil {
+	if err := json.UnmarshalCaseSensitivePreserveInts(data, whole); err != nil {
 		return fmt.Errorf("decoding an EmbeddedUserBatch: %w", err)
 	}
 	whole.ManagedFields = nil
@@ -153,7 +153,7 @@ func (b *Batch) UnmarshalJSON(data []byte) error {
 // UnmarshalJSON keeps of a slice what the cache needs.
 func (s *Slice) UnmarshalJSON(data []byte) error {
 	whole := &v1alpha1.EmbeddedUserSlice{}
-	if err := json.Unmarshal(data, whole); err != nil {
+	if err := json.UnmarshalCaseSensitivePreserveInts(data, whole); err != nil {
 		return fmt.Errorf("decoding an EmbeddedUserSlice: %w", err)
 	}
 	whole.ManagedFields = nil
