@@ -1,7 +1,7 @@
 package sender
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +16,7 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 	o := &owner{}
 	v := verification{options: DefaultOptions, witness: "witness", witnessedBy: 1}
 	for k := range 100 {
-		e := &entry{claims: []claim{{owner: o, user: users.User{Username: fmt.Sprint(k)}}}, place: verifying}
+		e := &entry{claims: []claim{{owner: o, user: users.User{Username: strconv.Itoa(k)}}}, place: verifying}
 		v.checks = append(v.checks, &check{entry: e, named: true, since: 1, due: start})
 	}
 	singles, decided := 0, 0

@@ -136,7 +136,7 @@ func (r *Reconciler) leave(name types.NamespacedName, err error) (reconcile.Resu
 	case errors.Is(err, errCacheBehind):
 		return reconcile.Result{RequeueAfter: cached.Allowance}, nil // an event should arrive long before
 	default:
-		return reconcile.Result{}, rejection.Redact(err)
+		return reconcile.Result{}, rejection.Redact(err) //nolint:wrapcheck // it says what failed
 	}
 }
 
