@@ -1,8 +1,11 @@
 package controller_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +30,30 @@ func (w *world) slowSlices(delay time.Duration) {
 	})
 }
 
+// blockSlices has the creation of a batch's slices take until release is called. blocked is closed when the first one begins.
+func (w *world) blockSlices(batch string) (blocked <-chan struct{}, release func()) {
+	began, released := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.forbid(func(r *http.Request) bool {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/embeddeduserslices") {
+			return false
+		}
+		body, err := r.GetBody()
+		if err != nil {
+			w.Error(err)
+			return false
+		}
+		if text, err := io.ReadAll(body); err == nil && bytes.Contains(text, []byte(`"name":"`+batch+`-`)) {
+			once.Do(func() { close(began) })
+			<-released
+		}
+		return false
+	})
+	release = sync.OnceFunc(func() { close(released) })
+	w.Cleanup(release)
+	return began, release
+}
+
 // createLong creates a batch of n users in a compressed list.
 func (w *world) createLong(name string, n int) {
 	w.Helper()
@@ -38,10 +65,11 @@ func (w *world) createLong(name string, n int) {
 
 // TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds watches the status while 40 slices are written in ten seconds.
 func TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
-	w := newWorld(t, simulator.Options{})
+	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.SetKey(w.Key)
 	w.slowSlices(500 * time.Millisecond)
 	w.createLong("long", 40_000)
+	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.BeNumerically(">", 0))
 	last, updates, version := time.Now(), 0, ""
 	w.Eventually(func() string {
 		batch := w.Load("long")
@@ -64,14 +92,14 @@ func TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
 
 // TestPlanning_ALongListWaitsForMemory lets one long list be planned at a time.
 func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
-	w := newWorld(t, simulator.Options{})
+	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.halt()
 	w.memory = 8 << 20
 	w.start()
-	w.slowSlices(1500 * time.Millisecond)
+	blocked, release := w.blockSlices("first")
 	w.SetKey(w.Key)
 	w.createLong("first", 31_000)
-	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.BeNumerically(">", 0))
+	<-blocked
 	w.createLong("second", 30_000)
 	w.CreateBatch("small", testenv.Users("small", 1000)...)
 	w.Eventually(func() string {
@@ -81,13 +109,13 @@ func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
 	if reason := testenv.Condition(w.Load("first").Status.Conditions, v1alpha1.ConditionReady).Reason; reason == v1alpha1.ReasonSucceeded {
 		t.Error("the small list waited for the long one")
 	}
-	w.forbidNothing()
+	release()
 	w.Await("first", v1alpha1.ReasonSucceeded)
 	w.Await("second", v1alpha1.ReasonSucceeded)
 }
 
 func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
-	w := newWorld(t, simulator.Options{})
+	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.halt()
 	w.memory = 8 << 20
 	w.start()
@@ -106,7 +134,7 @@ func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
 
 // TestPlanning_IsNotReadyBeforeEveryUserIsInASlice removes more users than it adds, and watches the status while slices are written.
 func TestPlanning_IsNotReadyBeforeEveryUserIsInASlice(t *testing.T) {
-	w := newWorld(t, simulator.Options{})
+	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.SetKey(w.Key)
 	w.CreateBatch("b", testenv.Users("user", 6000)...)
 	w.Await("b", v1alpha1.ReasonSucceeded)

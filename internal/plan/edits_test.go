@@ -54,17 +54,17 @@ func edit(chance *rand.Rand, b *v1alpha1.EmbeddedUserBatch, next int) int {
 	list := slices.Clone(b.Spec.Users)
 	switch chance.IntN(5) {
 	case 0, 1:
-		for range chance.IntN(60) {
+		for range chance.IntN(40) {
 			list = append(list, v1alpha1.User{Username: fmt.Sprintf("user-%d", next), FullName: name()})
 			next++
 		}
 	case 2:
 		if len(list) > 0 {
 			at := chance.IntN(len(list))
-			list = slices.Delete(list, at, min(len(list), at+chance.IntN(200)))
+			list = slices.Delete(list, at, min(len(list), at+chance.IntN(130)))
 		}
 	case 3:
-		for range min(len(list), chance.IntN(100)) {
+		for range min(len(list), chance.IntN(60)) {
 			list[chance.IntN(len(list))].FullName = name()
 		}
 	default:

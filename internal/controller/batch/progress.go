@@ -18,7 +18,7 @@ const (
 	progressDelay    = 2 * time.Second
 	progressInterval = time.Second
 	// planningInterval is the interval of status updates while slices are written.
-	planningInterval = 3 * time.Second
+	planningInterval = 2 * time.Second
 	// listShare bounds the time spent on finding the rows of rejected users while others are pending, to one part in listShare.
 	listShare = 10
 )
