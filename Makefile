@@ -34,7 +34,7 @@ build: ## Build the programs into bin/.
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
-		echo 'Building the operator and running the tests; takes about 7 minutes on 2 cores, the first time 15' && set -x && \
+		echo 'Building the operator and running the tests; takes about 12 minutes on 2 cores, the first time 20' && set -x && \
 		go test -race -count=1 -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 

@@ -19,7 +19,10 @@ const slicesPerPage = 50
 // and people rely.
 func CheckContract(ctx context.Context, reader client.Reader, namespace string) error {
 	var batches v1alpha1.EmbeddedUserBatchList
-	if err := reader.List(ctx, &batches, client.InNamespace(namespace)); err != nil {
+	list := func(into client.ObjectList, options ...client.ListOption) error { // another test may restart the API server
+		return Await(ctx, func(ctx context.Context) error { return reader.List(ctx, into, append(options, client.InNamespace(namespace))...) })
+	}
+	if err := list(&batches); err != nil {
 		return fmt.Errorf("listing the batches: %w", err)
 	}
 	var violations []error
@@ -30,7 +33,7 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 	}
 	for next := ""; ; {
 		var page v1alpha1.EmbeddedUserSliceList
-		if err := reader.List(ctx, &page, client.InNamespace(namespace), client.Limit(slicesPerPage), client.Continue(next)); err != nil {
+		if err := list(&page, client.Limit(slicesPerPage), client.Continue(next)); err != nil {
 			return fmt.Errorf("listing the slices: %w", err)
 		}
 		for i := range page.Items {

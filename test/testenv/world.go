@@ -49,7 +49,10 @@ func NewWorld(t testing.TB, plane *ControlPlane, namespace string, options simul
 		if err != nil {
 			t.Error(err)
 		}
-		if err := w.DeleteAllOf(w.context(), &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(namespace)); err != nil {
+		err = Await(w.context(), func(ctx context.Context) error {
+			return w.DeleteAllOf(ctx, &v1alpha1.EmbeddedUserBatch{}, client.InNamespace(namespace))
+		})
+		if err != nil {
 			t.Error(err)
 		}
 	})
