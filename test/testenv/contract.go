@@ -20,7 +20,9 @@ const slicesPerPage = 50
 func CheckContract(ctx context.Context, reader client.Reader, namespace string) error {
 	var batches v1alpha1.EmbeddedUserBatchList
 	list := func(into client.ObjectList, options ...client.ListOption) error { // another test may restart the API server
-		return Await(ctx, func(ctx context.Context) error { return reader.List(ctx, into, append(options, client.InNamespace(namespace))...) })
+		return Await(ctx, func(ctx context.Context) error {
+			return reader.List(ctx, into, append(options, client.InNamespace(namespace))...)
+		})
 	}
 	if err := list(&batches); err != nil {
 		return fmt.Errorf("listing the batches: %w", err)
