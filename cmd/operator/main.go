@@ -71,7 +71,7 @@ func parse(args []string) (options, error) {
 	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
 	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
 	o.listMemory.Quantity = *resource.NewQuantity(batch.DefaultMaxListMemory, resource.BinarySI)
-	flags.Var(&o.listMemory, "max-list-memory", "maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: about 176 bytes for each user, and its text. The operator needs 1.25 times as much for long lists, and 170Mi for all else")
+	flags.Var(&o.listMemory, "max-list-memory", "maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: about 176 bytes for each user, and its text. All long lists together may take 1.25 times as much")
 	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to watch, separated by commas; all by default. Several operators can share a cluster if none watches a namespace of another")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
