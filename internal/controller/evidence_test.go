@@ -7,9 +7,6 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -30,16 +27,7 @@ func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 			t.Errorf("%s: %+v", username, result)
 		}
 	}
-	w.Eventually(func() (warnings []string) {
-		var list eventsv1.EventList
-		w.Must(w.List(t.Context(), &list, client.InNamespace(w.Namespace)))
-		for _, event := range list.Items {
-			if event.Type == corev1.EventTypeWarning && event.Regarding.Name == "echo" {
-				warnings = append(warnings, event.Reason)
-			}
-		}
-		return warnings
-	}).Should(gomega.ConsistOf(v1alpha1.ReasonUnmatchedInvalidUsers))
+	w.Eventually(func() []string { return w.warnings("echo") }).Should(gomega.ConsistOf(gomega.HavePrefix(v1alpha1.ReasonUnmatchedInvalidUsers + ": ")))
 }
 
 func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {

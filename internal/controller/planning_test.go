@@ -92,7 +92,7 @@ func TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
 
 // TestPlanning_ALongListWaitsForMemory lets one long list be planned at a time.
 func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
-	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
+	w := newWorld(t, simulator.Options{})
 	w.halt()
 	w.memory = 8 << 20
 	w.start()
@@ -115,7 +115,7 @@ func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
 }
 
 func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
-	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
+	w := newWorld(t, simulator.Options{})
 	w.halt()
 	w.memory = 8 << 20
 	w.start()
@@ -132,7 +132,7 @@ func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
 	w.Await("large", v1alpha1.ReasonSucceeded)
 }
 
-// TestPlanning_IsNotReadyBeforeEveryUserIsInASlice removes more users than it adds, and watches the status while slices are written.
+// TestPlanning_IsNotReadyBeforeEveryUserIsInASlice removes more users than it adds, while the writes of slices are slow.
 func TestPlanning_IsNotReadyBeforeEveryUserIsInASlice(t *testing.T) {
 	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.SetKey(w.Key)

@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -102,7 +101,8 @@ func (w *world) awaitDenied() {
 	w.Eventually(func() bool {
 		slice := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "probe"}}
 		slice.Spec.APIKeySecretRef = v1alpha1.APIKeySecretReference{Name: "x", Key: "x"}
-		return apierrors.IsForbidden(w.Create(w.Context(), slice, client.DryRunAll)) || apierrors.IsInvalid(w.Create(w.Context(), slice, client.DryRunAll))
+		err := w.Create(w.Context(), slice, client.DryRunAll)
+		return apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
 	}).Should(gomega.BeTrue())
 }
 
@@ -145,16 +145,21 @@ func (w *world) checkRejected(name string, want ...string) {
 	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, want...) {
 		w.Errorf("message: %s", ready.Message)
 	}
-	w.Eventually(func() (notes []string) {
-		var list eventsv1.EventList
-		w.Expect(w.List(w.Context(), &list, client.InNamespace(w.Namespace))).To(gomega.Succeed())
-		for _, event := range list.Items {
-			if event.Regarding.Name == name && event.Reason == v1alpha1.ReasonPlanRejected {
-				notes = append(notes, event.Note)
-			}
+	w.Eventually(func() []string { return w.warnings(name) }).Should(gomega.ContainElement(
+		gomega.And(gomega.HavePrefix(v1alpha1.ReasonPlanRejected+": "), gomega.ContainSubstring("see the message of the condition"))))
+}
+
+// warnings returns the warnings about a batch, each as its reason and its note.
+func (w *world) warnings(batch string) (warnings []string) {
+	w.Helper()
+	var list eventsv1.EventList
+	w.Must(w.List(w.Context(), &list, client.InNamespace(w.Namespace)))
+	for _, event := range list.Items {
+		if event.Type == corev1.EventTypeWarning && event.Regarding.Name == batch {
+			warnings = append(warnings, event.Reason+": "+event.Note)
 		}
-		return notes
-	}).Should(gomega.ContainElement(gomega.ContainSubstring("see the message of the condition")))
+	}
+	return warnings
 }
 
 func TestRejection_AnEditThatIsDeniedIsNotReady(t *testing.T) {
@@ -255,16 +260,6 @@ func TestRejection_InvalidNamesAreInTheStatus(t *testing.T) {
 func TestRejection_AStatusThatIsDeniedHasAnEvent(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
-	awaitEvent := func(reason string) {
-		w.Eventually(func() (reasons []string) {
-			var list eventsv1.EventList
-			w.Expect(w.List(w.Context(), &list, client.InNamespace(w.Namespace))).To(gomega.Succeed())
-			for _, event := range list.Items {
-				reasons = append(reasons, fmt.Sprintf("%s of %s", event.Reason, event.Regarding.Name))
-			}
-			return reasons
-		}).Should(gomega.ContainElement(reason))
-	}
 	w.CreateBatch("probe", testenv.Users("probe", 1)...)
 	w.Await("probe", v1alpha1.ReasonSucceeded)
 	for resource, probe := range map[string]client.Object{"embeddeduserslices/status": &w.Slices()[0], "embeddeduserbatches/status": w.Load("probe")} {
@@ -272,7 +267,7 @@ func TestRejection_AStatusThatIsDeniedHasAnEvent(t *testing.T) {
 		remove := w.deny(resource, admissionv1.Update)
 		w.Eventually(func() error { return w.Status().Update(w.Context(), probe, client.DryRunAll) }).ShouldNot(gomega.Succeed())
 		w.CreateBatch(name, testenv.Users(name, 3)...)
-		awaitEvent("StatusRejected of " + name)
+		w.Eventually(func() []string { return w.warnings(name) }).Should(gomega.ContainElement(gomega.HavePrefix(v1alpha1.ReasonStatusRejected + ": ")))
 		remove()
 		w.Await(name, v1alpha1.ReasonSucceeded)
 	}

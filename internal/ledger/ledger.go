@@ -10,13 +10,18 @@ import (
 )
 
 // MaxSubmitted is the maximum number of slices with many pending users that wait in the sender under one key. The others wait as
-// objects, so that a list of a million users takes 15 MB in the sender. It sends one request of 1000 users at a time.
+// objects, so that a list of a million users takes little memory there. It sends one request of 1000 users at a time.
 const MaxSubmitted = 50
 
 // Settled reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
 // operator does not change users that exist; Invalid applies until the user is corrected.
 func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
 	return Exists(result) || result.Result == v1alpha1.ResultInvalid && result.Hash == users.Hash(users.User(user))
+}
+
+// IsRemovable reports whether a slice is empty and its controller has observed that.
+func IsRemovable(slice *v1alpha1.EmbeddedUserSlice) bool {
+	return len(slice.Spec.Users) == 0 && len(slice.Status.Results) == 0 && slice.Status.ObservedGeneration == slice.Generation
 }
 
 // Exists reports whether a result says that a user exists.

@@ -45,7 +45,7 @@ func (p *Planner) Writes() Writes {
 			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, p.batch.Name)
 			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef, Users: d.users}
 			made.Update = append(made.Update, updated)
-		case isRemovable(d.slice):
+		case ledger.IsRemovable(d.slice):
 			made.Remove = append(made.Remove, d.slice)
 		}
 	}

@@ -101,7 +101,7 @@ func (p *Planner) Add(slice *v1alpha1.EmbeddedUserSlice) {
 // claims returns the rows of the list that a slice has, and whether it needs no change, as far as it alone tells.
 func (p *Planner) claims(d *draft, slice *v1alpha1.EmbeddedUserSlice) (claims []claim, isRight bool) {
 	results := ledger.Index(slice.Status.Results)
-	isRight, d.rows = hasSettings(slice, p.batch) && !isRemovable(slice), len(results)
+	isRight, d.rows = hasSettings(slice, p.batch) && !ledger.IsRemovable(slice), len(results)
 	left := maps.Clone(results) // of users that left the slice
 	for _, user := range slice.Spec.Users {
 		result, known := results[user.Username]
@@ -142,11 +142,6 @@ func (p *Planner) share(d *draft, claims []claim) {
 // user exists, because the operator does not change users that exist.
 func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
 	return user == wanted || ledger.Exists(result)
-}
-
-// isRemovable reports whether a slice is empty and its controller has observed that.
-func isRemovable(slice *v1alpha1.EmbeddedUserSlice) bool {
-	return len(slice.Spec.Users) == 0 && len(slice.Status.Results) == 0 && slice.Status.ObservedGeneration == slice.Generation
 }
 
 // hasSettings reports whether a slice has what every slice of a batch has besides users.

@@ -120,7 +120,7 @@ func (i *isolation) control() *entry {
 // next takes out the users that go next, at most so many. Some are undecided.
 func (i *isolation) next(most int) (users []*entry) {
 	switch {
-	case i.isPaused(): // each has its turn, and twice as many after each request that was served: they exist
+	case i.isPaused(): // one user, and twice as many after each request that was served, because those exist
 		all := i.all()
 		for _, e := range all[:min(len(all), max(1, 2*i.largest), most)] {
 			users = append(users, i.alone(e)...)

@@ -91,8 +91,11 @@ func (l list) slices() int {
 // zipped returns a part of a list as it is stored.
 func (l list) zipped(t testing.TB, text string) []byte {
 	t.Helper()
-	data := []byte(text)
-	for range map[bool]int{false: 1, true: 2}[l.nested] {
+	data, times := []byte(text), 1
+	if l.nested {
+		times = 2
+	}
+	for range times {
 		var buffer bytes.Buffer
 		writer, err := gzip.NewWriterLevel(&buffer, gzip.BestCompression)
 		if err != nil {

@@ -151,5 +151,8 @@ func (r *Reconciler) readKey(ctx context.Context, batch *cached.Batch) (keyFacts
 // soonest returns the shortest of some delays; 0 means none.
 func soonest(delays ...time.Duration) time.Duration {
 	some := slices.DeleteFunc(delays, func(delay time.Duration) bool { return delay <= 0 })
-	return slices.Min(append(some, 0)[:max(len(some), 1)])
+	if len(some) == 0 {
+		return 0
+	}
+	return slices.Min(some)
 }

@@ -29,8 +29,8 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 	var problem *listError
 	switch {
 	case errors.As(err, &problem):
-		current.Sources = problem.sources
-		known.problem = &listProblem{problem.Verdict, current}
+		current.Sources = problem.plan.Sources
+		problem.plan, known.problem = current, problem
 		r.unfinished.update(v.batch, func(m *memo) { m.listing = &known })
 		return v, known, 0, nil
 	case err != nil:
@@ -42,12 +42,12 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 	l = newListing(read.batch, &read.list, v.slices, v.plan())
 	if !known.isFor(v.plan()) || v.hasRemovable() {
 		l.total = int32(len(read.list.Valid) + read.list.FlawedCount) //nolint:gosec // bounded by the size of a list
-		slices, err := r.replan(ctx, v, read, hold, l)
+		stored, err := r.replan(ctx, v, read, hold, l)
 		if err != nil {
 			known.total = l.total
 			return v, known, 0, err
 		}
-		v.slices = slices
+		v.slices = stored
 		l.total, l.plan.Slices = 0, v.plan().Slices
 	}
 	r.unfinished.update(v.batch, func(m *memo) { m.listing, m.relist = &l, time.Now().Add(listShare*read.took) })

@@ -17,14 +17,7 @@ type listing struct {
 	plan    v1alpha1.PlanStatus    // for which the list was read
 	invalid []v1alpha1.InvalidUser // as many as fit into the status
 	total   int32                  // length of a list that is not yet distributed over slices; else 0
-	problem *listProblem           // why the list could not be read again; nil if it was
-}
-
-// listProblem is why a list cannot be read, and the plan that cannot be made for that reason.
-type listProblem struct {
-	conditions.Verdict
-
-	plan v1alpha1.PlanStatus
+	problem *listError             // why the list could not be read again; nil if it was
 }
 
 // storedListing returns what a status says of a list. It does not say for which plan there is a problem, so that the list is

@@ -127,10 +127,10 @@ func isSamePlan(a, b v1alpha1.PlanStatus) bool {
 	return a == b
 }
 
-// hasRemovable reports whether a slice is empty and its controller has seen that: it is to be deleted.
+// hasRemovable reports whether a slice is to be deleted.
 func (v view) hasRemovable() bool {
 	return slices.ContainsFunc(v.slices, func(slice cached.Slice) bool {
-		return slice.DeletionTimestamp.IsZero() && slice.IsEmpty && slice.ObservedGeneration == slice.Generation
+		return slice.DeletionTimestamp.IsZero() && slice.IsRemovable
 	})
 }
 

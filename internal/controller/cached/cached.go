@@ -73,7 +73,7 @@ type Slice struct {
 	Ready              *metav1.Condition
 	KeyCheck           *v1alpha1.KeyCheck
 	Counts             v1alpha1.UserCounts // of its users, by the results that hold
-	IsEmpty            bool                // it has neither users nor results
+	IsRemovable        bool                // see ledger.IsRemovable
 	// Rejected holds the results of users that the API did not accept and that have not been corrected since, at most as many as
 	// a batch can show.
 	Rejected []v1alpha1.UserResult
@@ -98,9 +98,9 @@ func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
 	kept := Slice{
 		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, SpecDigest: specDigest(whole),
 		ObservedGeneration: whole.Status.ObservedGeneration, KeyCheck: whole.Status.KeyCheck,
-		Ready:   meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
-		Counts:  ledger.Count(whole, whole.Status.Results),
-		IsEmpty: len(whole.Spec.Users) == 0 && len(whole.Status.Results) == 0, Rejected: rejected(whole),
+		Ready:       meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
+		Counts:      ledger.Count(whole, whole.Status.Results),
+		IsRemovable: ledger.IsRemovable(whole), Rejected: rejected(whole),
 	}
 	kept.ManagedFields = nil
 	if len(whole.Spec.Users) <= keptUsers && len(whole.Status.Results) <= keptUsers {

@@ -32,14 +32,18 @@ var gone = predicate.Funcs{
 // start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
 func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue = queue
-	r.window = budget.NewWindow(ledger.MaxSubmitted, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
+	r.window = budget.NewWindow(ledger.MaxSubmitted, r.enqueue)
 	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
 	return nil
 }
 
 // Wake has a slice reconciled because the sender has news for it.
 func (r *Reconciler) Wake(id sender.ID) {
-	r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: id.Namespace, Name: id.Name}})
+	r.enqueue(types.NamespacedName{Namespace: id.Namespace, Name: id.Name})
+}
+
+func (r *Reconciler) enqueue(name types.NamespacedName) {
+	r.queue.Add(reconcile.Request{NamespacedName: name})
 }
 
 // handler enqueues slices, and notes those that were there before this process led.
