@@ -71,7 +71,7 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
 	}
 	if rapid.IntRange(0, 5).Draw(t, "planning") == 0 {
-		f.listing.total = 50
+		f.listing.total = rapid.Int32Range(1, 50).Draw(t, "total")
 	}
 	if rapid.IntRange(0, 5).Draw(t, "obstacle") == 0 {
 		verdict := conditions.Failing(v1alpha1.ReasonPlanRejected, "no")
