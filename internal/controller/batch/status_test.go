@@ -38,9 +38,16 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 	}
 	b.Spec.InvalidUserPolicy = rapid.SampledFrom([]v1alpha1.InvalidUserPolicy{"Fail", "Ignore", ""}).Draw(t, "policy")
 	var f facts
+	isSettled := rapid.Bool().Draw(t, "settled") // nothing is pending
 	for i := range rapid.IntRange(0, 5).Draw(t, "slices") {
 		whole := v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("b-01234567-%d", i), Generation: 2}}
 		whole.Spec.Users, whole.Status.Results = rapid.SliceOfN(anyUser, 0, 15).Draw(t, "users"), rapid.SliceOfN(anyResult, 0, 15).Draw(t, "results")
+		if isSettled {
+			whole.Status.Results = nil
+			for _, user := range whole.Spec.Users {
+				whole.Status.Results = append(whole.Status.Results, v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultCreated})
+			}
+		}
 		whole.Status.ObservedGeneration = rapid.Int64Range(1, 2).Draw(t, "observed")
 		if rapid.IntRange(0, 5).Draw(t, "terminating") == 0 {
 			now := metav1.Now()
@@ -70,7 +77,7 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 	if rapid.IntRange(0, 3).Draw(t, "problem") == 0 {
 		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
 	}
-	if rapid.IntRange(0, 5).Draw(t, "planning") == 0 {
+	if rapid.Bool().Draw(t, "planning") {
 		f.listing.total = rapid.Int32Range(1, 50).Draw(t, "total")
 	}
 	if rapid.IntRange(0, 5).Draw(t, "obstacle") == 0 {
