@@ -159,12 +159,13 @@ func anySlicesAreRepaired(t *rapid.T) {
 			}
 		}
 	}
-	// Once the slice controller has observed the slices, planning must converge.
-	planned = settleAll(planned)
-	for range 8 {
-		planned = settleAll(after(planned, planFor(b, planned)))
+	// Once the slice controller has observed the slices, planning must converge. A plan that may change one slice needs two for
+	// each slice: one mends it and one removes it.
+	for range 2*len(existing) + 8 {
+		planned = settleAll(planned)
+		planned = after(planned, planFor(b, planned))
 	}
-	if p := planFor(b, planned); !p.IsEmpty() {
+	if p := planFor(b, settleAll(planned)); !p.IsEmpty() {
 		t.Fatalf("planning does not converge: %d created, %d updated, %d removed", len(p.Create), len(p.Update), len(p.Remove))
 	}
 	checkPlaced(t, b, planned)
