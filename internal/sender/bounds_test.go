@@ -80,6 +80,26 @@ func TestBounds_AQuotaBlamesNobody(t *testing.T) {
 	}
 }
 
+func TestBounds_ARedirectBlamesNobody(t *testing.T) {
+	t.Parallel()
+	posts := 0
+	d := newDriver(t, 1, func(time.Duration, []users.User) alloy.Answer {
+		switch posts++; posts {
+		case 1:
+			return answerOf(400, "")
+		case 3: // a user alone, after another one was created
+			return answerOf(302, "")
+		default:
+			return accepts()
+		}
+	})
+	d.submit("a", batch("a", 9, ""))
+	d.run(time.Hour)
+	if d.told[Created] != 9 {
+		t.Errorf("results: %v", d.results)
+	}
+}
+
 func TestBounds_WhatIsRefusedAsSuchIsNotSearched(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 403, 404, 413, 422} {

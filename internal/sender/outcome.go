@@ -181,7 +181,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		}
 	}
 	if !isFailure {
-		for _, c := range a.verification.answered(now, r.read, answer, found) {
+		for _, c := range a.verification.answered(r.began, now, r.read, answer, found) {
 			a.conclude(now, c)
 		}
 	}

@@ -24,14 +24,15 @@ func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer 
 
 // refused notes that the API refuses a request, whatever in it is the cause.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, alone, asSuch := a.rest(r, isolated), r.isolation, len(r.rows) == 1, false
+	users, i, alone := a.rest(r, isolated), r.isolation, len(r.rows) == 1
+	asSuch := answer.Outcome == alloy.Redirected // whoever is in it
 	switch {
 	case len(users) == 0:
 		return
 	case i == nil:
-		i, asSuch = a.isolate(now, users, alone, answer), alone || answer.Outcome == alloy.Redirected
+		i, asSuch = a.isolate(now, users, alone, answer), asSuch || alone
 	default:
-		asSuch = i.refused(users, alone, answer)
+		asSuch = i.refused(users, alone, answer) || asSuch
 	}
 	if a.tellAll(now, r, answer, now, true); asSuch {
 		a.pauseIsolation(now, i, a.options.BackOff.Refused, true)

@@ -107,7 +107,7 @@ func (x *checks) sees(k *simKey, e answered) {
 		case c.answer.Outcome == alloy.Accepted && c.answer.Unmatched > 0 && !named:
 			s.doubt(user.Username, 0, false)
 			s.unmatched[user.Username] = true
-		case len(e.request.users) == 1 && c.answer.Outcome != alloy.Accepted:
+		case len(e.request.users) == 1 && c.answer.Outcome != alloy.Accepted && c.answer.Outcome != alloy.Redirected:
 			s.lone[user.Username] = loneRefusal{c.cause, user}
 		}
 	}

@@ -85,7 +85,7 @@ func (x *checks) blamed(k *simKey, result Result) {
 // an hour.
 func (a *simAPI) isUnreadable(now time.Duration) bool {
 	for way, m := range a.modes.reads {
-		lately := []time.Duration{singly: 10 * time.Minute, inList: listPause + 10*time.Minute}[way]
+		lately := []time.Duration{singly: 10 * time.Minute, inList: listPause.Max + 10*time.Minute}[way]
 		if failed := a.failedReads[way]; m.status == 0 && m.max == 0 && (failed == 0 || now-failed > lately) {
 			return false
 		}

@@ -12,9 +12,13 @@ const (
 	maxSingleReads = 20
 	// maxTries is how often a user is read if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
-	// listPause is how long a list of all users is not read again that was refused, too long or too slow.
-	listPause = time.Hour
 )
+
+// listPause is how long the list of all users is not read again that is refused, too long or too slow. It is at least
+// listPauseRatio times what the last one took, so that a slow list is not read every few minutes.
+var listPause = BackOff{time.Minute, time.Hour}
+
+const listPauseRatio = 100
 
 // way is a way of reading: single users, or the list of all.
 type way int
@@ -35,7 +39,8 @@ type verification struct {
 	proven      [2]int // that number as of when each way of reading last showed the witness
 	doubtful    *check // a single read did not show its user; now it has to show the witness
 	noListUntil time.Duration
-	busy        bool // a read is running
+	listPause   time.Duration // the last one; 0 once the list was read
+	busy        bool          // a read is running
 }
 
 // check is a user that is verified.
@@ -84,13 +89,17 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 	return list
 }
 
-// answered notes the answer to a read, with those of the usernames that it found. It returns the checks that are decided.
-func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
+// answered notes the answer to a read that began at some time, with those of the usernames that it found. It returns the checks
+// that are decided.
+func (v *verification) answered(began, now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
 	if _, shown := found[v.witness]; shown {
 		v.proven[r.way] = v.witnessedBy
 	}
-	if r.way == inList && answer.Outcome != alloy.Listed {
-		v.noListUntil = now + listPause
+	if answer.Outcome == alloy.Listed {
+		v.listPause = 0
+	} else if r.way == inList {
+		v.listPause = min(max(listPause.next(v.listPause), listPauseRatio*(now-began)), listPause.Max)
+		v.noListUntil = now + v.listPause
 	}
 	v.doubtful = nil
 	for _, c := range v.concerned(now, r, answer) {

@@ -36,7 +36,7 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 		} else if now > start+lag {
 			found = r.wanted
 		}
-		for _, c := range v.answered(now, r, answer, found) {
+		for _, c := range v.answered(now, now, r, answer, found) {
 			c.entry.place = waiting
 			decided++
 		}
