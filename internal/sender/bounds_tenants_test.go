@@ -138,3 +138,47 @@ func TestBounds_ExistingUsersDoNotWaitForRefusedOnes(t *testing.T) {
 		}
 	}
 }
+
+// Two rows for one username each get their turn, and then wait as long as other users that fail.
+func TestBounds_TwoRowsOfAUsernameThatBothFailAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t, 1, func(now time.Duration, sent []users.User) alloy.Answer {
+		if has(sent, big) {
+			return answerOf(413, "")
+		}
+		return against(poison, 500)(now, sent)
+	})
+	d.accept()
+	d.submit("a", []users.User{{Username: "u", FullName: big}})
+	d.submit("b", []users.User{{Username: "u", FullName: poison}})
+	d.run(time.Hour)
+	atMost(t, "requests in an hour", len(d.posts), 30)
+}
+
+// While users of other owners are created now and then, one that fails must not go together with another one again and again.
+func TestBounds_AUserThatFailsIsTriedAloneAfterAPause(t *testing.T) {
+	t.Parallel()
+	for seed := range 20 {
+		d := newDriver(t, seed, func(now time.Duration, sent []users.User) alloy.Answer {
+			switch {
+			case now < 5*time.Minute:
+				return answerOf(400, "")
+			case has(sent, poison):
+				return answerOf(500, "")
+			case len(sent) == 1 && sent[0].Username == "a-0":
+				return alloy.Answer{Outcome: alloy.AllExist, StatusCode: 400}
+			default:
+				return accepts()
+			}
+		})
+		d.submit("a", batch("a", 3, poison, 1))
+		for k := range 3600 {
+			name := fmt.Sprint("other-", k)
+			d.at(5*time.Minute+time.Duration(k)*time.Second/2, wants(name, batch(name, 1, "")))
+		}
+		d.run(30 * time.Minute)
+		if d.results["a-2"].State != Created {
+			t.Errorf("seed %d: %v", seed, d.results["a-2"])
+		}
+	}
+}

@@ -170,6 +170,9 @@ func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answe
 	if again {
 		parts = i.branches
 	}
+	if i.isPaused() {
+		i.largest = 0 // the next one goes alone
+	}
 	if i.push(batch, parts); answer.InDoubt() {
 		i.failedAt, i.answer = now, answer
 	}

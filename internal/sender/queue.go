@@ -34,8 +34,9 @@ type entry struct {
 
 // claim is a user as an owner wants it; without a user in a shared entry.
 type claim struct {
-	owner *owner
-	user  users.User
+	owner   *owner
+	user    users.User
+	yielded bool // another row for the username has gone first
 }
 
 func (e *entry) isWanted() bool { return len(e.claims) > 0 }
@@ -159,7 +160,7 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 		o.open++
 	case e.claimOf(o) < 0:
 		e = q.own(user.Username)
-		e.claims = append(e.claims, claim{o, user})
+		e.claims = append(e.claims, claim{owner: o, user: user})
 		o.open++
 	}
 	if inDoubt && !e.inDoubt {
@@ -231,17 +232,29 @@ func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil t
 	}
 }
 
-// yield lets another row for the username of an entry go first, if there is one, because this one may wait for ever.
+// yield lets another row for the username of an entry go first, if there is one, because this one may wait for ever. One that
+// was not tried goes at once; the others take turns where the entry is.
 func (q *queue) yield(now time.Duration, e *entry) {
-	user := e.user()
-	if k := slices.IndexFunc(e.claims, func(c claim) bool { return c.user != user }); k > 0 {
-		if e.place == waiting {
-			e.owner().waiting--
-		}
-		held := e.owner().heldUntil
-		e.claims = slices.Concat(e.claims[k:], e.claims[:k])
-		e.owner().heldUntil = max(e.owner().heldUntil, held)
+	user, held := e.user(), e.owner().heldUntil
+	isOther := func(c claim) bool { return c.user != user }
+	e.claims[0].yielded = true
+	k := slices.IndexFunc(e.claims, func(c claim) bool { return isOther(c) && !c.yielded })
+	isUntried := k > 0
+	if !isUntried {
+		k = slices.IndexFunc(e.claims, isOther)
+	}
+	if k < 0 {
+		return
+	}
+	if e.place == waiting {
+		e.owner().waiting--
+	}
+	e.claims = slices.Concat(e.claims[k:], e.claims[:k])
+	e.owner().heldUntil = max(e.owner().heldUntil, held)
+	if isUntried {
 		q.passOn(now, e, user.Username, 0)
+	} else if e.place == waiting {
+		q.wait(e.owner())
 	}
 }
 
