@@ -13,11 +13,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	applyv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
@@ -80,22 +80,24 @@ func (r *Reconciler) writeLess(ctx context.Context, batch *cached.Batch, status 
 	return retry, nil
 }
 
-// applyStatus writes a status, and records the events for its conditions.
+// applyStatus writes a status, and records the events for its conditions. The API server answers with metadata only, because
+// encoding and decoding a list of 10,000 users takes nearly a third of the whole request (measured).
 func (r *Reconciler) applyStatus(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) error {
-	encoded, err := json.Marshal(status)
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: batch.Namespace, Name: batch.Name, UID: batch.UID}}
+	object.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	encoded, err := json.Marshal(struct {
+		*metav1.PartialObjectMetadata
+
+		Status v1alpha1.EmbeddedUserBatchStatus `json:"status"`
+	}{object, status})
 	if err != nil {
 		return fmt.Errorf("encoding the status: %w", err)
 	}
-	applied := applyv1alpha1.EmbeddedUserBatchStatus()
-	if err := json.Unmarshal(encoded, applied); err != nil {
-		return fmt.Errorf("decoding the status: %w", err)
-	}
-	config := applyv1alpha1.EmbeddedUserBatch(batch.Name, batch.Namespace).WithUID(batch.UID).WithStatus(applied)
-	if err := r.Client.Status().Apply(ctx, config, fieldOwner, client.ForceOwnership); err != nil {
+	if err := r.Client.Status().Patch(ctx, object, client.RawPatch(types.ApplyPatchType, encoded), fieldOwner, client.ForceOwnership); err != nil {
 		return err //nolint:wrapcheck // the caller says what failed
 	}
 	written := *batch
-	written.ResourceVersion = *config.ResourceVersion
+	written.ResourceVersion = object.ResourceVersion
 	r.versions.Note(client.ObjectKeyFromObject(batch), &written)
 	for _, n := range notices(batch.Status.Conditions, status.Conditions) {
 		r.Recorder.Eventf(batch, nil, n.kind, n.reason, actionCreateUsers, "%s", n.message)
