@@ -73,6 +73,7 @@ bench: ## Run the benchmarks (15 minutes) and write docs/benchmarks.md. CASES=a,
 .PHONY: lint
 lint: ## Run the linters.
 	$(TOOL) golangci-lint run
+	go tool -modfile=hack/kube-api-linter/go.mod golangci-lint-kube-api-linter run -c hack/kube-api-linter/golangci.yml ./api/...
 
 .PHONY: generate
 generate: ## Generate deepcopy functions and apply configurations.
@@ -91,6 +92,7 @@ docs: ## Generate the API reference.
 verify: generate manifests docs lint ## Fail if generated files are stale, a linter complains or go.mod is untidy.
 	go mod tidy -diff
 	cd hack/controlplane && go mod tidy -diff
+	cd hack/kube-api-linter && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
 
 ##@ Install
