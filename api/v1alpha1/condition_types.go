@@ -7,7 +7,8 @@ const (
 	// ConditionReady is True when every user that must exist does. On EmbeddedUserBatch and EmbeddedUserSlice.
 	ConditionReady = "Ready"
 
-	// ConditionReconciling is present and True while the operator works on the object or will retry on its own.
+	// ConditionReconciling is present and True while the operator works on the object, will retry on its own, or waits for a Secret
+	// or a list that may be about to be created.
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is present and True while the operator cannot proceed until somebody changes something. Its reason and
@@ -35,11 +36,12 @@ const (
 	ReasonInvalidUsers = "InvalidUsers"
 
 	// ReasonSecretNotFound is set while users are pending and the Secret that spec.apiKeySecretRef names, or the key in it,
-	// does not exist.
+	// does not exist. A batch is Reconciling for the first two minutes, because the Secret may be about to be created, and then
+	// Stalled.
 	ReasonSecretNotFound = "SecretNotFound"
 
 	// ReasonSourceNotFound is set when spec.usersFrom names a ConfigMap, a Secret or a key that does not exist and is not
-	// optional. Existing slices stay as they are.
+	// optional. Existing slices stay as they are. The batch is Reconciling for the first two minutes, and then Stalled.
 	ReasonSourceNotFound = "SourceNotFound"
 
 	// ReasonSourceUnreadable is set when a list that spec.usersFrom names cannot be parsed or is too large. Existing slices
@@ -104,7 +106,8 @@ const (
 )
 
 // ConditionSourcesRead is True when every list that spec.usersFrom names was read. When it is False the reason is
-// SourceNotFound, SourceUnreadable or ListTooLarge. On an EmbeddedUserBatch with usersFrom.
+// SourceNotFound, SourceUnreadable or ListTooLarge. With SourceNotFound its transition time says since when a list has been missing
+// for this generation. On an EmbeddedUserBatch with usersFrom.
 const ConditionSourcesRead = "SourcesRead"
 
 // ReasonSourcesRead is set when every list was read.
@@ -112,7 +115,8 @@ const ReasonSourcesRead = "AllRead"
 
 // ConditionCredentialsValid reports whether the API key works: True when the API accepted it; False when it is missing,
 // unusable or rejected; Unknown before the API has answered. When it is False the reason is SecretNotFound,
-// InvalidCredentials or Unauthorized. On EmbeddedUserBatch.
+// InvalidCredentials or Unauthorized. With SecretNotFound its transition time says since when the key has been missing for this
+// generation. On EmbeddedUserBatch.
 const ConditionCredentialsValid = "CredentialsValid"
 
 // Reasons of ConditionCredentialsValid when it is not False.

@@ -87,6 +87,7 @@ type UsersKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 
 	// key that holds the list.
@@ -96,7 +97,8 @@ type UsersKeyReference struct {
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key"`
 
-	// optional treats a missing object or key as an empty list. Without it the batch waits until the list exists.
+	// optional treats a missing object or key as an empty list.
+	// Without it the batch waits until the list exists, and is Stalled after two minutes.
 	// +optional
 	Optional bool `json:"optional,omitempty"`
 }

@@ -18,7 +18,7 @@ const (
 
 // EmbeddedUserSliceSpec is written by the controller of the EmbeddedUserBatch that owns the slice.
 type EmbeddedUserSliceSpec struct {
-	// apiKeySecretRef is copied from the batch.
+	// apiKeySecretRef is copied from the batch, and names the key even if the batch does not.
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
 

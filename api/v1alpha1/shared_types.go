@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "cmp"
+
 // User is one user of an Alloy Embedded account.
 type User struct {
 	// username identifies the user. It is unique within the Alloy account and compared byte for byte.
@@ -17,6 +19,9 @@ type User struct {
 	FullName string `json:"fullName,omitempty"`
 }
 
+// DefaultSecretKey is the key in the data of a Secret that holds the API key, unless an APIKeySecretReference names another one.
+const DefaultSecretKey = "apiKey"
+
 // APIKeySecretReference names the key of a Secret that holds an Alloy API key.
 // +structType=atomic
 type APIKeySecretReference struct {
@@ -24,16 +29,24 @@ type APIKeySecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 
-	// key in the Secret's data that holds the API key.
+	// key in the Secret's data that holds the API key; apiKey if it is absent.
 	// White space around the API key, such as a trailing line break, is ignored.
 	// +optional
-	// +kubebuilder:default=apiKey
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key,omitempty"`
+}
+
+// WithDefaultKey returns the reference with its key: DefaultSecretKey if it names none. The schema has no such default, because
+// the struct is atomic: the API server would add the key to what one client applied, so that the same manifest from another client
+// conflicts with it. Compare references only with this default.
+func (r APIKeySecretReference) WithDefaultKey() APIKeySecretReference {
+	r.Key = cmp.Or(r.Key, DefaultSecretKey)
+	return r
 }
 
 // UserCounts counts users by state.

@@ -37,6 +37,8 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		"a field that does not exist":       {user(object{"username": "x", "email": "y"}), []string{"email"}},
 		"no apiKeySecretRef":                {object{"users": []any{}}, []string{"spec.apiKeySecretRef", "Required"}},
 		"an apiKeySecretRef without a name": {object{"apiKeySecretRef": object{"key": "x"}}, []string{"spec.apiKeySecretRef.name", "Required"}},
+		"a name that no Secret can have":    {object{"apiKeySecretRef": object{"name": "team/alloy"}}, []string{"spec.apiKeySecretRef.name", `"team/alloy"`, "should match"}},
+		"a name that is too long":           {object{"apiKeySecretRef": object{"name": strings.Repeat("x", 254)}}, []string{"spec.apiKeySecretRef.name", "253"}},
 		"a key that no Secret can have":     {object{"apiKeySecretRef": object{"name": "x", "key": "a/b"}}, []string{"spec.apiKeySecretRef.key"}},
 		"a policy that does not exist":      {object{"apiKeySecretRef": object{"name": "x"}, "invalidUserPolicy": "Maybe"}, []string{"spec.invalidUserPolicy", "Fail", "Ignore"}},
 		"users that are not a list":         {object{"apiKeySecretRef": object{"name": "x"}, "users": object{}}, []string{"spec.users"}},

@@ -239,23 +239,6 @@ func TestRejection_EventsDoNotShortenTheBackOff(t *testing.T) {
 	w.Await("b", v1alpha1.ReasonSucceeded)
 }
 
-func TestRejection_InvalidNamesAreInTheStatus(t *testing.T) {
-	w := newWorld(t, simulator.Options{})
-	w.SetKey(w.Key)
-	secret := w.Batch("secret", testenv.Users("user", 3)...)
-	secret.Spec.APIKeySecretRef.Name = "team/alloy"
-	source := w.Batch("source")
-	source.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("team/list", "users.csv")}
-	w.MustCreate(secret)
-	w.MustCreate(source)
-	for name, reason := range map[string]string{"secret": v1alpha1.ReasonSecretNotFound, "source": v1alpha1.ReasonSourceNotFound} {
-		status := w.Await(name, reason).Status
-		if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, `"team/`) {
-			t.Errorf("%s: %s", name, ready.Message)
-		}
-	}
-}
-
 // TestRejection_AStatusThatIsDeniedHasAnEvent denies the status of slices, and then that of batches.
 func TestRejection_AStatusThatIsDeniedHasAnEvent(t *testing.T) {
 	w := newWorld(t, simulator.Options{})

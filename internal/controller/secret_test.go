@@ -1,6 +1,10 @@
 package controller_test
 
 import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/onsi/gomega"
@@ -70,6 +74,67 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 	}
 }
 
+// TestSecret_KeysAsPeoplePasteThem stores the key of the account in many forms: those without a cure can be used.
+func TestSecret_KeysAsPeoplePasteThem(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	line := base64.StdEncoding.EncodeToString([]byte(w.Key + "\n"))
+	const (
+		oneLine = "put the API key there alone, on one line"
+		noQuote = "put the API key there without them"
+		once    = "put the API key itself under stringData, or encode it once"
+		there   = "put the API key there as Alloy shows it"
+	)
+	rows := map[string]struct{ value, cure string }{
+		"a line break":                       {w.Key + "\n", ""},
+		"a line break of Windows":            {w.Key + "\r\n", ""},
+		"empty lines around it":              {"\n\n" + w.Key + "\n\n", ""},
+		"spaces around it":                   {" \t" + w.Key + "\u00a0", ""},
+		"a byte order mark":                  {"\ufeff" + w.Key, ""},
+		"a byte order mark and a line break": {"\ufeff" + w.Key + "\r\n", ""},
+		"the scheme":                         {"Bearer " + w.Key, ""},
+		"the scheme in lower case":           {"bearer " + w.Key + "\n", ""},
+		"a byte order mark and the scheme":   {"\ufeffBearer  " + w.Key, ""},
+
+		"quotation marks":                  {`"` + w.Key + `"`, noQuote},
+		"single quotation marks":           {"'" + w.Key + "'\n", noQuote},
+		"the scheme and quotation marks":   {`Bearer "` + w.Key + `"`, noQuote},
+		"two keys":                         {w.Key + "\n" + w.Key, oneLine},
+		"two lines in quotation marks":     {`"` + w.Key + "\r\nanother\"", oneLine},
+		"base64 of it and a line break":    {line, once},
+		"the same with a line break":       {line + "\n", once},
+		"base64 of it in two lines":        {line[:8] + "\n" + line[8:], oneLine},
+		"UTF-16, as a redirect on Windows": {"\xff\xfe" + strings.Join(strings.Split(w.Key, ""), "\x00") + "\x00", oneLine},
+		"the scheme alone":                 {"Bearer ", there},
+		"nothing but a byte order mark":    {"\ufeff", there},
+	}
+	batches, usable := map[string]string{}, []string{} // by row; the usernames to be sent
+	for name, row := range rows {
+		id := fmt.Sprintf("row-%02d", len(batches))
+		if batches[name] = id; row.cure == "" {
+			usable = append(usable, id)
+		}
+		w.MustCreate(w.secret(id, "apiKey", row.value))
+		batch := w.Batch(id, v1alpha1.User{Username: id})
+		batch.Spec.APIKeySecretRef.Name = id
+		w.MustCreate(batch)
+	}
+	for name, row := range rows {
+		reason := v1alpha1.ReasonSucceeded
+		if row.cure != "" {
+			reason = v1alpha1.ReasonInvalidCredentials
+		}
+		status := w.Await(batches[name], reason).Status
+		ready, stalled := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionStalled)
+		if !contains(ready.Message, row.cure) || contains(ready.Message, w.Key) || (stalled.Type != "") != (row.cure != "") {
+			t.Errorf("%s: %q, %+v", name, ready.Message, stalled)
+		}
+	}
+	sent, _ := w.Sent()
+	slices.Sort(sent)
+	w.Equal("sent", usable, sent)
+	w.Expect(w.Sim.Users(w.Key)).To(gomega.HaveLen(len(usable)))
+}
+
 func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey("wrong")
@@ -111,6 +176,9 @@ func TestSecret_WithNothingPendingABadKeyDoesNotAffectReady(t *testing.T) {
 		return testenv.Condition(w.Load("done").Status.Conditions, v1alpha1.ConditionCredentialsValid).Reason
 	}).
 		Should(gomega.Equal(v1alpha1.ReasonSecretNotFound))
+	w.setSince("done", v1alpha1.ConditionCredentialsValid, ago(patience)) // it stays so however long the Secret is missing
+	w.CreateBatch("last")                                                 // once it is Ready, the operator has seen all earlier changes
+	w.Await("last", v1alpha1.ReasonSucceeded)
 	if ready := testenv.Condition(w.Load("done").Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
 		t.Errorf("Ready: %+v", ready)
 	}

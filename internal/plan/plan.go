@@ -43,7 +43,7 @@ func (p *Planner) Writes() Writes {
 		case !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, p.batch):
 			updated := d.slice.DeepCopy()
 			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, p.batch.Name)
-			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef, Users: d.users}
+			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef.WithDefaultKey(), Users: d.users}
 			made.Update = append(made.Update, updated)
 		case ledger.IsRemovable(d.slice):
 			made.Remove = append(made.Remove, d.slice)
@@ -192,7 +192,7 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 				Labels:          map[string]string{v1alpha1.LabelBatch: batch.Name},
 				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))},
 			},
-			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef.WithDefaultKey()},
 		}, index + 1
 	}
 }

@@ -146,7 +146,7 @@ func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
 
 // hasSettings reports whether a slice has what every slice of a batch has besides users.
 func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) bool {
-	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.APIKeySecretRef == batch.Spec.APIKeySecretRef
+	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.APIKeySecretRef.WithDefaultKey() == batch.Spec.APIKeySecretRef.WithDefaultKey()
 }
 
 // maxRoomy is the maximum number of slices that are filled up with new users; the other users get new slices.

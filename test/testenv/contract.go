@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +30,7 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 	}
 	var violations []error
 	for i := range batches.Items {
-		for _, violation := range batchViolations(&batches.Items[i].Status) {
+		for _, violation := range batchViolations(&batches.Items[i].Status, time.Now()) {
 			violations = append(violations, fmt.Errorf("batch %s: %w", batches.Items[i].Name, violation))
 		}
 	}
@@ -40,7 +41,7 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 		}
 		for i := range page.Items {
 			if status := &page.Items[i].Status; status.ObservedGeneration != -1 {
-				for _, violation := range verdictViolations(status.Conditions) {
+				for _, violation := range verdictViolations(status.Conditions, sliceReasons) {
 					violations = append(violations, fmt.Errorf("slice %s: %w", page.Items[i].Name, violation))
 				}
 			}
@@ -51,11 +52,11 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 	}
 }
 
-func batchViolations(status *v1alpha1.EmbeddedUserBatchStatus) []error {
+func batchViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) []error {
 	if status.ObservedGeneration == -1 {
 		return nil
 	}
-	violations := verdictViolations(status.Conditions)
+	violations := append(verdictViolations(status.Conditions, batchReasons), missingViolations(status, now)...)
 	c := status.Counts
 	if c.Total != c.Created+c.Existing+c.Invalid+c.Pending {
 		violations = append(violations, fmt.Errorf("the counts do not add up: %+v", c))
@@ -82,20 +83,59 @@ type verdict struct {
 	reconciling, stalled bool
 }
 
-// reasonsOf lists the valid verdicts and the reasons that each may have.
-var reasonsOf = map[verdict][]string{
-	{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
-	{metav1.ConditionFalse, true, false}:   {v1alpha1.ReasonRetrying, v1alpha1.ReasonPlanRejected},
-	{metav1.ConditionTrue, false, false}:   {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
-	{metav1.ConditionFalse, false, true}: {
-		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
-		v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
-		v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge,
-	},
+// The valid verdicts, and the reasons that each may have. A slice whose Secret is missing is never stalled: its batch is.
+var (
+	batchReasons = map[verdict][]string{
+		{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
+		{metav1.ConditionFalse, true, false}: {
+			v1alpha1.ReasonRetrying, v1alpha1.ReasonPlanRejected, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound,
+		},
+		{metav1.ConditionTrue, false, false}: {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
+		{metav1.ConditionFalse, false, true}: {
+			v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
+			v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge,
+		},
+	}
+	sliceReasons = map[verdict][]string{
+		{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
+		{metav1.ConditionFalse, true, false}:   {v1alpha1.ReasonRetrying, v1alpha1.ReasonSecretNotFound},
+		{metav1.ConditionTrue, false, false}:   {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
+		{metav1.ConditionFalse, false, true}: {
+			v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect,
+		},
+	}
+)
+
+// stalledAfter is how long a Secret or a list is missing before a batch is stalled.
+const stalledAfter = 2 * time.Minute
+
+// missingViolations checks what a batch says of a Secret or a list that is missing.
+func missingViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) []error {
+	ready := Condition(status.Conditions, v1alpha1.ConditionReady)
+	saysSince := map[string]string{
+		v1alpha1.ReasonSecretNotFound: v1alpha1.ConditionCredentialsValid, v1alpha1.ReasonSourceNotFound: v1alpha1.ConditionSourcesRead,
+	}[ready.Reason]
+	if saysSince == "" {
+		return nil
+	}
+	var violations []error
+	since := Condition(status.Conditions, saysSince)
+	if since.Status != metav1.ConditionFalse || since.Reason != ready.Reason {
+		violations = append(violations, fmt.Errorf("the reason of Ready is %s, and %s is %s with %q", ready.Reason, saysSince, since.Status, since.Reason))
+	}
+	isStalled := Condition(status.Conditions, v1alpha1.ConditionStalled).Type != ""
+	if waited := now.Sub(since.LastTransitionTime.Time); isStalled && waited < stalledAfter {
+		violations = append(violations, fmt.Errorf("stalled with %s after %s", ready.Reason, waited))
+	}
+	if ready.Reason == v1alpha1.ReasonSecretNotFound && status.Counts.Pending == 0 {
+		violations = append(violations, errors.New("the reason of Ready is a Secret that nobody needs"))
+	}
+	return violations
 }
 
-// verdictViolations checks that Ready, Reconciling and Stalled form a valid combination.
-func verdictViolations(conditions []metav1.Condition) []error {
+// verdictViolations checks that Ready, Reconciling and Stalled form one of the valid combinations.
+func verdictViolations(conditions []metav1.Condition, reasonsOf map[verdict][]string) []error {
 	var violations []error
 	ready := Condition(conditions, v1alpha1.ConditionReady)
 	reconciling, stalled := Condition(conditions, v1alpha1.ConditionReconciling), Condition(conditions, v1alpha1.ConditionStalled)

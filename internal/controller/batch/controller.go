@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if past := r.unfinished.refusalOf(seen); past != nil && time.Now().Before(past.until) {
 		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
-		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key}))
+		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}))
 		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait)}, err
 	}
 	seen, listing, later, err := r.distribute(ctx, seen)
@@ -111,12 +111,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
-	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key})
+	now := time.Now()
+	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key, now: now})
 	wait, err := r.write(ctx, seen.batch, status)
 	if err = errors.Join(err, rejection.Redact(keyErr)); err != nil {
 		return reconcile.Result{}, err
 	}
-	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait)}
+	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait, untilStalled(status.Conditions, now))}
 	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
 		r.unfinished.forget(req.NamespacedName)
 	}

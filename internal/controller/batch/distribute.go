@@ -97,6 +97,6 @@ func (r *Reconciler) showProgress(ctx context.Context, batch *cached.Batch, l li
 	if err != nil {
 		return err
 	}
-	_, err = r.writeNow(ctx, seen.batch, summarize(facts{view: seen, listing: l, key: key}))
+	_, err = r.writeNow(ctx, seen.batch, summarize(facts{view: seen, listing: l, key: key, now: time.Now()}))
 	return err
 }

@@ -195,7 +195,7 @@ func formatOf(source *v1alpha1.UsersSource, key string) (decode.Format, bool) {
 // readSource returns the data of a source, nil if there is none, and its version.
 func (r *Reconciler) readSource(ctx context.Context, namespace string, source *v1alpha1.UsersSource) (data []byte, version string, err error) {
 	kind, ref := referred(source)
-	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // nothing has such a name
+	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // stored before the schema refused such names; nothing has one
 		return nil, "", nil
 	}
 	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}

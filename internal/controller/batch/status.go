@@ -2,8 +2,8 @@ package batch
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +25,7 @@ type facts struct {
 	listing  listing
 	obstacle *conditions.Verdict // what keeps the list from being read or planned; nil for nothing
 	key      keyFacts
+	now      time.Time
 }
 
 // keyFacts are what is known of the API key.
@@ -59,12 +60,13 @@ func summarize(f facts) v1alpha1.EmbeddedUserBatchStatus {
 			status.Slices.Ready++
 		}
 	}
-	shown := f.verdict(counts).Conditions()
-	shown = append(shown, f.usersCreated(counts), usersInvalid(counts, status.InvalidUsers), f.credentialsValid())
+	others := []metav1.Condition{f.usersCreated(counts), usersInvalid(counts, status.InvalidUsers), f.credentialsValid()}
 	if len(f.batch.UsersFrom) > 0 {
-		shown = append(shown, f.sourcesRead())
+		others = append(others, f.sourcesRead())
 	}
-	status.Conditions = conditions.Replace(f.batch.Status.Conditions, shown, f.batch.Generation)
+	others = conditions.Replace(f.continued(others), others, f.batch.Generation, f.now)
+	verdict := patient(f.verdict(counts), others, f.now)
+	status.Conditions = append(conditions.Replace(f.batch.Status.Conditions, verdict.Conditions(), f.batch.Generation, f.now), others...)
 	return status
 }
 
@@ -88,80 +90,6 @@ func count(list []cached.Slice) (counts v1alpha1.UserCounts) {
 // isReady reports whether no user of a slice is pending.
 func isReady(slice *cached.Slice) bool {
 	return slice.ObservedGeneration == slice.Generation && slice.Ready != nil && slice.Ready.Status == metav1.ConditionTrue
-}
-
-// verdict returns the verdict on the batch, which is not stalled while any of its slices can proceed.
-func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
-	switch {
-	case f.obstacle != nil:
-		return *f.obstacle
-	case f.listing.total > 0:
-		return conditions.Progressing(progress(counts))
-	case counts.Pending > 0 && f.key.problem != nil:
-		return conditions.Stalled(f.key.problem.Reason, f.key.problem.Message)
-	case counts.Pending > 0:
-		return f.worstOfSlices(conditions.Progressing(progress(counts)))
-	case f.listing.problem != nil:
-		return f.listing.problem.Verdict
-	case counts.Invalid > 0 && f.batch.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
-		return conditions.Succeeded(v1alpha1.ReasonSucceededWithInvalidUsers,
-			ledger.Describe(counts)+"; the invalid ones are ignored, see status.invalidUsers")
-	case counts.Invalid > 0:
-		return conditions.Stalled(v1alpha1.ReasonInvalidUsers,
-			ledger.Describe(counts)+"; correct or remove the invalid ones, see status.invalidUsers")
-	default:
-		return conditions.Succeeded(v1alpha1.ReasonSucceeded, ledger.Describe(counts))
-	}
-}
-
-// stalledReasons lists the reasons for which a slice can be stalled, the most urgent first.
-var stalledReasons = []string{
-	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
-	v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect,
-}
-
-// worstOfSlices returns the verdict on the slices that are not ready: retrying if one is, progressing if one can proceed, else
-// stalled for the most urgent reason. While many are stalled, the others wait for them.
-func (f facts) worstOfSlices(progressing conditions.Verdict) conditions.Verdict {
-	var retrying, stalled *metav1.Condition
-	proceeds, stalls := false, 0
-	for i := range f.slices {
-		slice := &f.slices[i]
-		switch ready := slice.Ready; {
-		case isReady(slice):
-		case ready == nil || slice.ObservedGeneration != slice.Generation:
-			proceeds = true
-		case ready.Reason == v1alpha1.ReasonRetrying:
-			retrying = ready
-		case f.outdated(slice), !slices.Contains(stalledReasons, ready.Reason):
-			proceeds = true
-		default:
-			stalls++
-			if stalled == nil || slices.Index(stalledReasons, ready.Reason) < slices.Index(stalledReasons, stalled.Reason) {
-				stalled = ready
-			}
-		}
-	}
-	switch {
-	case retrying != nil:
-		return conditions.Retrying(retrying.Message)
-	case stalled != nil && (!proceeds || stalls >= ledger.MaxSubmitted):
-		return conditions.Stalled(stalled.Reason, stalled.Message)
-	default:
-		return progressing
-	}
-}
-
-// outdated reports whether a slice is stalled for a reason that no longer holds: the Secret was fixed or has another key.
-func (f facts) outdated(slice *cached.Slice) bool {
-	switch slice.Ready.Reason {
-	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials:
-		return true // this reconcile found a key
-	case v1alpha1.ReasonUnauthorized:
-		return slice.KeyCheck != nil && slice.KeyCheck.Fingerprint != f.key.fingerprint
-	default:
-		return false
-	}
 }
 
 func (f facts) usersCreated(counts v1alpha1.UserCounts) metav1.Condition {

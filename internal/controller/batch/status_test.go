@@ -63,6 +63,7 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 				Status: rapid.SampledFrom([]metav1.ConditionStatus{"True", "False", "Unknown"}).Draw(t, "status"),
 			}
 		}
+		slice.APIKeySecretRef.Name = rapid.SampledFrom([]string{"", "other"}).Draw(t, "secret")
 		if rapid.Bool().Draw(t, "checked") {
 			slice.KeyCheck = &v1alpha1.KeyCheck{
 				Fingerprint: rapid.SampledFrom([]string{"current", "old"}).Draw(t, "fingerprint"),
@@ -72,10 +73,14 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 		f.slices = append(f.slices, slice)
 	}
 	kept := cached.BatchOf(b)
-	f.batch, f.key.fingerprint = &kept, "current"
+	f.batch, f.key.fingerprint, f.now = &kept, "current", anInstant
 	f.listing = newListing(b, &list, f.slices, f.plan())
 	if rapid.IntRange(0, 3).Draw(t, "problem") == 0 {
 		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "source") == 0 {
+		f.listing.problem = &listError{Verdict: conditions.Stalled(rapid.SampledFrom([]string{"SourceNotFound", "SourceUnreadable"}).Draw(t, "listing"), "no list")}
+		kept.UsersFrom = make([]v1alpha1.UsersSource, 1)
 	}
 	if rapid.Bool().Draw(t, "planning") {
 		f.listing.total = rapid.Int32Range(1, 50).Draw(t, "total")
@@ -108,11 +113,13 @@ func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 		switch {
 		case reconciling && stalled, (ready.Status == metav1.ConditionTrue) == (reconciling || stalled):
 			t.Fatalf("Ready %s, Reconciling %t, Stalled %t", ready.Status, reconciling, stalled)
+		case stalled && awaited[ready.Reason] != "":
+			t.Fatalf("stalled with %s at once", ready.Reason)
 		case ready.Status == metav1.ConditionTrue && f.listing.total > 0:
 			t.Fatal("Ready while the list is being distributed")
 		case ready.Status == metav1.ConditionTrue && c.Pending > 0:
 			t.Fatalf("Ready with %d pending", c.Pending)
-		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && f.listing.total == 0 && ready.Status != metav1.ConditionTrue:
+		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && f.listing.problem == nil && f.listing.total == 0 && ready.Status != metav1.ConditionTrue:
 			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
 		}
 		// The status must not depend on the order in which the cache lists slices.

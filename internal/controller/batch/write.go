@@ -65,8 +65,8 @@ func (r *Reconciler) writeLess(ctx context.Context, batch *cached.Batch, status 
 		isVerdict := func(c metav1.Condition) bool {
 			return slices.Contains([]string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled}, c.Type)
 		}
-		shown := append(verdict.Conditions(), slices.DeleteFunc(slices.Clone(status.Conditions), isVerdict)...)
-		status.Plan, status.Conditions = nil, conditions.Replace(batch.Status.Conditions, shown, batch.Generation)
+		shown := conditions.Replace(batch.Status.Conditions, verdict.Conditions(), batch.Generation, time.Now())
+		status.Plan, status.Conditions = nil, slices.Concat(shown, slices.DeleteFunc(slices.Clone(status.Conditions), isVerdict))
 	}
 	retry = r.unwritten.When(client.ObjectKeyFromObject(batch))
 	r.unfinished.update(batch, func(m *memo) { m.status = time.Now().Add(retry) })

@@ -194,8 +194,9 @@ func specDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 		_, _ = hash.Write([]byte{0})
 	}
 	write(slice.Labels[v1alpha1.LabelBatch])
-	write(slice.Spec.APIKeySecretRef.Name)
-	write(slice.Spec.APIKeySecretRef.Key)
+	key := slice.Spec.APIKeySecretRef.WithDefaultKey()
+	write(key.Name)
+	write(key.Key)
 	for _, user := range slice.Spec.Users {
 		write(user.Username)
 		write(user.FullName)

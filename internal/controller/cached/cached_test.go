@@ -79,12 +79,20 @@ func TestSlice_EveryEditIsSeen(t *testing.T) {
 			s.Spec.Users[0], s.Spec.Users[1] = s.Spec.Users[1], s.Spec.Users[0]
 		},
 		"the Secret": func(s *v1alpha1.EmbeddedUserSlice) { s.Spec.APIKeySecretRef.Name = "x" },
+		"its key":    func(s *v1alpha1.EmbeddedUserSlice) { s.Spec.APIKeySecretRef.Key = "x" },
 		"the label":  func(s *v1alpha1.EmbeddedUserSlice) { s.Labels = map[string]string{v1alpha1.LabelBatch: "x"} },
 	} {
 		s := slice("edited", 100)
 		edit(s)
 		if decoded(t, s).SpecDigest == base {
 			t.Errorf("%s: the digest is the same", name)
+		}
+	}
+	for _, key := range []string{"", v1alpha1.DefaultSecretKey} {
+		s := slice("edited", 100)
+		s.Spec.APIKeySecretRef.Key = key
+		if decoded(t, s).SpecDigest != base {
+			t.Errorf("the digest with the key %q is another one than with the default", key)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package conditions
 
 import (
+	"time"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -74,12 +75,13 @@ func Cut(text string, most int) string {
 	return text[:cut] + "…"
 }
 
-// Replace returns the new conditions. A condition whose status has not changed keeps its transition time; old conditions that
-// are not among the new ones are dropped.
-func Replace(old, replacement []metav1.Condition, generation int64) []metav1.Condition {
+// Replace returns the new conditions as of now. A condition whose status has not changed keeps its transition time; old conditions
+// that are not among the new ones are dropped.
+func Replace(old, replacement []metav1.Condition, generation int64, now time.Time) []metav1.Condition {
 	var replaced []metav1.Condition
 	for _, condition := range replacement {
 		condition.ObservedGeneration = generation
+		condition.LastTransitionTime = metav1.NewTime(now)
 		if before := meta.FindStatusCondition(old, condition.Type); before != nil && before.Status == condition.Status {
 			condition.LastTransitionTime = before.LastTransitionTime
 		}

@@ -46,8 +46,9 @@ type reading struct {
 // Read reads a key from the Secret of a namespace. It returns a problem when the Secret or the key in it is missing or
 // unusable, and an error when the Secret could not be read.
 func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeySecretReference) (alloy.Key, *Problem, error) {
+	ref = ref.WithDefaultKey()
 	at := reference{namespace, ref.Name, ref.Key}
-	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 {
+	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // stored before the schema refused such names
 		return alloy.Key{}, &Problem{v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name)}, nil
 	}
 	metadata := &metav1.PartialObjectMetadata{}

@@ -116,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		report = r.Sender.Report(idOf(slice))
 	}
-	state := newState(slice, report)
+	state := newState(time.Now(), slice, report)
 	var key alloy.Key
 	var keyErr error
 	if len(state.pending) > 0 {

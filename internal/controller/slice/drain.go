@@ -69,7 +69,7 @@ func (d drain) recordLast(ctx context.Context, id sender.ID) error {
 		if owned, ownErr := d.owned(ctx, slice); ownErr != nil || !owned {
 			return ownErr
 		}
-		last := newState(slice, report)
+		last := newState(time.Now(), slice, report)
 		if report.Failed != nil { // the key is not read once more for this
 			last.fingerprint = report.Failed.KeyFingerprint
 		}

@@ -19,6 +19,7 @@ import (
 
 // state is everything that the status of a slice depends on.
 type state struct {
+	now     time.Time
 	slice   *v1alpha1.EmbeddedUserSlice
 	report  sender.Report
 	results []v1alpha1.UserResult
@@ -30,9 +31,9 @@ type state struct {
 }
 
 // newState joins the results of a report to those of a slice.
-func newState(slice *v1alpha1.EmbeddedUserSlice, report sender.Report) state {
+func newState(now time.Time, slice *v1alpha1.EmbeddedUserSlice, report sender.Report) state {
 	results := ledger.Merge(slice, wireResults(report.Results))
-	return state{slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
+	return state{now: now, slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
 }
 
 // untried returns how many users are pending, unless a request for them failed: a slice whose users are refused must not keep its
@@ -66,13 +67,18 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		next.NextAttemptTime = &nextTime
 	}
 	verdict := s.verdict(next.Counts)
-	next.Conditions = conditions.Replace(old.Conditions, verdict.Conditions(), s.slice.Generation)
+	next.Conditions = conditions.Replace(old.Conditions, verdict.Conditions(), s.slice.Generation, s.now)
 
 	if verdict.Reason == v1alpha1.ReasonProgressing {
-		wasStalled := meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionStalled)
-		return next, wasStalled || !slices.Equal(next.Results, old.Results)
+		return next, needsSomebody(old) || !slices.Equal(next.Results, old.Results)
 	}
 	return next, !sameButForTime(next, old)
+}
+
+// needsSomebody reports whether a status says that the slice cannot proceed until somebody changes something.
+func needsSomebody(status v1alpha1.EmbeddedUserSliceStatus) bool {
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	return meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) || ready != nil && ready.Reason == v1alpha1.ReasonSecretNotFound
 }
 
 // sameButForTime compares two statuses; that a key was accepted once more is not worth a write.
@@ -92,6 +98,8 @@ func (s state) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 		return conditions.Succeeded(v1alpha1.ReasonSucceededWithInvalidUsers, ledger.Describe(counts))
 	case counts.Pending == 0:
 		return conditions.Succeeded(v1alpha1.ReasonSucceeded, ledger.Describe(counts))
+	case s.problem != nil && s.problem.Reason == v1alpha1.ReasonSecretNotFound: // only the batch knows for how long
+		return conditions.Failing(s.problem.Reason, s.problem.Message)
 	case s.problem != nil:
 		return conditions.Stalled(s.problem.Reason, s.problem.Message)
 	case s.failed() != nil:

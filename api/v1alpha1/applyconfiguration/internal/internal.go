@@ -31,7 +31,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: key
       type:
         scalar: string
-      default: apiKey
     - name: name
       type:
         scalar: string

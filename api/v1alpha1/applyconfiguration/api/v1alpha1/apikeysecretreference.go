@@ -11,7 +11,7 @@ package v1alpha1
 type APIKeySecretReferenceApplyConfiguration struct {
 	// name of the Secret, in the namespace of the object that refers to it.
 	Name *string `json:"name,omitempty"`
-	// key in the Secret's data that holds the API key.
+	// key in the Secret's data that holds the API key; apiKey if it is absent.
 	// White space around the API key, such as a trailing line break, is ignored.
 	Key *string `json:"key,omitempty"`
 }

@@ -9,7 +9,7 @@ package v1alpha1
 //
 // EmbeddedUserSliceSpec is written by the controller of the EmbeddedUserBatch that owns the slice.
 type EmbeddedUserSliceSpecApplyConfiguration struct {
-	// apiKeySecretRef is copied from the batch.
+	// apiKeySecretRef is copied from the batch, and names the key even if the batch does not.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
 	// users of the batch that this slice holds, at most 1000.
 	Users []UserApplyConfiguration `json:"users,omitempty"`

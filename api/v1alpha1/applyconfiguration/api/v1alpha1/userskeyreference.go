@@ -13,7 +13,8 @@ type UsersKeyReferenceApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// key that holds the list.
 	Key *string `json:"key,omitempty"`
-	// optional treats a missing object or key as an empty list. Without it the batch waits until the list exists.
+	// optional treats a missing object or key as an empty list.
+	// Without it the batch waits until the list exists, and is Stalled after two minutes.
 	Optional *bool `json:"optional,omitempty"`
 }
 
