@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -26,11 +27,15 @@ func readYAML(memory int64) func(*bufio.Reader, *rows) error {
 		if int64(weight(whole))*nodeBytes > memory {
 			return ErrLimit
 		}
+		if atLineStart := []byte("\n" + bom); bytes.Contains(whole, atLineStart) {
+			whole = bytes.ReplaceAll(whole, atLineStart, []byte("\n"))
+		}
 		list, err := parseYAML(whole)
 		if err != nil {
 			return err
 		}
 		for _, item := range list.Content {
+			out.isList = out.isList || hasKey(item)
 			if user, problem := userOf(item); problem != "" {
 				err = out.bad(item.Line, problem)
 			} else {
@@ -91,6 +96,23 @@ func unreadableYAML(err error) error {
 	return listError(at(line, "the YAML has a syntax error; check the indentation, quotes and colons"))
 }
 
+// hasKey reports whether an item of the sequence is a mapping with a key of a user.
+func hasKey(item *yaml.Node) bool {
+	if item.Kind != yaml.MappingNode {
+		return false
+	}
+	for i := 0; i < len(item.Content); i += 2 {
+		if name := item.Content[i]; name.Kind == yaml.ScalarNode && (name.Value == fieldUsername || name.Value == fieldFullName) {
+			return true
+		}
+	}
+	return false
+}
+
+// otherTypes are the types of values without quotes that look like a text and are none: YAML turns 00123 into a number, and Helm
+// a long number into 1.2345678e+07.
+var otherTypes = []string{"!!int", "!!float", "!!bool", "!!timestamp"}
+
 // userOf returns the user in an item of the sequence, or what is wrong with it.
 func userOf(item *yaml.Node) (user users.User, problem string) {
 	if item.Kind != yaml.MappingNode {
@@ -111,6 +133,8 @@ func userOf(item *yaml.Node) (user users.User, problem string) {
 		case value.Style&yaml.TaggedStyle != 0 && value.Tag != "!!str":
 			// A tag such as !!binary changes the meaning of the text.
 			return users.User{}, "a field has a tag; write its value without one"
+		case value.Style&yaml.TaggedStyle == 0 && slices.Contains(otherTypes, value.Tag):
+			return users.User{}, "a field is a number, a date, true or false; put its value in quotes"
 		case value.Tag != "!!null":
 			*field = value.Value
 		}
