@@ -70,6 +70,8 @@ func lists() map[string]list {
 		"YAML aliases":                       {isQuick: true, format: "YAML", parts: []string{laughs.String()}, want: unreadable},
 		"8 MiB of YAML":                      {format: "YAML", parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")}},
 		"YAML of commas":                     {isQuick: true, format: "YAML", parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, want: tooLarge},
+		"YAML of short rows":                 {format: "YAML", parts: []string{rows(0, 390_000, "- username: u%d\n")}},
+		"YAML of pairs":                      {format: "YAML", parts: []string{strings.Repeat("- a: b\n", 480_000) + "- username: ann\n"}, want: done},
 		"YAML of dashes":                     {format: "YAML", parts: []string{strings.Repeat("-\n", 4<<20-4)}, want: tooLarge},
 		"gzip in gzip":                       {isQuick: true, format: "CSV", parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, want: unreadable},
 		"a quote that is never closed":       {isQuick: true, format: "CSV", parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, want: unreadable},
