@@ -44,8 +44,8 @@ const (
 	// optional. Existing slices stay as they are. The batch is Reconciling for the first two minutes, and then Stalled.
 	ReasonSourceNotFound = "SourceNotFound"
 
-	// ReasonSourceUnreadable is set when a list that spec.usersFrom names cannot be parsed or is too large. Existing slices
-	// stay as they are.
+	// ReasonSourceUnreadable is set when a list that spec.usersFrom names cannot be parsed, has no row of a user's shape, or is
+	// too large. Existing slices stay as they are.
 	ReasonSourceUnreadable = "SourceUnreadable"
 
 	// ReasonListTooLarge is set when the list takes more memory than the operator's --max-list-memory allows for one batch.

@@ -37,12 +37,14 @@ type EmbeddedUserBatchSpec struct {
 	// users lists the users that must exist: at most 10000, and about 1.4 MiB in total. Use usersFrom for longer lists.
 	// Use `kubectl apply --server-side` for more than about 3000 users.
 	// Removing a user from the list does not delete it in Alloy.
-	// Rows with the same username and fullName count once.
+	// Rows with the same username and fullName count once; status.repeatedRows counts the others.
 	// If a later row repeats a username with a different fullName, that row is invalid and the first one is used.
+	// A row that is not a user is invalid too. An invalid row is not sent, status.invalidUsers names it, and the other users are
+	// created.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10000
-	Users []User `json:"users,omitempty"`
+	Users []UserRow `json:"users,omitempty"`
 
 	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
 	// They are read in this order, after users. The operator notices changes to them within seconds.
@@ -60,6 +62,23 @@ type EmbeddedUserBatchSpec struct {
 	InvalidUserPolicy InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
 }
 
+// UserRow is a row of spec.users. A username that is missing or cannot be one is reported in the status, so that it does not keep
+// the other rows from being applied.
+type UserRow struct {
+	// username identifies the user. It is unique within the Alloy account and compared byte for byte.
+	// It has 1 to 256 characters, no control characters, and neither white space nor a format character, such as a zero-width
+	// space, at either end; a row without such a username is invalid. It need not be an email address.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Username string `json:"username,omitempty"`
+
+	// fullName is the user's display name, at most 256 characters; a row with a longer one is invalid.
+	// It is sent when the user is created; later changes do not affect a user that exists.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	FullName string `json:"fullName,omitempty"`
+}
+
 // UsersSource is a list of users in a ConfigMap or a Secret.
 // +kubebuilder:validation:XValidation:rule="has(self.configMapKeyRef) != has(self.secretKeyRef)",message="set exactly one of configMapKeyRef and secretKeyRef"
 // +structType=atomic
@@ -75,7 +94,7 @@ type UsersSource struct {
 	// format of the list: CSV, JSON, NDJSON or YAML. It defaults to the extension of the key: .csv, .json, .ndjson or .jsonl,
 	// .yaml or .yml, optionally followed by .gz. A list may be compressed with gzip.
 	// CSV has a header with the columns username and fullName, in any order. JSON and YAML hold a list of objects with these
-	// fields. NDJSON has one such JSON object per line.
+	// fields, whose values are strings. NDJSON has one such JSON object per line.
 	// +optional
 	Format UsersFormat `json:"format,omitempty"`
 }
@@ -171,7 +190,8 @@ type PlanStatus struct {
 
 // InvalidUser is a row of the list whose user cannot be created.
 type InvalidUser struct {
-	// username as written in the row.
+	// username as written in the row, cut to 256 characters, with U+FFFD for control characters. One from a list in usersFrom is
+	// left out unless it is a valid username.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username,omitempty"`
@@ -180,7 +200,8 @@ type InvalidUser struct {
 	// +optional
 	Source *SourceKey `json:"source,omitempty"`
 
-	// row is the zero-based index of the user in spec.users or in the source. CSV headers and empty lines are not counted.
+	// row is the zero-based index of the row in spec.users or in the source. The header of a CSV, empty lines, and lines of nothing
+	// but commas are not counted.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Row int32 `json:"row"`
@@ -219,6 +240,11 @@ type EmbeddedUserBatchStatus struct {
 	// invalidUsersOmitted counts the invalid users that do not fit into invalidUsers.
 	// +optional
 	InvalidUsersOmitted int32 `json:"invalidUsersOmitted,omitempty"`
+
+	// repeatedRows counts the rows of the list that repeat an earlier one exactly. Such rows are not in counts. If there should be
+	// none, look for usernames that became the same, such as long numbers that a spreadsheet turned into 1.23457E+11.
+	// +optional
+	RepeatedRows int32 `json:"repeatedRows,omitempty"`
 
 	// plan identifies the list that was last distributed over the slices.
 	// While it matches what is stored, the operator reads neither the list nor the slices again.

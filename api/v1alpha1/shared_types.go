@@ -2,7 +2,7 @@ package v1alpha1
 
 import "cmp"
 
-// User is one user of an Alloy Embedded account.
+// User is one user of an Alloy Embedded account, as the operator sends it.
 type User struct {
 	// username identifies the user. It is unique within the Alloy account and compared byte for byte.
 	// It has 1 to 256 characters, no control characters, and no white space at either end. It need not be an email address.
@@ -82,8 +82,7 @@ const (
 	// The earlier row is used.
 	InvalidReasonDuplicateUsername InvalidReason = "DuplicateUsername"
 
-	// InvalidReasonInvalidRow is set when a row of a list in a ConfigMap or Secret is not a user. In spec.users the API server
-	// refuses such a row.
+	// InvalidReasonInvalidRow is set when a row is not a user, for example because its username is missing.
 	InvalidReasonInvalidRow InvalidReason = "InvalidRow"
 
 	// InvalidReasonRejectedByAPI is set when the Alloy API did not accept the user and has no user with exactly this username.

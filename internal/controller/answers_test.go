@@ -73,7 +73,7 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 					t.Errorf("Stalled: %+v", stalled)
 				}
 				w.Edit("faulty", func(b *v1alpha1.EmbeddedUserBatch) {
-					b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "one-more"})
+					b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "one-more"})
 				})
 				if tc.reason == v1alpha1.ReasonUnauthorized { // an edit does not make a rejected key better; another one does
 					w.Sim.AddKey("another")

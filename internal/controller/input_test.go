@@ -22,17 +22,10 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		spec object
 		want []string
 	}{
-		"a username that is missing":        {user(object{"fullName": "x"}), []string{"spec.users[1].username", "Required"}},
-		"a username that is empty":          {user(object{"username": ""}), []string{"spec.users[1].username"}},
 		"a username that is null":           {user(object{"username": nil}), []string{"spec.users[1].username"}},
 		"a username that is a number":       {user(object{"username": 1}), []string{"spec.users[1].username"}},
-		"a username of 257 characters":      {user(object{"username": strings.Repeat("ä", 257)}), []string{"spec.users[1].username", "256"}},
-		"white space before a username":     {user(object{"username": " x"}), []string{"spec.users[1].username"}},
-		"a line break after a username":     {user(object{"username": "x\n"}), []string{"spec.users[1].username"}},
-		"a no-break space after a username": {user(object{"username": "x\u00a0"}), []string{"spec.users[1].username"}},
-		"a tab inside a username":           {user(object{"username": "x\ty"}), []string{"spec.users[1].username"}},
-		"a null byte inside a username":     {user(object{"username": "x\x00y"}), []string{"spec.users[1].username"}},
-		"a fullName of 257 characters":      {user(object{"username": "x", "fullName": strings.Repeat("x", 257)}), []string{"spec.users[1].fullName", "256"}},
+		"a username of 1,025 characters":    {user(object{"username": strings.Repeat("ä", 1025)}), []string{"spec.users[1].username", "1024"}},
+		"a fullName of 1,025 characters":    {user(object{"username": "x", "fullName": strings.Repeat("x", 1025)}), []string{"spec.users[1].fullName", "1024"}},
 		"a fullName that is a list":         {user(object{"username": "x", "fullName": []any{}}), []string{"spec.users[1].fullName"}},
 		"a field that does not exist":       {user(object{"username": "x", "email": "y"}), []string{"email"}},
 		"no apiKeySecretRef":                {object{"users": []any{}}, []string{"spec.apiKeySecretRef", "Required"}},
@@ -49,11 +42,6 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		w.Must(err)
 		w.refuses(name, string(manifest), tc.want...)
 	}
-	// Not through kubectl, because YAML takes U+0085 for a line break.
-	err := w.Create(t.Context(), w.Batch("refused", v1alpha1.User{Username: "x\u0085y"}))
-	if err == nil || !contains(err.Error(), "spec.users[0].username") {
-		t.Errorf("a C1 control character in a username: %v", err)
-	}
 }
 
 // TestInput_AcceptedUnchanged tests the second table.
@@ -66,7 +54,7 @@ func TestInput_AcceptedUnchanged(t *testing.T) {
 		{Username: "batch"}, {Username: "Bob"}, {Username: "bob"}, {Username: "BOB"},
 		{Username: "0123456789abcdef01234567"}, {Username: otherID, FullName: "has the userId of another for a username"},
 		{Username: strings.Repeat("x", 256)}, {Username: strings.Repeat("日", 256), FullName: strings.Repeat("本", 256)},
-		{Username: "e\u0301"}, {Username: "é"}, {Username: "\u202eright-to-left"}, {Username: "😀"}, {Username: `"\`},
+		{Username: "e\u0301"}, {Username: "é"}, {Username: "right\u202eto-left"}, {Username: "👩\u200d🚀"}, {Username: "😀"}, {Username: `"\`},
 		{Username: strings.Repeat("<", 256), FullName: strings.Repeat("&", 256)}, {Username: "no full name"}, {Username: "control", FullName: "a\tb\u0001"},
 	}
 	existing := []string{".", "/", "#a", "bob", "😀", "%2F", otherID}

@@ -184,7 +184,7 @@ func TestOrder_StalledAfterTwoMinutes(t *testing.T) {
 
 			// Another generation is another attempt.
 			w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
-				b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "another"})
+				b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "another"})
 			})
 			again := w.Await("b", tc.reason).Status
 			if began := testenv.Condition(again.Conditions, tc.condition).LastTransitionTime; !since.Before(&began) || meta.IsStatusConditionTrue(again.Conditions, v1alpha1.ConditionStalled) {

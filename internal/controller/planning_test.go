@@ -140,7 +140,7 @@ func TestPlanning_IsNotReadyBeforeEveryUserIsInASlice(t *testing.T) {
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	w.slowSlices(1500 * time.Millisecond)
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
-		b.Spec.Users = append(b.Spec.Users[4000:], testenv.Users("new", 500)...)
+		b.Spec.Users = append(b.Spec.Users[4000:], testenv.Rows(testenv.Users("new", 500)...)...)
 	})
 	if counts := w.Await("b", v1alpha1.ReasonSucceeded).Status.Counts; counts.Total != 2500 || counts.Created != 2500 {
 		t.Errorf("Ready with counts %+v", counts)

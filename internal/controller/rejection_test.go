@@ -169,7 +169,7 @@ func TestRejection_AnEditThatIsDeniedIsNotReady(t *testing.T) {
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	remove := w.deny("embeddeduserslices", admissionv1.Create, admissionv1.Update)
 	w.awaitDenied()
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Users("user", 5) })
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Rows(testenv.Users("user", 5)...) })
 	w.checkRejected("b", "updating slice", "the platform team said no")
 	if counts := w.Load("b").Status.Counts; counts.Created != 3 || counts.Pending != 2 {
 		t.Errorf("counts: %+v", counts)
@@ -235,7 +235,7 @@ func TestRejection_EventsDoNotShortenTheBackOff(t *testing.T) {
 		t.Errorf("%d attempts in %s", more, took)
 	}
 	w.forbidNothing()
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Users("user", 4) }) // tried at once
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Rows(testenv.Users("user", 4)...) }) // tried at once
 	w.Await("b", v1alpha1.ReasonSucceeded)
 }
 

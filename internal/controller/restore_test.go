@@ -38,12 +38,12 @@ func TestRestore_OfEtcdDoesNotStopTheOperator(t *testing.T) {
 	w.CreateBatch("b", testenv.Users("user", 3)...)
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	w.restored.Store(true)
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Users("user", 1500) })
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Rows(testenv.Users("user", 1500)...) })
 	if counts := w.Await("b", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 1500 {
 		t.Errorf("counts: %+v", counts)
 	}
 	w.restored.Store(false)
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Users("user", 1501) })
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Rows(testenv.Users("user", 1501)...) })
 	if counts := w.Await("b", v1alpha1.ReasonSucceeded).Status.Counts; counts.Created != 1501 {
 		t.Errorf("counts: %+v", counts)
 	}

@@ -48,7 +48,7 @@ func TestRunning_EditsWhileARequestRuns(t *testing.T) {
 			w.SetKey(w.Key)
 			w.CreateBatch("edited", before...)
 			<-applied
-			w.Edit("edited", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = tc.after })
+			w.Edit("edited", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = testenv.Rows(tc.after...) })
 			w.Eventually(func() int64 { return w.Load("edited").Status.ObservedGeneration }).Should(gomega.Equal(int64(2)))
 			release()
 			w.Eventually(func() v1alpha1.UserCounts { return w.Load("edited").Status.Counts }).Should(gomega.Equal(tc.counts))

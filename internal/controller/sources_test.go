@@ -56,7 +56,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	w := newWorld(t, simulator.Options{Reject: func(username string) bool { return username == "refused" }})
 	w.SetKey(w.Key)
 	w.MustCreate(w.configMap("lists", map[string]string{
-		"users.csv":    "\ufefffullName,username\r\nAnn,ann\r\n\"Bob, the second\",bob\r\n,\r\nAnna,ann\r\n",
+		"users.csv":    "\ufefffullName,username\r\nAnn,ann\r\n\"Bob, the second\",bob\r\nNobody,\r\n,\r\nAnna,ann\r\n",
 		"users.ndjson": `{"username":"nadja"}` + "\n\nnonsense\n",
 		"text":         "- username: yan\n- {username: refused}\n",
 	}))

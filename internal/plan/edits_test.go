@@ -55,7 +55,7 @@ func edit(chance *rand.Rand, b *v1alpha1.EmbeddedUserBatch, next int) int {
 	switch chance.IntN(5) {
 	case 0, 1:
 		for range chance.IntN(40) {
-			list = append(list, v1alpha1.User{Username: fmt.Sprintf("user-%d", next), FullName: name()})
+			list = append(list, v1alpha1.UserRow{Username: fmt.Sprintf("user-%d", next), FullName: name()})
 			next++
 		}
 	case 2:

@@ -20,10 +20,14 @@ import (
 )
 
 func testBatch(list ...v1alpha1.User) *v1alpha1.EmbeddedUserBatch {
-	return &v1alpha1.EmbeddedUserBatch{
+	b := &v1alpha1.EmbeddedUserBatch{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "b", UID: types.UID("0123-4567-89ab")},
-		Spec:       v1alpha1.EmbeddedUserBatchSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "s", Key: "k"}, Users: list},
+		Spec:       v1alpha1.EmbeddedUserBatchSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "s", Key: "k"}},
 	}
+	for _, user := range list {
+		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow(user))
+	}
+	return b
 }
 
 func listOf(b *v1alpha1.EmbeddedUserBatch) *users.List {
@@ -222,7 +226,7 @@ func TestPlan_LimitsAreKept(t *testing.T) {
 		width := rapid.SampledFrom([]int{0, 50, 256}).Draw(t, "width")
 		char := rapid.SampledFrom([]string{"x", "日", "<"}).Draw(t, "character")
 		for i := range n {
-			b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: strconv.Itoa(i), FullName: strings.Repeat(char, width)})
+			b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: strconv.Itoa(i), FullName: strings.Repeat(char, width)})
 		}
 		list := after(nil, planFor(b, nil))
 		for _, slice := range list {

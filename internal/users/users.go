@@ -38,12 +38,14 @@ type List struct {
 	// Flawed holds the first MaxFlaws invalid rows. FlawedCount counts all of them.
 	Flawed      []Flaw
 	FlawedCount int
+	// Repeated counts the rows that were dropped because they repeat an earlier one exactly.
+	Repeated int
 
 	places map[string]int32 // username to index in Valid
 }
 
-// Add adds a row; a non-empty problem makes it invalid. Add drops a row that repeats an earlier one exactly. A row that repeats
-// a username with a different full name is an invalid duplicate.
+// Add adds a row; a non-empty problem makes it invalid. Add drops a row that repeats an earlier one exactly, and counts it. A row
+// that repeats a username with a different full name is an invalid duplicate.
 func (l *List) Add(row Row, problem string) {
 	if l.places == nil {
 		l.places = map[string]int32{}
@@ -54,7 +56,9 @@ func (l *List) Add(row Row, problem string) {
 		if l.FlawedCount++; l.FlawedCount <= MaxFlaws {
 			l.Flawed = append(l.Flawed, Flaw{Row: row, Problem: problem})
 		}
-	case !seen:
+	case seen:
+		l.Repeated++
+	default:
 		l.places[row.Username] = int32(len(l.Valid)) //nolint:gosec // a list is far shorter
 		l.Valid = append(l.Valid, row)
 	}

@@ -25,11 +25,11 @@ func TestList(t *testing.T) {
 		},
 		"an exact repetition is dropped": {
 			rows: []users.User{ann, bob, ann},
-			want: users.List{Valid: []users.Row{row(0, ann), row(1, bob)}},
+			want: users.List{Valid: []users.Row{row(0, ann), row(1, bob)}, Repeated: 1},
 		},
 		"with another full name the first row wins and the other is a duplicate": {
 			rows: []users.User{ann, ann2, bob, ann},
-			want: users.List{Valid: []users.Row{row(0, ann), row(2, bob)}, Flawed: []users.Flaw{{Row: row(1, ann2)}}, FlawedCount: 1},
+			want: users.List{Valid: []users.Row{row(0, ann), row(2, bob)}, Flawed: []users.Flaw{{Row: row(1, ann2)}}, FlawedCount: 1, Repeated: 1},
 		},
 		"usernames that differ by case are different": {
 			rows: []users.User{bob, {Username: "Bob"}},

@@ -8,8 +8,8 @@ import (
 // maxLength is the maximum length of a username or a full name, in characters.
 const maxLength = 256
 
-// Problem describes what is wrong with a user and how to fix it. It returns "" for a user that the schema of a batch accepts.
-// The description is one sentence without a period, at most 100 bytes long, and does not quote the user.
+// Problem describes what is wrong with a user and how to fix it. It returns "" for a user that may be sent. The description is
+// one sentence without a period, at most 100 bytes long, and does not quote the user.
 func Problem(user User) string {
 	if problem := usernameProblem(user.Username); problem != "" {
 		return problem
@@ -24,8 +24,9 @@ func Problem(user User) string {
 	}
 }
 
-// usernameProblem implements the schema's pattern ^[^\s\p{Z}\p{Cc}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}])?$ without the cost of a regular
-// expression for each of a million rows.
+// usernameProblem implements the pattern ^[^\s\p{Z}\p{Cc}\p{Cf}]([^\p{Cc}]*[^\s\p{Z}\p{Cc}\p{Cf}])?$ without the cost of a regular
+// expression for each of a million rows. A format character, such as a zero-width space, cannot be seen; inside a username it can
+// matter, as a joiner in an emoji does.
 func usernameProblem(username string) string {
 	switch {
 	case username == "":
@@ -45,10 +46,14 @@ func usernameProblem(username string) string {
 	first, _ := utf8.DecodeRuneInString(username)
 	last, _ := utf8.DecodeLastRuneInString(username)
 	// Apart from the space, all characters in \s are control characters.
-	if unicode.Is(unicode.Z, first) || unicode.Is(unicode.Z, last) {
+	switch {
+	case unicode.Is(unicode.Z, first), unicode.Is(unicode.Z, last):
 		return "username begins or ends with white space; remove it"
+	case unicode.Is(unicode.Cf, first), unicode.Is(unicode.Cf, last):
+		return "username begins or ends with an invisible format character, such as U+200B; remove it"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // plain reports whether a username is printable ASCII without a space at either end, as most valid ones are.

@@ -98,7 +98,7 @@ func (w *world) addSmallBatches(n int) {
 		common := fmt.Sprintf("user-%04d", w.rnd.IntN(w.wanted.next))
 		w.wanted.shared[common] = struct{}{}
 		for _, username := range []string{common, fmt.Sprintf("small-%d", i), fmt.Sprintf("small-%d", i/2)} {
-			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.User{Username: username})
+			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.UserRow{Username: username})
 			w.wanted.ever[username] = struct{}{}
 		}
 		w.MustCreate(batch)
@@ -140,7 +140,7 @@ func (w *world) apply() {
 		if w.fromFile {
 			batch.Spec.UsersFrom = []v1alpha1.UsersSource{{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv"}}}
 		} else {
-			batch.Spec.Users = slices.Clone(w.wanted.list) // which a second try would overwrite
+			batch.Spec.Users = testenv.Rows(w.wanted.list...)
 		}
 	})
 }

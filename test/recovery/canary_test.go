@@ -48,7 +48,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 		t.Errorf("the API's message was lost: %s", status)
 	}
 	good := w.Await("good", v1alpha1.ReasonSucceeded)
-	good.Spec.Users = append(good.Spec.Users, v1alpha1.User{Username: good.Spec.Users[0].Username, FullName: "Another"})
+	good.Spec.Users = append(good.Spec.Users, v1alpha1.UserRow{Username: good.Spec.Users[0].Username, FullName: "Another"})
 	w.Must(w.Update(t.Context(), good))
 	w.Await("good", v1alpha1.ReasonInvalidUsers)
 

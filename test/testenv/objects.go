@@ -54,8 +54,17 @@ func WriteKey(ctx context.Context, c client.Client, namespace, secret, key strin
 func Batch(namespace, name string, users ...v1alpha1.User) *v1alpha1.EmbeddedUserBatch {
 	return &v1alpha1.EmbeddedUserBatch{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       v1alpha1.EmbeddedUserBatchSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: SecretName}, Users: users},
+		Spec:       v1alpha1.EmbeddedUserBatchSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: SecretName}, Users: Rows(users...)},
 	}
+}
+
+// Rows returns users as the rows of a batch.
+func Rows(users ...v1alpha1.User) []v1alpha1.UserRow {
+	rows := make([]v1alpha1.UserRow, len(users))
+	for i, user := range users {
+		rows[i] = v1alpha1.UserRow(user)
+	}
+	return rows
 }
 
 // Users returns n distinct users.

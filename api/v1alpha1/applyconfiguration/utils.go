@@ -50,6 +50,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.UserCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UserResult"):
 		return &apiv1alpha1.UserResultApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UserRow"):
+		return &apiv1alpha1.UserRowApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UsersKeyReference"):
 		return &apiv1alpha1.UsersKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UsersSource"):

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -16,6 +18,7 @@ import (
 type listing struct {
 	plan    v1alpha1.PlanStatus    // for which the list was read
 	invalid []v1alpha1.InvalidUser // as many as fit into the status
+	repeats int32                  // rows that repeat an earlier one exactly
 	total   int32                  // length of a list that is not yet distributed over slices; else 0
 	problem *listError             // why the list could not be read again; nil if it was
 }
@@ -23,7 +26,7 @@ type listing struct {
 // storedListing returns what a status says of a list. It does not say for which plan there is a problem, so that the list is
 // read again after a restart.
 func storedListing(status v1alpha1.EmbeddedUserBatchStatus) listing {
-	l := listing{invalid: status.InvalidUsers}
+	l := listing{invalid: status.InvalidUsers, repeats: status.RepeatedRows}
 	if status.Plan != nil {
 		l.plan = *status.Plan
 	}
@@ -77,8 +80,8 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []cac
 	for i := range entries {
 		invalid[i] = entries[i].invalid
 	}
-	plan.InvalidRows = int32(list.FlawedCount) //nolint:gosec // bounded by the size of a list
-	return listing{plan: plan, invalid: fitting(invalid)}
+	plan.InvalidRows = int32(list.FlawedCount)                                           //nolint:gosec // bounded by the size of a list
+	return listing{plan: plan, invalid: fitting(invalid), repeats: int32(list.Repeated)} //nolint:gosec // bounded likewise
 }
 
 // rejected returns the message for a user that the API did not accept.
@@ -101,7 +104,7 @@ func sourceKey(batch *v1alpha1.EmbeddedUserBatch, number int32) *v1alpha1.Source
 const (
 	// maxListedBytes bounds the list of invalid users, because etcd's size limit covers the status and the spec together.
 	maxListedBytes = 32 << 10
-	// maxText is the maximum length that the CRD allows for a text; the username in a row of a source can be longer.
+	// maxText is the maximum length that the CRD allows for a text, in characters. A username in spec.users can be longer.
 	maxText = 256
 )
 
@@ -110,7 +113,7 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 	bytes := 0
 	for i := range invalid {
 		user := &invalid[i]
-		user.Username, user.Message = conditions.Cut(user.Username, maxText), conditions.Cut(user.Message, maxText)
+		user.Username, user.Message = presentable(user.Username), presentable(user.Message)
 		bytes += users.Size(users.User{Username: user.Username, FullName: user.Message}) + len(user.Reason)
 		if user.Source != nil {
 			bytes += len(user.Source.Name) + len(user.Source.Key)
@@ -120,4 +123,18 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 		}
 	}
 	return invalid
+}
+
+// presentable returns a text that the status can hold: at most maxText characters, the last of which is an ellipsis if the text is
+// longer, and without control characters and noncharacters. The API server reads what is applied as YAML, which cannot have them.
+func presentable(text string) string {
+	if utf8.RuneCountInString(text) > maxText {
+		text = string([]rune(text)[:maxText-1]) + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\ufffe' || r == '\uffff' {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
 }

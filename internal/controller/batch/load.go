@@ -99,8 +99,9 @@ func versionOf(object client.Object) string {
 	return string(object.GetUID()) + "/" + object.GetResourceVersion()
 }
 
-// planVersion changes when a release reads lists or distributes users in another way, so that every batch is planned again.
-const planVersion = 1
+// planVersion changes when a release reads lists or distributes users in another way, so that every batch is planned again. Since
+// version 2 rows that are repeated are counted, more rows are invalid, and a text that has no row of a user's shape is no list.
+const planVersion = 2
 
 // plan returns the plan that the view fulfills, if it was made from the list as it is now. It does not know the invalid rows.
 func (v view) plan() v1alpha1.PlanStatus {

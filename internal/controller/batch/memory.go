@@ -16,8 +16,8 @@ const (
 
 	// A short list has at most 1 MiB of text. It has memory of its own, so that long lists do not delay it.
 	shortListText   = 1 << 20
-	shortListMemory = 24 << 20 // YAML reaches it with 0.8 MiB of ordinary rows
-	shortListsTotal = 72 << 20
+	shortListMemory = 36 << 20 // for 1 MiB of ordinary rows in any format
+	shortListsTotal = 2 * shortListMemory
 
 	// inlineListMemory is enough for spec.users, which etcd limits to 1.5 MiB and the schema to 10,000 users.
 	inlineListMemory = 8 << 20

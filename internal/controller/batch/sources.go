@@ -84,8 +84,9 @@ func (r *Reconciler) readWithin(ctx context.Context, v view, most decode.Limits)
 		return nil, err
 	}
 	read := &reading{batch: batch}
-	for i, user := range batch.Spec.Users {
-		if err := read.add(users.Row{User: users.User(user), Index: int32(i)}, "", most); err != nil {
+	for i, row := range batch.Spec.Users {
+		user := users.User(row)
+		if err := read.add(users.Row{User: user, Index: int32(i)}, users.Problem(user), most); err != nil {
 			return nil, err
 		}
 	}

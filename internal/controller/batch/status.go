@@ -48,6 +48,7 @@ func summarize(f facts) v1alpha1.EmbeddedUserBatchStatus {
 		ObservedGeneration: f.batch.Generation,
 		Counts:             counts,
 		InvalidUsers:       f.listing.invalid[:min(len(f.listing.invalid), int(counts.Invalid))],
+		RepeatedRows:       f.listing.repeats,
 		Plan:               f.batch.Status.Plan,
 	}
 	if f.listing.total == 0 && f.listing.plan != (v1alpha1.PlanStatus{}) {
@@ -112,7 +113,11 @@ func (f facts) sourcesRead() metav1.Condition {
 	case f.obstacle != nil:
 		return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionUnknown, f.obstacle.Reason, f.obstacle.Message)
 	}
-	return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionTrue, v1alpha1.ReasonSourcesRead, "Every list that spec.usersFrom names was read")
+	message := "Every list that spec.usersFrom names was read"
+	if n := f.listing.repeats; n > 0 {
+		message += fmt.Sprintf("; %d of the batch's rows repeat an earlier row exactly and do not count", n)
+	}
+	return conditions.New(v1alpha1.ConditionSourcesRead, metav1.ConditionTrue, v1alpha1.ReasonSourcesRead, message)
 }
 
 func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) metav1.Condition {

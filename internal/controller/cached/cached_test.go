@@ -106,7 +106,7 @@ func TestBatch_AListIsKeptOnlyIfItIsShort(t *testing.T) {
 		}}
 		batch.Status.ObservedGeneration = 3
 		for i := range n {
-			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.User{Username: strconv.Itoa(i)})
+			batch.Spec.Users = append(batch.Spec.Users, v1alpha1.UserRow{Username: strconv.Itoa(i)})
 		}
 		encoded, err := json.Marshal(batch)
 		if err != nil {

@@ -3,7 +3,6 @@ package decode
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -14,11 +13,8 @@ import (
 
 func readCSV(text *bufio.Reader, out *rows) error {
 	separators := wrongSeparators(text)
-	limited := newRowReader(text)
-	reader := csv.NewReader(limited)
-	reader.ReuseRecord = true // reuses the slice only; the strings stay valid
-
-	header, err := reader.Read()
+	reader := &records{text: text}
+	header, err := reader.next()
 	if errors.Is(err, io.EOF) {
 		return listError("the CSV is empty; begin it with a header: username,fullName")
 	}
@@ -31,28 +27,27 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	case separators:
 		return listError("the columns of the CSV are not separated by commas; save it with commas")
 	default:
-		return unreadableCSV(err, 0)
+		return unreadableHeader(err, reader.start)
 	}
-
-	line := 1
-	var wrong *csv.ParseError // declared outside the loop to save an allocation per row
+	out.isList = true // the header says so
+	width, stray := len(header), quoteError("")
 	for {
-		limited.next(reader.InputOffset())
-		record, err := reader.Read()
+		last := reader.start
+		record, err := reader.next()
+		line := reader.start
 		switch {
-		case err == nil:
-			line, _ = reader.FieldPos(0)
-			err = out.add(line, place.user(record))
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.Is(err, csv.ErrFieldCount) && errors.As(err, &wrong):
-			line = wrong.StartLine
-			err = out.bad(line, fmt.Sprintf("%d fields instead of %d; put text that contains a comma in double quotes", len(record), len(header)))
-		case errors.Is(err, csv.ErrBareQuote) && errors.As(err, &wrong):
-			line = wrong.StartLine
-			err = out.bad(line, "a double quote in an unquoted field; put the field in double quotes, and double those inside")
+		case errors.As(err, &stray):
+			err = out.bad(line, string(stray))
+		case errors.Is(err, errRowTooLarge):
+			return listError(fmt.Sprintf("the row after the one in line %d has more than 64 KiB; close its double quotes", last))
+		case err != nil:
+			return err
+		case len(record) != width:
+			err = out.bad(line, fmt.Sprintf("%d fields instead of %d; put text that contains a comma in double quotes", len(record), width))
 		default:
-			return unreadableCSV(err, line)
+			err = place.add(line, record, out)
 		}
 		if err != nil {
 			return err
@@ -60,28 +55,23 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	}
 }
 
-// unreadableCSV translates an error of the parser. line is the line of the last row that was read, 0 if it is the header.
-func unreadableCSV(err error, line int) error {
-	var list listError
-	var wrong *csv.ParseError
+// unreadableHeader translates an error of the header.
+func unreadableHeader(err error, line int) error {
+	var stray quoteError
 	switch {
-	case errors.Is(err, errRowTooLarge) && line == 0:
-		return listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")
 	case errors.Is(err, errRowTooLarge):
-		return listError(fmt.Sprintf("the row after the one in line %d has more than 64 KiB; close its double quotes", line))
-	case errors.As(err, &list):
-		return list
-	case errors.As(err, &wrong):
-		return listError(at(wrong.StartLine, "a double quote is never closed, or ends within its field; double those inside a field"))
+		return listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")
+	case errors.As(err, &stray):
+		return listError(at(line, string(stray)))
 	default:
-		return listError(fmt.Sprintf("the CSV cannot be read after line %d; save it again", line))
+		return err
 	}
 }
 
 // wrongSeparators reports whether the header seems to use separators other than commas.
 func wrongSeparators(text *bufio.Reader) bool {
 	head, _ := text.Peek(1024) // the next read returns the error again
-	header, _, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), []byte("\n"))
+	header, _, _ := bytes.Cut(bytes.TrimLeft(head, "\n"), []byte("\n"))
 	return bytes.ContainsAny(header, ";\t") && !bytes.Contains(header, []byte(","))
 }
 
@@ -91,12 +81,31 @@ type columns struct {
 	fullName int // -1 if there is none
 }
 
-func (c columns) user(record []string) users.User {
+// add passes on the user in a record, unless it shows that another file was appended to the list.
+func (c columns) add(line int, record []string, out *rows) error {
 	user := users.User{Username: record[c.username]}
 	if c.fullName >= 0 {
 		user.FullName = record[c.fullName]
 	}
-	return user
+	switch again, isHeader := c.again(record); {
+	case isHeader && again != c:
+		return listError(at(line, "another header, with the columns in another order; name the lists one by one in usersFrom"))
+	case isHeader:
+		return out.bad(line, "the header again; delete this line, or name the lists one by one in usersFrom")
+	case c.fullName < 0 && strings.Contains(user.Username, bom): // with two columns such a row has too many fields
+		return out.bad(line, "username contains a byte order mark; remove it, and begin a new line where lists were joined")
+	default:
+		return out.add(line, user)
+	}
+}
+
+// again returns the columns that a record names, if it is a header.
+func (c columns) again(record []string) (columns, bool) {
+	if first := record[c.username]; !strings.EqualFold(first, fieldUsername) && !strings.EqualFold(first, fieldFullName) {
+		return columns{}, false // as nearly every record; the rest takes longer
+	}
+	found, err := columnsOf(record)
+	return found, err == nil
 }
 
 func columnsOf(header []string) (columns, error) {

@@ -6,6 +6,8 @@ package decode
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"path"
 	"strconv"
 	"strings"
@@ -17,7 +19,8 @@ import (
 type Format string
 
 const (
-	// CSV is RFC 4180 with commas. Its header names the columns: username and, optionally, fullName.
+	// CSV is RFC 4180 with commas. Its header names the columns: username and, optionally, fullName. Spaces around a field do not
+	// count unless they are in quotes.
 	CSV Format = "CSV"
 	// JSON is an array of objects with a username and, optionally, a fullName.
 	JSON Format = "JSON"
@@ -58,7 +61,7 @@ func FormatOf(key string) (Format, bool) {
 type Row struct {
 	// User of the row. If the row has a problem, the user is empty except for a valid username.
 	users.User
-	// Index is the zero-based index of the row. CSV headers and empty lines are not counted.
+	// Index is the zero-based index of the row. The header of a CSV, empty lines, and lines of nothing but commas are not counted.
 	Index int
 	// Problem describes what is wrong with the row and how to fix it, in at most 200 bytes without a period. It includes the line
 	// number unless the format is JSON. It is empty for a valid row.
@@ -75,7 +78,8 @@ type Limits struct {
 // that it read.
 //
 // An error says in at most 200 bytes why the list cannot be read and how to fix that; the caller must discard the rows it has
-// visited. A list that exceeds the limits is ErrLimit. If visit returns an error or the context ends, Rows stops and returns
+// visited. A text is no list if it has no row with a username or a full name, unless it says that it is empty: a CSV by its
+// header, JSON and YAML by []. A list that exceeds the limits is ErrLimit. If visit returns an error or the context ends, Rows stops and returns
 // that error unchanged.
 func Rows(ctx context.Context, data []byte, format Format, limits Limits, visit func(Row) error) (text int64, err error) {
 	read, limit := readCSV, bound{MaxBytes, errTooLarge}
@@ -97,9 +101,17 @@ func Rows(ctx context.Context, data []byte, format Format, limits Limits, visit 
 	if err != nil {
 		return 0, err
 	}
-	buffered, err := open(bounded)
+	var lines io.Reader = bounded
+	if format != JSON { // whose errors give the number of a byte
+		lines = &lineReader{text: bounded}
+	}
+	buffered, err := open(lines)
+	out := &rows{visit: visit}
 	if err == nil {
-		err = read(buffered, &rows{visit: visit})
+		err = read(buffered, out)
+	}
+	if err == nil {
+		err = out.check(format)
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -114,9 +126,14 @@ func (e listError) Error() string { return string(e) }
 
 // rows numbers rows and passes them to visit.
 type rows struct {
-	visit func(Row) error
-	next  int
+	visit  func(Row) error
+	next   int
+	isList bool     // a header or a row names a field of a user
+	first  []string // what is wrong with the first rows, until isList
 }
+
+// maxNamed is the maximum number of rows that an error names.
+const maxNamed = 3
 
 // add passes on a row with a user, which it validates. line is 0 in a format without lines.
 func (r *rows) add(line int, user users.User) error {
@@ -127,19 +144,41 @@ func (r *rows) add(line int, user users.User) error {
 	if users.Problem(users.User{Username: user.Username}) != "" {
 		user.Username = ""
 	}
-	// The username may share its memory with a full name of any length, which the clone releases.
-	return r.pass(Row{User: users.User{Username: strings.Clone(user.Username)}, Problem: at(line, problem)})
+	return r.refuse(line, user.Username, problem)
 }
 
 // bad passes on a row without a user.
-func (r *rows) bad(line int, problem string) error {
-	return r.pass(Row{Problem: at(line, problem)})
+func (r *rows) bad(line int, problem string) error { return r.refuse(line, "", problem) }
+
+// refuse passes on a row with a problem.
+func (r *rows) refuse(line int, username, problem string) error {
+	if !r.isList && len(r.first) < maxNamed {
+		what, _, _ := strings.Cut(problem, ";")
+		if line == 0 {
+			what = fmt.Sprintf("row %d: %s", r.next, what)
+		}
+		r.first = append(r.first, at(line, what))
+	}
+	// The username may share its memory with a full name of any length, which the clone releases.
+	return r.pass(Row{User: users.User{Username: strings.Clone(username)}, Problem: at(line, problem)})
 }
 
 func (r *rows) pass(row Row) error {
 	row.Index = r.next
 	r.next++
 	return r.visit(row)
+}
+
+// check returns an error if the rows are those of no list, such as a page that a proxy answered instead of the list.
+func (r *rows) check(format Format) error {
+	switch {
+	case r.isList, r.next == 0 && format != NDJSON:
+		return nil
+	case r.next == 0:
+		return listError("the NDJSON is empty; write one JSON object per line, or for an empty list [] in JSON")
+	default:
+		return listError("no row has a username or a fullName (" + strings.Join(r.first, ", ") + "); check the list and its format")
+	}
 }
 
 // at prefixes a problem with the line number, unless that is 0.

@@ -18,19 +18,13 @@ func readJSON(text *bufio.Reader, out *rows) error {
 	} else if start != json.Delim('[') {
 		return listError("the JSON is not an array; write one array of objects, or choose the format NDJSON for one object per line")
 	}
-	var row object
+	var row json.RawMessage
 	for decoder.More() {
 		if err := decoder.Decode(&row); err != nil {
 			return unreadableJSON(err, decoder)
 		}
 		limited.next(decoder.InputOffset())
-		var err error
-		if row.problem != "" {
-			err = out.bad(0, row.problem)
-		} else {
-			err = out.add(0, row.user)
-		}
-		if err != nil {
+		if err := out.addObject(0, row); err != nil {
 			return err
 		}
 	}
@@ -72,18 +66,14 @@ func readNDJSON(text *bufio.Reader, out *rows) error {
 			return readErr
 		}
 		var err error
-		switch line = bytes.Trim(line, " \t\r"); {
+		switch line = bytes.Trim(trimBOM(line), " \t"); {
 		case errors.Is(readErr, errRowTooLarge):
 			err = out.bad(number, "more than 64 KiB; shorten it")
 		case len(line) == 0:
 		case !json.Valid(line):
 			err = out.bad(number, "not one JSON object; write one per line, without a comma after it")
 		default:
-			if user, problem := parseObject(line); problem != "" {
-				err = out.bad(number, problem)
-			} else {
-				err = out.add(number, user)
-			}
+			err = out.addObject(number, line)
 		}
 		if err != nil {
 			return err
@@ -92,20 +82,4 @@ func readNDJSON(text *bufio.Reader, out *rows) error {
 			return nil
 		}
 	}
-}
-
-// readLine returns the next line without its line break, with io.EOF if it is the last one. It skips a line that is too long
-// and returns errRowTooLarge.
-func readLine(text *bufio.Reader) ([]byte, error) {
-	line, err := text.ReadSlice('\n')
-	tooLong := false
-	for errors.Is(err, bufio.ErrBufferFull) {
-		tooLong = true
-		_, err = text.ReadSlice('\n')
-	}
-	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-	if (tooLong || len(line) > MaxRowBytes) && (err == nil || errors.Is(err, io.EOF)) {
-		return nil, errRowTooLarge // the next call returns io.EOF, if this is the last line
-	}
-	return line, err //nolint:wrapcheck // io.EOF must stay io.EOF; others are a listError
 }

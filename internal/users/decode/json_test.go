@@ -65,8 +65,9 @@ func TestRows_JSONObjects(t *testing.T) {
 				}
 				return row
 			}
-			list{text: "[" + tc.text + ",\n" + tc.text + "]", want: []decode.Row{row(0, ""), row(1, "")}}.check(t, decode.JSON)
-			list{text: tc.text + "\r\n\n" + tc.text, want: []decode.Row{row(0, "line 1: "), row(1, "line 3: ")}}.check(t, decode.NDJSON)
+			// The last row has the shape of a user, so that the text is a list.
+			list{text: "[" + tc.text + ",\n" + tc.text + `,{"username":"last"}]`, want: []decode.Row{row(0, ""), row(1, ""), good(2, "last", "")}}.check(t, decode.JSON)
+			list{text: tc.text + "\r\n\n" + tc.text + "\n{\"username\":\"last\"}", want: []decode.Row{row(0, "line 1: "), row(1, "line 3: "), good(2, "last", "")}}.check(t, decode.NDJSON)
 		})
 	}
 }
@@ -106,22 +107,22 @@ func TestRows_JSON(t *testing.T) {
 
 func TestRows_NDJSON(t *testing.T) {
 	t.Parallel()
-	const noObject = "not one JSON object"
+	const noObject, last = "not one JSON object", "\n{\"username\":\"last\"}"
 	row := func(length int) string {
 		return `{"username":"ann"` + strings.Repeat(" ", length-len(`{"username":"ann"}`)) + "}"
 	}
 	tooLong := row(decode.MaxRowBytes + 1)
 	for name, tc := range map[string]list{
-		"nobody":                       {text: ""},
-		"nobody on many lines":         {text: "\n \n\t\r\n\n"},
+		"CR":                           {text: "{\"username\":\"ann\"}\r\r{\"username\":\"bob\"}", want: []decode.Row{good(0, "ann", ""), good(1, "bob", "")}},
+		"byte order marks":             {text: "{\"username\":\"ann\"}\n\ufeff{\"username\":\"bob\"}\r\n\ufeff\r\n{\"username\":\"cy\"}\n\ufeff\t\n{\"username\":\"dan\"}", want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", ""), good(3, "dan", "")}},
 		"no line break at the end":     {text: "{\"username\":\"ann\"}\r\n\r\n{\"username\":\"bob\"}", want: []decode.Row{good(0, "ann", ""), good(1, "bob", "")}},
 		"lines that are not JSON":      {text: "{\"username\":\n\"hunter2\"}\nhunter2\n{\"username\":\"bob\"}\n", want: []decode.Row{bad(0, "line 1: "+noObject), bad(1, "line 2: "+noObject), bad(2, "line 3: "+noObject), good(3, "bob", "")}},
-		"two objects on a line":        {text: `{"username":"ann"}{"username":"hunter2"}`, want: []decode.Row{bad(0, "line 1: "+noObject)}},
-		"a comma after an object":      {text: `{"username":"hunter2"},`, want: []decode.Row{bad(0, "line 1: "+noObject)}},
-		"a no-break space":             {text: "\u00a0", want: []decode.Row{bad(0, "line 1: "+noObject)}},
+		"two objects on a line":        {text: `{"username":"ann"}{"username":"hunter2"}` + last, want: []decode.Row{bad(0, "line 1: "+noObject), good(1, "last", "")}},
+		"a comma after an object":      {text: `{"username":"hunter2"},` + last, want: []decode.Row{bad(0, "line 1: "+noObject), good(1, "last", "")}},
+		"a no-break space":             {text: "\u00a0" + last, want: []decode.Row{bad(0, "line 1: "+noObject), good(1, "last", "")}},
 		"the longest line":             {text: row(decode.MaxRowBytes) + "\r\n" + row(decode.MaxRowBytes) + "\n" + row(decode.MaxRowBytes), want: []decode.Row{good(0, "ann", ""), good(1, "ann", ""), good(2, "ann", "")}},
 		"a line that is too long":      {text: tooLong + "\n{\"username\":\"bob\"}\n", want: []decode.Row{bad(0, "line 1: more than 64 KiB"), good(1, "bob", "")}},
-		"a last line that is too long": {text: "\n" + tooLong, want: []decode.Row{bad(0, "line 2: more than 64 KiB")}},
+		"a last line that is too long": {text: last + "\n" + tooLong, want: []decode.Row{good(0, "last", ""), bad(1, "line 3: more than 64 KiB")}},
 		"a line of a megabyte":         {text: strings.Repeat("hunter2", 150_000) + "\n" + strings.Repeat("hunter2", 150_000) + "\n{\"username\":\"bob\"}", want: []decode.Row{bad(0, "line 1: more than"), bad(1, "line 2: more than"), good(2, "bob", "")}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,20 +17,30 @@ const (
 	problemUnknown = "an unknown field; only username and fullName are allowed"
 )
 
-// object is a row of JSON. It does not use reflection, because encoding/json accepts names in any case, repeated names, and
-// invalid UTF-8.
-type object struct {
-	user    users.User
-	problem string
+// addObject passes on a row of JSON, which is syntactically valid.
+func (r *rows) addObject(line int, value []byte) error {
+	r.isList = r.isList || hasField(value)
+	user, problem := parseObject(value)
+	if problem != "" {
+		return r.bad(line, problem)
+	}
+	return r.add(line, user)
 }
 
-// UnmarshalJSON sets either the user or the problem. It never returns an error.
-func (o *object) UnmarshalJSON(value []byte) error {
-	o.user, o.problem = parseObject(value)
-	return nil
+// hasField reports whether a value is an object with a field of a user.
+func hasField(value []byte) bool {
+	var fields map[string]json.RawMessage
+	mayHave := bytes.Contains(value, []byte(fieldUsername)) || bytes.Contains(value, []byte(fieldFullName)) || bytes.IndexByte(value, '\\') >= 0
+	if !mayHave || json.Unmarshal(value, &fields) != nil { // which takes long for millions of rows
+		return false
+	}
+	_, hasUsername := fields[fieldUsername]
+	_, hasFullName := fields[fieldFullName]
+	return hasUsername || hasFullName
 }
 
-// parseObject returns the user in a syntactically valid value, or what is wrong with it.
+// parseObject returns the user in a syntactically valid value, or what is wrong with it. It does not use reflection, because
+// encoding/json accepts names in any case, repeated names, and invalid UTF-8.
 func parseObject(value []byte) (user users.User, problem string) {
 	rest := skipSpace(value)
 	if rest[0] != '{' {

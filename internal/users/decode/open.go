@@ -41,10 +41,21 @@ func expand(ctx context.Context, data []byte, limit bound) (*boundedReader, erro
 	return bounded, nil
 }
 
+// bom is the byte order mark. A text can begin with one, and files that were joined have one at the start of a line.
+const bom = "\ufeff"
+
+// trimBOM returns a line without byte order marks at its start.
+func trimBOM(line []byte) []byte {
+	for bytes.HasPrefix(line, []byte(bom)) {
+		line = line[len(bom):]
+	}
+	return line
+}
+
 // open returns a text without its byte order mark. Every error of the reader except io.EOF is a listError or that of a context.
 // Its buffer holds the longest row and its line break.
-func open(bounded *boundedReader) (*bufio.Reader, error) {
-	text := bufio.NewReaderSize(bounded, MaxRowBytes+2)
+func open(raw io.Reader) (*bufio.Reader, error) {
+	text := bufio.NewReaderSize(raw, MaxRowBytes+2)
 	head, err := text.Peek(4)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
@@ -53,8 +64,8 @@ func open(bounded *boundedReader) (*bufio.Reader, error) {
 		return nil, errUTF32
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		return nil, errUTF16
-	case bytes.HasPrefix(head, []byte("\ufeff")):
-		_, err = text.Discard(3)
+	case bytes.HasPrefix(head, []byte(bom)):
+		_, err = text.Discard(len(bom))
 		return text, err //nolint:wrapcheck // always nil, because the three bytes are in the buffer
 	default:
 		return text, nil
@@ -89,8 +100,49 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	}
 }
 
-// rowReader returns errRowTooLarge when the parser reads more than MaxRowBytes for a row. Otherwise an unclosed quote would make
-// the parser buffer the rest of the list, and a line of commas would take many times its size.
+// lineReader makes every line of a text end in LF. Excel for Mac ends lines with CR, and Windows with CRLF.
+type lineReader struct {
+	text    io.Reader
+	afterCR bool
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	n, err := r.text.Read(p)
+	if !r.afterCR && bytes.IndexByte(p[:n], '\r') < 0 {
+		return n, err //nolint:wrapcheck // io.EOF must stay io.EOF; others are a listError
+	}
+	kept := p[:0]
+	for _, c := range p[:n] {
+		if c == '\n' && r.afterCR {
+			r.afterCR = false
+			continue
+		}
+		if r.afterCR = c == '\r'; r.afterCR {
+			c = '\n'
+		}
+		kept = append(kept, c)
+	}
+	return len(kept), err
+}
+
+// readLine returns the next line without its line break, with io.EOF if it is the last one. It skips a line that is too long
+// and returns errRowTooLarge.
+func readLine(text *bufio.Reader) ([]byte, error) {
+	line, err := text.ReadSlice('\n')
+	tooLong := false
+	for errors.Is(err, bufio.ErrBufferFull) {
+		tooLong = true
+		_, err = text.ReadSlice('\n')
+	}
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	if (tooLong || len(line) > MaxRowBytes) && (err == nil || errors.Is(err, io.EOF)) {
+		return nil, errRowTooLarge // the next call returns io.EOF, if this is the last line
+	}
+	return line, err //nolint:wrapcheck // io.EOF must stay io.EOF; others are a listError
+}
+
+// rowReader returns errRowTooLarge when the parser reads more than MaxRowBytes for a row. Otherwise a quote that is never closed
+// would make the parser buffer the rest of the list.
 type rowReader struct {
 	text  io.Reader
 	read  int64

@@ -6,15 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// nodeBytes is more than the memory that a unit of weight takes: 150 bytes in the tree of ordinary rows, 168 in that of a list of
-// commas (measured), and what the parser holds while it builds the tree.
-const nodeBytes = 290
+// nodeBytes is more than the memory that a unit of weight takes besides its text: 168 to 175 bytes (measured).
+const nodeBytes = 180
 
 // readYAML returns a function that reads a list whose tree takes at most so many bytes.
 func readYAML(memory int64) func(*bufio.Reader, *rows) error {
@@ -23,14 +23,19 @@ func readYAML(memory int64) func(*bufio.Reader, *rows) error {
 		if err != nil {
 			return err //nolint:wrapcheck // a listError, or that of a context
 		}
-		if int64(weight(whole))*nodeBytes > memory {
+		if int64(weight(whole)*nodeBytes+2*len(whole)) > memory { // the text is in the tree again
 			return ErrLimit
+		}
+		if atLineStart := []byte("\n" + bom); bytes.Contains(whole, atLineStart) {
+			whole = bytes.ReplaceAll(whole, atLineStart, []byte("\n"))
 		}
 		list, err := parseYAML(whole)
 		if err != nil {
 			return err
 		}
-		for _, item := range list.Content {
+		for i, item := range list.Content {
+			list.Content[i] = nil // frees it, while visit may keep its user
+			out.isList = out.isList || hasKey(item)
 			if user, problem := userOf(item); problem != "" {
 				err = out.bad(item.Line, problem)
 			} else {
@@ -44,13 +49,26 @@ func readYAML(memory int64) func(*bufio.Reader, *rows) error {
 	}
 }
 
-// weight estimates the number of nodes and comments in a text.
+// weight estimates the number of nodes and comments in a text, which ends lines with LF, or less usual breaks.
 func weight(text []byte) int {
-	sum := 0
-	for _, mark := range "\n-:?[{,,##" { // a comma may imply a key and a value, and the parser stores a comment twice
-		sum += bytes.Count(text, []byte(string(mark)))
+	sum := bytes.Count(text, []byte("\u0085")) + bytes.Count(text, []byte("\u2028")) + bytes.Count(text, []byte("\u2029"))
+	for i, c := range text {
+		switch c {
+		case '\n', ':', '?', '[', '{':
+			sum++
+		case ',', '#': // a comma may imply a key and a value, and the parser stores a comment twice
+			sum += 2
+		case '-': // begins no item before a letter or a digit
+			if i+1 == len(text) || !isAlphanumeric(text[i+1]) {
+				sum++
+			}
+		}
 	}
 	return sum
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // parseYAML returns the sequence in a text. It does not resolve aliases, so the tree is no larger than the text allows.
@@ -91,6 +109,23 @@ func unreadableYAML(err error) error {
 	return listError(at(line, "the YAML has a syntax error; check the indentation, quotes and colons"))
 }
 
+// hasKey reports whether an item of the sequence is a mapping with a key of a user.
+func hasKey(item *yaml.Node) bool {
+	if item.Kind != yaml.MappingNode {
+		return false
+	}
+	for i := 0; i < len(item.Content); i += 2 {
+		if name := item.Content[i]; name.Kind == yaml.ScalarNode && (name.Value == fieldUsername || name.Value == fieldFullName) {
+			return true
+		}
+	}
+	return false
+}
+
+// otherTypes are the types of values without quotes that look like a text and are none: YAML turns 00123 into a number, and Helm
+// a long number into 1.2345678e+07.
+var otherTypes = []string{"!!int", "!!float", "!!bool", "!!timestamp"}
+
 // userOf returns the user in an item of the sequence, or what is wrong with it.
 func userOf(item *yaml.Node) (user users.User, problem string) {
 	if item.Kind != yaml.MappingNode {
@@ -111,6 +146,8 @@ func userOf(item *yaml.Node) (user users.User, problem string) {
 		case value.Style&yaml.TaggedStyle != 0 && value.Tag != "!!str":
 			// A tag such as !!binary changes the meaning of the text.
 			return users.User{}, "a field has a tag; write its value without one"
+		case value.Style&yaml.TaggedStyle == 0 && slices.Contains(otherTypes, value.Tag):
+			return users.User{}, "a field is a number, a date, true or false; put its value in quotes"
 		case value.Tag != "!!null":
 			*field = value.Value
 		}

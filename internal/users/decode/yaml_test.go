@@ -22,9 +22,17 @@ func TestRows_YAML(t *testing.T) {
 		"blocks":                     {text: "- username: >-\n    ann\n  fullName: |-\n    Ann Lee\n", want: ann},
 		"nobody":                     {text: "[]\n"},
 		"no full name":               {text: "- username: ann\n  fullName:\n- username: bob\n  fullName: ~\n- {username: cy, fullName: null}\n", want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", "")}},
-		"scalars are their text":     {text: "- username: 0012\n  fullName: 1e3\n- username: yes\n  fullName: true\n- {username: 2024-01-01, fullName: !!str 5}\n", want: []decode.Row{good(0, "0012", "1e3"), good(1, "yes", "true"), good(2, "2024-01-01", "5")}},
-		"null in quotes is a text":   {text: "- username: \"null\"\n  fullName: '~'\n", want: []decode.Row{good(0, "null", "~")}},
-		"an anchor":                  {text: "- &a\n  username: &b ann\n  fullName: Ann Lee\n", want: ann},
+		"scalars that look like other types": {
+			text: "- username: \"0012\"\n  fullName: '1e3'\n- username: yes\n  fullName: on\n- {username: \"2024-01-01\", fullName: !!str 5}\n- username: 1.2.3\n  fullName: 12:30\n- username: >-\n    17\n",
+			want: []decode.Row{good(0, "0012", "1e3"), good(1, "yes", "on"), good(2, "2024-01-01", "5"), good(3, "1.2.3", "12:30"), good(4, "17", "")},
+		},
+		"scalars that are of other types": {
+			text: "- username: 17\n- username: 0012\n- username: 1.2345678e+07\n- username: 0x1F\n- username: .inf\n- username: true\n- username: False\n- {username: 2024-01-01}\n" +
+				"- username: 2024-01-01T12:00:00Z\n- username: ann\n  fullName: 1e3\n- username: 123456789012345678901234567890\n- username: bob\n",
+			want: append(others(11), good(11, "bob", "")),
+		},
+		"null in quotes is a text": {text: "- username: \"null\"\n  fullName: '~'\n", want: []decode.Row{good(0, "null", "~")}},
+		"an anchor":                {text: "- &a\n  username: &b ann\n  fullName: Ann Lee\n", want: ann},
 		"bad rows": {
 			text: "- username:\n- hunter2\n-\n- [hunter2]\n- username: ann\n  hunter2: 1\n- username: {a: hunter2}\n- fullName: hunter2\n- username: bob\n",
 			want: []decode.Row{
@@ -32,12 +40,14 @@ func TestRows_YAML(t *testing.T) {
 				bad(4, "line 5: an unknown field"), bad(5, "line 7: a field is not text"), bad(6, "line 8: username is empty"), good(7, "bob", ""),
 			},
 		},
-		"a field in another case":      {text: "- Username: hunter2\n", want: []decode.Row{bad(0, "line 1: an unknown field")}},
+		"a field in another case":      {text: "- Username: hunter2\n- username: ann\n", want: []decode.Row{bad(0, "line 1: an unknown field"), good(1, "ann", "")}},
 		"a field twice":                {text: "- username: ann\n  username: hunter2\n", want: []decode.Row{bad(0, "line 1: a field is repeated")}},
-		"a name that is not a scalar":  {text: "- ? [hunter2]\n  : x\n", want: []decode.Row{bad(0, "line 1: an unknown field")}},
+		"a name that is not a scalar":  {text: "- ? [hunter2]\n  : x\n- username: ann\n", want: []decode.Row{bad(0, "line 1: an unknown field"), good(1, "ann", "")}},
 		"a tag":                        {text: "- username: !!binary aHVudGVyMg==\n- username: ann\n  fullName: !hunter2 x\n", want: []decode.Row{bad(0, "line 1: a field has a tag"), bad(1, "line 2: a field has a tag")}},
 		"aliases":                      {text: "- &a {username: &b ann}\n- *a\n- username: *b\n- {<<: *a}\n- *a : x\n", want: []decode.Row{good(0, "ann", ""), bad(1, "line 2: not a mapping"), bad(2, "line 3: a field is not text"), bad(3, "line 4: an unknown field"), bad(4, "line 5: ")}},
 		"an alias of what is around":   {text: "- &a\n  username: *a\n- &b [*b]\n", want: []decode.Row{bad(0, "line 1: a field is not text"), bad(1, "line 3: not a mapping")}},
+		"byte order marks":             {text: "- username: ann\n\ufeff- username: bob\r\n\ufeff\r\n- username: cy\n", want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", "")}},
+		"CR":                           {text: "- username: ann\r  fullName: Ann Lee\r", want: ann},
 		"a control character":          {text: "- username: \"hunter2\\0\"\n", want: []decode.Row{bad(0, "line 1: username contains a control")}},
 		"a full name that is too long": {text: "- username: ann\n  fullName: " + strings.Repeat("x", 257), want: []decode.Row{named("ann", bad(0, "line 1: fullName has more"))}},
 		"a row of 100 KB":              {text: "- username: " + strings.Repeat("hunter2", 15_000) + "\n", want: []decode.Row{bad(0, "line 1: username has more")}},
@@ -62,6 +72,18 @@ func TestRows_YAML(t *testing.T) {
 			tc.check(t, decode.YAML)
 		})
 	}
+}
+
+// others returns n rows with a value that is not a text, each in a line of its own except for the last but one.
+func others(n int) (rows []decode.Row) {
+	for i := range n {
+		line := i + 1
+		if i == n-1 {
+			line++
+		}
+		rows = append(rows, bad(i, fmt.Sprintf("line %d: a field is a number, a date, true or false; put its value in quotes", line)))
+	}
+	return rows
 }
 
 func TestRows_YAMLAliasesAreNotExpanded(t *testing.T) {

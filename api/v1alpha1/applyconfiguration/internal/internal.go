@@ -78,7 +78,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.User
+            namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserRow
           elementRelationship: atomic
     - name: usersFrom
       type:
@@ -115,6 +115,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: plan
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PlanStatus
+    - name: repeatedRows
+      type:
+        scalar: numeric
     - name: slices
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.SliceCounts
@@ -308,6 +311,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: result
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Result
+    - name: username
+      type:
+        scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserRow
+  map:
+    fields:
+    - name: fullName
+      type:
+        scalar: string
     - name: username
       type:
         scalar: string

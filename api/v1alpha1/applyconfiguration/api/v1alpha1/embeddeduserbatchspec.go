@@ -19,9 +19,11 @@ type EmbeddedUserBatchSpecApplyConfiguration struct {
 	// users lists the users that must exist: at most 10000, and about 1.4 MiB in total. Use usersFrom for longer lists.
 	// Use `kubectl apply --server-side` for more than about 3000 users.
 	// Removing a user from the list does not delete it in Alloy.
-	// Rows with the same username and fullName count once.
+	// Rows with the same username and fullName count once; status.repeatedRows counts the others.
 	// If a later row repeats a username with a different fullName, that row is invalid and the first one is used.
-	Users []UserApplyConfiguration `json:"users,omitempty"`
+	// A row that is not a user is invalid too. An invalid row is not sent, status.invalidUsers names it, and the other users are
+	// created.
+	Users []UserRowApplyConfiguration `json:"users,omitempty"`
 	// usersFrom names lists of users in ConfigMaps and Secrets of the batch's namespace, at most 64.
 	// They are read in this order, after users. The operator notices changes to them within seconds.
 	// While a list cannot be read, the batch keeps the users it already has.
@@ -49,7 +51,7 @@ func (b *EmbeddedUserBatchSpecApplyConfiguration) WithAPIKeySecretRef(value *API
 // WithUsers adds the given value to the Users field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Users field.
-func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsers(values ...*UserApplyConfiguration) *EmbeddedUserBatchSpecApplyConfiguration {
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsers(values ...*UserRowApplyConfiguration) *EmbeddedUserBatchSpecApplyConfiguration {
 	for i := range values {
 		if values[i] == nil {
 			panic("nil value passed to WithUsers")

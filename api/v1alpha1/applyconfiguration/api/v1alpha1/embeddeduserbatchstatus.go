@@ -23,6 +23,9 @@ type EmbeddedUserBatchStatusApplyConfiguration struct {
 	InvalidUsers []InvalidUserApplyConfiguration `json:"invalidUsers,omitempty"`
 	// invalidUsersOmitted counts the invalid users that do not fit into invalidUsers.
 	InvalidUsersOmitted *int32 `json:"invalidUsersOmitted,omitempty"`
+	// repeatedRows counts the rows of the list that repeat an earlier one exactly. Such rows are not in counts. If there should be
+	// none, look for usernames that became the same, such as long numbers that a spreadsheet turned into 1.23457E+11.
+	RepeatedRows *int32 `json:"repeatedRows,omitempty"`
 	// plan identifies the list that was last distributed over the slices.
 	// While it matches what is stored, the operator reads neither the list nor the slices again.
 	Plan *PlanStatusApplyConfiguration `json:"plan,omitempty"`
@@ -79,6 +82,14 @@ func (b *EmbeddedUserBatchStatusApplyConfiguration) WithInvalidUsers(values ...*
 // If called multiple times, the InvalidUsersOmitted field is set to the value of the last call.
 func (b *EmbeddedUserBatchStatusApplyConfiguration) WithInvalidUsersOmitted(value int32) *EmbeddedUserBatchStatusApplyConfiguration {
 	b.InvalidUsersOmitted = &value
+	return b
+}
+
+// WithRepeatedRows sets the RepeatedRows field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RepeatedRows field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithRepeatedRows(value int32) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.RepeatedRows = &value
 	return b
 }
 

@@ -13,11 +13,13 @@ import (
 //
 // InvalidUser is a row of the list whose user cannot be created.
 type InvalidUserApplyConfiguration struct {
-	// username as written in the row.
+	// username as written in the row, cut to 256 characters, with U+FFFD for control characters. One from a list in usersFrom is
+	// left out unless it is a valid username.
 	Username *string `json:"username,omitempty"`
 	// source is the list that contains the row; absent for spec.users.
 	Source *SourceKeyApplyConfiguration `json:"source,omitempty"`
-	// row is the zero-based index of the user in spec.users or in the source. CSV headers and empty lines are not counted.
+	// row is the zero-based index of the row in spec.users or in the source. The header of a CSV, empty lines, and lines of nothing
+	// but commas are not counted.
 	Row *int32 `json:"row,omitempty"`
 	// reason is DuplicateUsername, InvalidRow or RejectedByAPI.
 	Reason *apiv1alpha1.InvalidReason `json:"reason,omitempty"`

@@ -7,7 +7,7 @@ package v1alpha1
 // UserApplyConfiguration represents a declarative configuration of the User type for use
 // with apply.
 //
-// User is one user of an Alloy Embedded account.
+// User is one user of an Alloy Embedded account, as the operator sends it.
 type UserApplyConfiguration struct {
 	// username identifies the user. It is unique within the Alloy account and compared byte for byte.
 	// It has 1 to 256 characters, no control characters, and no white space at either end. It need not be an email address.

@@ -20,7 +20,7 @@ type UsersSourceApplyConfiguration struct {
 	// format of the list: CSV, JSON, NDJSON or YAML. It defaults to the extension of the key: .csv, .json, .ndjson or .jsonl,
 	// .yaml or .yml, optionally followed by .gz. A list may be compressed with gzip.
 	// CSV has a header with the columns username and fullName, in any order. JSON and YAML hold a list of objects with these
-	// fields. NDJSON has one such JSON object per line.
+	// fields, whose values are strings. NDJSON has one such JSON object per line.
 	Format *apiv1alpha1.UsersFormat `json:"format,omitempty"`
 }
 
