@@ -80,6 +80,10 @@ const ReasonStatusTooLarge = "StatusTooLarge"
 // its slices, for example because of an admission policy or an old CRD.
 const ReasonStatusRejected = "StatusRejected"
 
+// ReasonForeignSlice is the reason of an event, not of a condition: an EmbeddedUserSlice has the label of the batch and is not one
+// of its slices, nor can it become one. The operator ignores it.
+const ReasonForeignSlice = "ForeignSlice"
+
 // ReasonUnmatchedInvalidUsers is the reason of an event, not of a condition: the API named a user as invalid that the request
 // did not hold. The users of the request are looked up, because the answer does not prove which of them it created.
 const ReasonUnmatchedInvalidUsers = "UnmatchedInvalidUsers"

@@ -47,6 +47,10 @@ const (
 // ReasonUnconfirmedAttempt marks an Existing user that this operator may have created with a request whose answer was lost.
 const ReasonUnconfirmedAttempt = "UnconfirmedAttempt"
 
+// ReasonRestored marks an Existing user that an earlier batch of this name had created: its slice came from a backup, or was
+// left over when that batch was deleted.
+const ReasonRestored = "Restored"
+
 // UserResult is the outcome of one user.
 type UserResult struct {
 	// username of the user.
@@ -61,6 +65,7 @@ type UserResult struct {
 
 	// reason of the result.
 	// UnconfirmedAttempt: the operator may have created this Existing user with a request whose answer was lost.
+	// Restored: an earlier batch of this name created this Existing user; the slice is from a backup or was left over.
 	// RejectedByAPI: the API did not accept this Invalid user.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

@@ -192,6 +192,7 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 			slice := w.Slices()[0]
 			damage(&slice)
 			w.Must(w.Update(t.Context(), &slice))
+			_, before := w.Sent()
 			w.Edit("damaged", func(b *v1alpha1.EmbeddedUserBatch) {
 				b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "appended"})
 			})
@@ -199,10 +200,16 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 			if status.Counts.Total != 1501 || len(w.Sim.Users(w.Key)) != 1501 {
 				t.Errorf("counts: %+v, the API holds %d users", status.Counts, len(w.Sim.Users(w.Key)))
 			}
-			if slice.OwnerReferences != nil {
-				if status.Counts.Created != 1501 || status.Slices.Total != 2 || w.Slices()[0].Labels[v1alpha1.LabelBatch] != "damaged" {
-					t.Errorf("the slice was not repaired: %+v", status)
-				}
+			repaired := w.Slices()[0]
+			if status.Slices.Total != 2 || repaired.Labels[v1alpha1.LabelBatch] != "damaged" || !metav1.IsControlledBy(&repaired, w.Load("damaged")) {
+				t.Errorf("the slice was not repaired: %+v", status)
+			}
+			wantCreated := int32(1501)
+			if slice.OwnerReferences == nil { // nothing proves any more for which batch its users were created
+				wantCreated = 501
+			}
+			if _, requests := w.Sent(); status.Counts.Created != wantCreated || requests != before+1 {
+				t.Errorf("counts %+v, %d requests", status.Counts, requests-before)
 			}
 		})
 	}

@@ -40,6 +40,9 @@ func (f forbidding) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil && f.world.restored.Load() {
 			f.world.fromTheFuture(r, response)
 		}
+		if err == nil {
+			f.world.watches.wrap(r, response)
+		}
 		return response, err
 	}
 	body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"not allowed"}`

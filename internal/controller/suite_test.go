@@ -31,6 +31,7 @@ type world struct {
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
 	restored  atomic.Bool // see forgetting
+	watches   watches
 }
 
 var worlds atomic.Int64

@@ -88,6 +88,17 @@ func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) [
 	return pending
 }
 
+// SettledUsers returns the users of a slice that its results settle, in the order of the slice.
+func SettledUsers(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.User {
+	var settled []v1alpha1.User
+	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
+		if known && Settled(user, result) {
+			settled = append(settled, user)
+		}
+	})
+	return settled
+}
+
 // Merge merges new results into those of a slice and returns the results in the order of the slice's users. A proof of creation
 // survives a later answer that the user exists; results of users that left the slice are dropped.
 func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
@@ -107,6 +118,23 @@ func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResul
 		}
 	})
 	return merged
+}
+
+// Restored returns the status for a slice that another batch adopts. It proves who exists, and not who was created for that batch.
+// It proves nothing if the results may be of another account: if the API did not last check the key with this fingerprint.
+// The slice is as one whose status describes no generation, so that its controller writes the rest anew.
+func Restored(slice *v1alpha1.EmbeddedUserSlice, fingerprint string) v1alpha1.EmbeddedUserSliceStatus {
+	status := *slice.Status.DeepCopy()
+	if status.KeyCheck == nil || status.KeyCheck.Fingerprint != fingerprint {
+		status = v1alpha1.EmbeddedUserSliceStatus{}
+	}
+	for i := range status.Results {
+		if result := &status.Results[i]; result.Result == v1alpha1.ResultCreated {
+			result.Result, result.Reason = v1alpha1.ResultExisting, v1alpha1.ReasonRestored
+		}
+	}
+	status.ObservedGeneration, status.Counts = -1, Count(slice, status.Results)
+	return status
 }
 
 // Count counts the users of a slice by state, given their results.

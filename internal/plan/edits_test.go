@@ -8,13 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // TestPlan_RandomEdits edits a list of long names 5,000 times, while the slice controller settles some users between two edits,
-// and checks that no user is lost, duplicated or moved away from a result.
+// and now and then the batch is deleted and its slices are adopted. It checks that no user is lost, duplicated or moved away from a
+// result.
 func TestPlan_RandomEdits(t *testing.T) {
 	t.Parallel()
 	for run := range 25 {
@@ -26,6 +29,9 @@ func TestPlan_RandomEdits(t *testing.T) {
 			next, most := 0, 1+run%4
 			for range 200 {
 				next = edit(chance, b, next)
+				if chance.IntN(20) == 0 {
+					existing = recreate(chance, b, existing)
+				}
 				before := ownResults(existing)
 				for {
 					p := boundedPlanFor(b, existing, most)
@@ -73,6 +79,16 @@ func edit(chance *rand.Rand, b *v1alpha1.EmbeddedUserBatch, next int) int {
 	b.Spec.Users = list
 	b.Generation++
 	return next
+}
+
+// recreate replaces a batch by another one of its name, which adopts the slices.
+func recreate(chance *rand.Rand, b *v1alpha1.EmbeddedUserBatch, list []v1alpha1.EmbeddedUserSlice) []v1alpha1.EmbeddedUserSlice {
+	b.UID = types.UID(fmt.Sprintf("%08x-4567", chance.Uint32()))
+	for i := range list {
+		list[i].Status.KeyCheck = &v1alpha1.KeyCheck{Fingerprint: "key"}
+		list[i].Status = ledger.Restored(&list[i], "key")
+	}
+	return list
 }
 
 // settleSome does what the slice controller does with some slices: users that left are dropped, and of those that are pending

@@ -4,6 +4,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,6 +198,15 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 	}
 }
 
+// IsName reports whether a slice of a batch with this name could have a name, whatever the UID of that batch was.
+func IsName(name, batch string) bool {
+	end, isOfBatch := strings.CutPrefix(name, batch+"-")
+	return isOfBatch && nameEnd.MatchString(end)
+}
+
+// nameEnd matches the digits of the UID and the index.
+var nameEnd = regexp.MustCompile(fmt.Sprintf("^[0-9a-f]{%d}-[0-9]+$", uidDigits))
+
 // NextName returns the name of the slice with the next index.
 func NextName(name string) string {
 	at := strings.LastIndexByte(name, '-') + 1
@@ -207,7 +217,8 @@ func NextName(name string) string {
 	return name[:at] + strconv.Itoa(index+1)
 }
 
-// CompareNames orders the names of a batch's slices by index: a shorter name has a smaller index.
+// CompareNames orders the names of a batch's slices by the number of digits of the index, then by the batch's UID, and then by
+// index: a batch may have slices that were another's of its name.
 func CompareNames(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)

@@ -103,12 +103,16 @@ var (
 		}
 		return result
 	})
+	// anyName generates names of slices, also of those that were another batch's.
+	anyName = rapid.Custom(func(t *rapid.T) string {
+		uid := rapid.SampledFrom([]string{"01234567", "01234568", "00000000", "ffffffff"}).Draw(t, "uid")
+		return fmt.Sprintf("b-%s-%d", uid, rapid.IntRange(0, 12).Draw(t, "index"))
+	})
 	// anySlices generates slices in any state, including states that the operator never writes.
 	anySlices = rapid.Custom(func(t *rapid.T) []v1alpha1.EmbeddedUserSlice {
-		indices := rapid.SliceOfNDistinct(rapid.IntRange(0, 12), 0, 5, rapid.ID[int]).Draw(t, "indices")
-		list := make([]v1alpha1.EmbeddedUserSlice, len(indices))
-		for i, index := range indices {
-			name := fmt.Sprintf("b-01234567-%d", index)
+		names := rapid.SliceOfNDistinct(anyName, 0, 5, rapid.ID[string]).Draw(t, "names")
+		list := make([]v1alpha1.EmbeddedUserSlice, len(names))
+		for i, name := range names {
 			list[i] = v1alpha1.EmbeddedUserSlice{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name), Generation: 2},
 				Spec: v1alpha1.EmbeddedUserSliceSpec{
@@ -150,6 +154,11 @@ func anySlicesAreRepaired(t *rapid.T) {
 		checkPlaced(t, b, planned)
 	}
 
+	for _, slice := range p.Create {
+		if isTaken := slices.ContainsFunc(existing, func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }); isTaken || !IsName(slice.Name, b.Name) {
+			t.Fatalf("a new slice has the name %s", slice.Name)
+		}
+	}
 	for _, slice := range p.Remove {
 		if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
 			t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)

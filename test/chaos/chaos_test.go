@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -159,11 +162,18 @@ func (w *world) setDamaging(damaging bool) {
 	w.resent.damaging = damaging
 }
 
-// recreate deletes the batch and creates it again under the same name.
+// recreate deletes the batch, with its slices or without, and creates it again under the same name.
 func (w *world) recreate() {
-	w.step("recreate the batch")
+	policy := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationOrphan}[w.rnd.IntN(2)]
+	w.step("recreate the batch, %s", policy)
 	w.recreated = true
-	err := testenv.Await(context.Background(), func(ctx context.Context) error { return client.IgnoreNotFound(w.Delete(ctx, w.Batch(batchName))) })
+	err := testenv.Await(context.Background(), func(ctx context.Context) error {
+		err := w.Delete(ctx, w.Batch(batchName), client.PropagationPolicy(policy))
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("the batch is not gone"), err)
+	})
 	w.Must(err)
 	w.apply()
 }

@@ -34,7 +34,7 @@ const (
 func (r *Reconciler) makePlan(ctx context.Context, v view, read *reading) (plan.Writes, []cached.Slice, error) {
 	planner := plan.New(read.batch, &read.list, maxChanged)
 	var seen []cached.Slice
-	if len(v.slices) > 0 {
+	if len(v.slices)+len(v.foreign) > 0 { // a foreign slice may have become an orphan since
 		if err := r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
 			planner.Add(slice)
 			seen = append(seen, cached.SliceOf(slice).WithoutLists())
@@ -54,7 +54,7 @@ func (r *Reconciler) makePlan(ctx context.Context, v view, read *reading) (plan.
 }
 
 // eachSlice visits the slices that a batch controls, read from the API server: it lists them by label, and gets those that have
-// lost the label one by one.
+// lost the label one by one. The error is errCacheBehind if there is a slice to be adopted first.
 func (r *Reconciler) eachSlice(ctx context.Context, v view, visit func(*v1alpha1.EmbeddedUserSlice)) error {
 	seen := map[string]struct{}{}
 	for next := ""; ; {
@@ -64,9 +64,12 @@ func (r *Reconciler) eachSlice(ctx context.Context, v view, visit func(*v1alpha1
 			return fmt.Errorf("listing the slices: %w", err)
 		}
 		for i := range page.Items {
-			if slice := &page.Items[i]; metav1.IsControlledBy(slice, v.batch) {
+			switch slice := &page.Items[i]; {
+			case metav1.IsControlledBy(slice, v.batch):
 				seen[slice.Name] = struct{}{}
 				visit(slice)
+			case isOrphan(slice, v.batch.Name):
+				return errCacheBehind
 			}
 		}
 		if next = page.Continue; next == "" {
@@ -151,7 +154,7 @@ func size(slice *v1alpha1.EmbeddedUserSlice) int64 {
 }
 
 // store updates a slice, or creates it under its name or the next free one. It fails if the batch has a slice of this name that
-// the plan does not know.
+// the plan does not know, or may adopt one.
 func (r *Reconciler) store(ctx context.Context, v view, slice *v1alpha1.EmbeddedUserSlice) error {
 	if slice.UID != "" {
 		if err := r.Client.Update(ctx, slice); err != nil {
@@ -173,7 +176,7 @@ func (r *Reconciler) store(ctx context.Context, v view, slice *v1alpha1.Embedded
 		var other v1alpha1.EmbeddedUserSlice
 		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(slice), &other); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("reading slice %q: %w", slice.Name, err)
-		} else if err != nil || metav1.IsControlledBy(&other, v.batch) {
+		} else if err != nil || metav1.IsControlledBy(&other, v.batch) || isOrphan(&other, v.batch.Name) {
 			return fmt.Errorf("creating slice %q: %w", slice.Name, errCacheBehind)
 		}
 	}

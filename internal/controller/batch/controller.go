@@ -43,6 +43,7 @@ type Reconciler struct {
 
 	versions   cached.Versions
 	unfinished unfinished
+	reports    reports
 	memory     memory
 	refused    workqueue.TypedRateLimiter[types.NamespacedName] // back-off of batches whose plan the API server refuses
 	unwritten  workqueue.TypedRateLimiter[types.NamespacedName] // and of those whose status it refuses
@@ -62,6 +63,7 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/status,verbs=patch
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/finalizers,verbs=update
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserslices,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserslices/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -81,7 +83,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 			return nil // like every source it starts before the first reconcile
 		})).
 		For(&cached.Batch{}).
-		Watches(&cached.Slice{}, ownerOf()).
+		Watches(&cached.Slice{}, batchOf()).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.KeyRef, index.SecretSource))).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.ConfigMapSource))).
 		Complete(r)
@@ -97,10 +99,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
+	untold := r.reportForeign(seen)
 	if past := r.unfinished.refusalOf(seen); past != nil && time.Now().Before(past.until) {
 		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
 		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}))
-		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait)}, err
+		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait, untold)}, err
 	}
 	seen, listing, later, err := r.distribute(ctx, seen)
 	key, keyErr := r.readKey(ctx, seen.batch)
@@ -117,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err = errors.Join(err, rejection.Redact(keyErr)); err != nil {
 		return reconcile.Result{}, err
 	}
-	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait, untilStalled(status.Conditions, now))}
+	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait, untold, untilStalled(status.Conditions, now))}
 	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
 		r.unfinished.forget(req.NamespacedName)
 	}
@@ -130,6 +133,7 @@ func (r *Reconciler) leave(name types.NamespacedName, err error) (reconcile.Resu
 	case errors.Is(err, errGone):
 		r.versions.Forget(name)
 		r.unfinished.forget(name)
+		r.reports.forget(name)
 		r.memory.cancel(name)
 		r.refused.Forget(name)
 		r.unwritten.Forget(name)

@@ -16,7 +16,12 @@ import (
 // distribute brings the slices of a batch in line with its list, unless they are, and the listing in line with both. It returns
 // the batch and its slices as they are then. later is when the list is to be read again, only to find the rows of rejected users.
 func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing, later time.Duration, err error) {
-	known, current := r.unfinished.listingOf(v.batch), v.plan()
+	known := r.unfinished.listingOf(v.batch)
+	v, undecided, err := r.adopt(ctx, v)
+	if err != nil {
+		return v, known, 0, err
+	}
+	current := v.plan()
 	if isPlanned := known.isFor(current) && !v.hasRemovable(); isPlanned {
 		if !known.namesRejected(current) {
 			later = time.Until(r.unfinished.get(v.batch).relist)
@@ -24,6 +29,9 @@ func (r *Reconciler) distribute(ctx context.Context, v view) (_ view, l listing,
 		if known.namesRejected(current) || later > 0 && count(v.slices).Pending > 0 {
 			return v, known, later, nil
 		}
+	}
+	if undecided != nil {
+		return v, known, 0, undecided
 	}
 	read, hold, err := r.read(ctx, v)
 	var problem *listError

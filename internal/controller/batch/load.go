@@ -31,6 +31,8 @@ var (
 type view struct {
 	batch   *cached.Batch
 	slices  []cached.Slice // that the batch controls, in the order of their indexes
+	orphans []cached.Slice // that it may adopt
+	foreign []cached.Slice // others with its label
 	sources string         // digest of the versions of its sources
 }
 
@@ -64,11 +66,10 @@ func (r *Reconciler) peek(ctx context.Context, name types.NamespacedName) (view,
 		return view{}, errGone
 	}
 	var list cached.SliceList
-	if err := r.Cache.List(ctx, &list, client.InNamespace(name.Namespace), client.MatchingFields{index.Owner: string(v.batch.UID)}); err != nil {
+	if err := r.Cache.List(ctx, &list, client.InNamespace(name.Namespace), client.MatchingFields{index.Batch: name.Name}); err != nil {
 		return view{}, fmt.Errorf("listing the slices: %w", err)
 	}
-	v.slices = slices.DeleteFunc(list.Items, func(slice cached.Slice) bool { return !metav1.IsControlledBy(&slice, v.batch) })
-	slices.SortFunc(v.slices, byName)
+	v.divide(list.Items)
 	versions := make([]string, len(v.batch.UsersFrom))
 	for i := range v.batch.UsersFrom {
 		if versions[i], err = r.cachedVersion(ctx, name.Namespace, &v.batch.UsersFrom[i]); err != nil {
@@ -77,6 +78,22 @@ func (r *Reconciler) peek(ctx context.Context, name types.NamespacedName) (view,
 	}
 	v.sources = digest(versions...)
 	return v, nil
+}
+
+// divide tells the slices that name the batch apart.
+func (v *view) divide(list []cached.Slice) {
+	v.slices = make([]cached.Slice, 0, len(list))
+	for i := range list {
+		switch slice := &list[i]; {
+		case metav1.IsControlledBy(slice, v.batch):
+			v.slices = append(v.slices, *slice)
+		case isOrphan(slice, v.batch.Name):
+			v.orphans = append(v.orphans, *slice)
+		case slice.Labels[v1alpha1.LabelBatch] == v.batch.Name && slice.DeletionTimestamp.IsZero():
+			v.foreign = append(v.foreign, *slice)
+		}
+	}
+	slices.SortFunc(v.slices, byName)
 }
 
 // cachedVersion returns the version of a source; "" if it does not exist.

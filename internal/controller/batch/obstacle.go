@@ -42,7 +42,11 @@ func (r *Reconciler) obstacle(ctx context.Context, v view, l listing, err error)
 		r.memory.cancel(v.name()) // others need not wait for this batch
 	}
 	var verdict conditions.Verdict
+	var undecided *undecidedError
 	switch {
+	case errors.As(err, &undecided):
+		verdict = conditions.Stalled(undecided.key.Reason, undecided.key.Message)
+		return obstacle{verdict: &verdict}, nil
 	case err == nil:
 		r.refused.Forget(v.name())
 		r.unfinished.update(v.batch, func(m *memo) { m.refusal = nil })

@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -12,27 +11,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 )
 
 // sumPriority is the priority of a batch of which only a slice has changed. It is below that of the initial list, so that
 // planning comes first: users that are planned together share requests.
 const sumPriority = handler.LowPriority - 100
 
-// ownerOf enqueues the batch that controls a slice, or did before.
-func ownerOf() handler.EventHandler {
+// batchOf enqueues the batch to which a slice belongs, or did before.
+func batchOf() handler.EventHandler {
 	enqueue := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request], changed ...client.Object) {
 		for _, slice := range changed {
-			owner := metav1.GetControllerOf(slice)
-			if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind {
-				continue
-			}
-			request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: slice.GetNamespace(), Name: owner.Name}}
-			if prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(sumPriority)}, request)
-			} else {
-				queue.Add(request)
+			for _, name := range index.Batches(slice) {
+				request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: slice.GetNamespace(), Name: name}}
+				if prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+					prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(sumPriority)}, request)
+				} else {
+					queue.Add(request)
+				}
 			}
 		}
 	}

@@ -20,8 +20,8 @@ const (
 	ConfigMapSource = "spec.usersFrom.configMapKeyRef.name"
 	// SecretSource indexes batches by the names of the Secrets with their lists.
 	SecretSource = "spec.usersFrom.secretKeyRef.name" //nolint:gosec // the name of a field
-	// Owner indexes slices by the UID of the batch that controls them.
-	Owner = "metadata.controller.uid"
+	// Batch indexes slices by the names of the batches that their label and their controller name: mostly one.
+	Batch = "metadata.batch"
 )
 
 // Register adds the indexes to a cache.
@@ -35,7 +35,7 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		{&cached.Batch{}, ConfigMapSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.ConfigMapKeyRef })},
 		{&cached.Batch{}, SecretSource, sources(func(s v1alpha1.UsersSource) *v1alpha1.UsersKeyReference { return s.SecretKeyRef })},
 		{&cached.Slice{}, KeyRef, keyRef},
-		{&cached.Slice{}, Owner, owner},
+		{&cached.Slice{}, Batch, Batches},
 	} {
 		if err := indexer.IndexField(ctx, i.object, i.field, i.value); err != nil {
 			return fmt.Errorf("indexing %T by %s: %w", i.object, i.field, err)
@@ -54,11 +54,16 @@ func keyRef(object client.Object) []string {
 	return nil
 }
 
-func owner(object client.Object) []string {
-	if reference := metav1.GetControllerOf(object); reference != nil {
-		return []string{string(reference.UID)}
+// Batches returns the names of the batches to which a slice belongs by its label and by its controller.
+func Batches(slice client.Object) []string {
+	var names []string
+	if label := slice.GetLabels()[v1alpha1.LabelBatch]; label != "" {
+		names = append(names, label)
 	}
-	return nil
+	if owner := metav1.GetControllerOf(slice); owner != nil && owner.Kind == v1alpha1.EmbeddedUserBatchKind && !slices.Contains(names, owner.Name) {
+		names = append(names, owner.Name)
+	}
+	return names
 }
 
 // sources returns an indexer for the names that one kind of source refers to.

@@ -108,7 +108,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if !owned {
 		r.window.Leave(req.NamespacedName)
-		r.Sender.Withdraw(idOf(slice))
+		r.Sender.Forget(req.Namespace, req.Name) // if another batch adopts it, its users may be another account's
 		return reconcile.Result{}, nil
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,7 +54,7 @@ func (r *Reconciler) handler() handler.EventHandler {
 	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			if e.IsInInitialList {
+			if e.IsInInitialList && metav1.GetControllerOf(e.Object) != nil { // a batch that adopts a slice plans its pending users anew
 				r.inherited.add(e.Object.GetUID())
 			}
 			enqueue(e.Object, q)
@@ -77,7 +78,7 @@ func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) [
 // slicesOfGone are the slices of a batch that is gone or going: nothing of them is to be sent any more, although they are
 // there until the garbage collector takes them.
 func (r *Reconciler) slicesOfGone(ctx context.Context, batch client.Object) []reconcile.Request {
-	return r.requests(ctx, client.InNamespace(batch.GetNamespace()), client.MatchingFields{index.Owner: string(batch.GetUID())})
+	return r.requests(ctx, client.InNamespace(batch.GetNamespace()), client.MatchingFields{index.Batch: batch.GetName()})
 }
 
 func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {

@@ -19,6 +19,7 @@ type UserResultApplyConfiguration struct {
 	Result *apiv1alpha1.Result `json:"result,omitempty"`
 	// reason of the result.
 	// UnconfirmedAttempt: the operator may have created this Existing user with a request whose answer was lost.
+	// Restored: an earlier batch of this name created this Existing user; the slice is from a backup or was left over.
 	// RejectedByAPI: the API did not accept this Invalid user.
 	Reason *string `json:"reason,omitempty"`
 	// message is what the API said about an Invalid user, or why the user could not be read. At most 100 results of a slice have one.
