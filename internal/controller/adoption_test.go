@@ -71,7 +71,7 @@ func TestAdoption_TheSlicesOfADeletedBatchProveWhoExists(t *testing.T) {
 	w.Eventually(func() v1alpha1.SliceCounts { return w.Load("b").Status.Slices }).Should(gomega.Equal(v1alpha1.SliceCounts{Total: 2, Ready: 2}))
 
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
-		b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "new"})
+		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "new"})
 	})
 	w.Eventually(func() v1alpha1.Result { return w.Results()["new"].Result }).Should(gomega.Equal(v1alpha1.ResultCreated))
 	w.Equal("requests for one user", requests+1, len(w.Sim.Requests()))
