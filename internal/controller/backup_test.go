@@ -129,7 +129,7 @@ func TestAdoption_ByABatchThatHasItsUsers(t *testing.T) {
 	backup[0].Status.Results = append(backup[0].Status.Results, v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultCreated})
 	w.restoreWhole(backup)
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
-		b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "left"})
+		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "left"})
 	})
 	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).Should(gomega.Equal(v1alpha1.UserCounts{Total: 21, Created: 20, Existing: 1}))
 	w.Equal("the user that only the backup has", v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored}, w.Results()["left"])
@@ -197,7 +197,7 @@ func TestForeign_SlicesWithTheLabelAreReportedAndLeftAlone(t *testing.T) {
 	}
 	w.CreateBatch("b", v1alpha1.User{Username: "x"})
 	w.Await("b", v1alpha1.ReasonSucceeded)
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.User{Username: "y"}) })
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "y"}) })
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	reported := func(slice, why string) gomega.OmegaMatcher {
 		return gomega.And(gomega.HavePrefix(v1alpha1.ReasonForeignSlice+": "), gomega.ContainSubstring(why),
