@@ -130,7 +130,10 @@ func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) me
 		if user.Source != nil {
 			where += fmt.Sprintf(" of %s %s, %s", user.Source.Kind, user.Source.Name, user.Source.Key)
 		}
-		named = append(named, fmt.Sprintf("%q in %s (%s)", user.Username, where, user.Reason))
+		if user.Username != "" {
+			where = fmt.Sprintf("%q in %s", user.Username, where)
+		}
+		named = append(named, fmt.Sprintf("%s (%s)", where, user.Reason))
 	}
 	message := fmt.Sprintf("%d invalid", counts.Invalid)
 	if len(named) > 0 {
