@@ -197,7 +197,9 @@ func TestForeign_SlicesWithTheLabelAreReportedAndLeftAlone(t *testing.T) {
 	}
 	w.CreateBatch("b", v1alpha1.User{Username: "x"})
 	w.Await("b", v1alpha1.ReasonSucceeded)
-	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "y"}) })
+	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
+		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "y"})
+	})
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	reported := func(slice, why string) gomega.OmegaMatcher {
 		return gomega.And(gomega.HavePrefix(v1alpha1.ReasonForeignSlice+": "), gomega.ContainSubstring(why),
