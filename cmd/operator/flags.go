@@ -4,9 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -14,6 +16,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
+
+// watchNamespaces is the name of a flag.
+const watchNamespaces = "watch-namespaces"
 
 // options holds the command-line options.
 type options struct {
@@ -47,6 +52,9 @@ func parse(args []string) (options, error) {
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	if err := o.checkNamespaces(flags.Changed(watchNamespaces)); err != nil {
+		return options{}, err
+	}
 	return o, o.checkLimits()
 }
 
@@ -66,15 +74,29 @@ func (o *options) addAlloyFlags(flags *pflag.FlagSet) {
 }
 
 func (o *options) addManagerFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to watch, separated by commas; all by default. Several operators can share a cluster if none watches a namespace of another")
+	flags.StringSliceVar(&o.namespaces, watchNamespaces, nil, "namespaces to watch, separated by commas; all by default. One without rights does not stop the others. Several operators can share a cluster if none watches a namespace of another")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
+	flags.StringVar(&o.manager.LeaderElectionID, "leader-election-id", "", "name of the lease; by default each set of --watch-namespaces has its own. Scale the operator to 0 before you change the name or the set")
 	metrics := &o.manager.Metrics
 	flags.StringVar(&metrics.BindAddress, "metrics-bind-address", ":8443", "address that serves metrics; 0 disables them")
 	flags.BoolVar(&metrics.SecureServing, "metrics-secure", true, "serve metrics over HTTPS, to clients whose token may get /metrics. This needs the cluster-wide right to create tokenreviews and subjectaccessreviews; false serves them over HTTP to everybody")
 	flags.StringVar(&metrics.CertDir, "metrics-cert-path", "", "folder with the certificate of the metrics, tls.crt and tls.key; by default they have a self-signed one")
 	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles under /debug/pprof; none by default")
 	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 disables them")
+}
+
+// checkNamespaces refuses what is not the name of a namespace: controller-runtime takes an empty name for all namespaces.
+func (o *options) checkNamespaces(isSet bool) error {
+	if isSet && len(o.namespaces) == 0 {
+		return fmt.Errorf("--%s is empty; name at least one namespace, or leave the flag out to watch all", watchNamespaces)
+	}
+	for i, name := range o.namespaces {
+		if problems := validation.ValidateNamespaceName(name, false); len(problems) > 0 {
+			return fmt.Errorf("--%s: entry %d, %q, is not the name of a namespace: %s", watchNamespaces, i+1, name, strings.Join(problems, "; "))
+		}
+	}
+	return nil
 }
 
 func (o *options) checkLimits() error {

@@ -67,11 +67,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("creating the manager: %w", err)
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
-		return fmt.Errorf("adding probes: %w", err)
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
 	}
 	err = controller.Setup(ctx, mgr, controller.Options{
-		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(),
+		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(), Metrics: metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)

@@ -29,11 +29,10 @@ var gone = predicate.Funcs{
 	},
 }
 
-// start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
+// start takes the queue, into which Wake puts slices.
 func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue = queue
 	r.window = budget.NewWindow(ledger.MaxSubmitted, r.enqueue)
-	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
 	return nil
 }
 
@@ -46,7 +45,7 @@ func (r *Reconciler) enqueue(name types.NamespacedName) {
 	r.queue.Add(reconcile.Request{NamespacedName: name})
 }
 
-// handler enqueues slices, and notes those that were there before this process led.
+// handler enqueues slices, and notes those that were there before this process led, or watched their namespace.
 func (r *Reconciler) handler() handler.EventHandler {
 	enqueue := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
@@ -54,7 +53,7 @@ func (r *Reconciler) handler() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			if e.IsInInitialList {
-				r.inherited.add(e.Object.GetUID())
+				r.inherited.add(e.Object.GetUID(), time.Now().Add(r.Options.RequestTimeout))
 			}
 			enqueue(e.Object, q)
 		},
