@@ -81,9 +81,10 @@ generate: ## Generate deepcopy functions and apply configurations.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate CRDs and RBAC.
+manifests: ## Generate CRDs and the roles of the operator.
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager paths=./internal/... output:rbac:dir=config/rbac
+	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml > config/tenant/role.yaml
 
 .PHONY: docs
 docs: ## Generate the API reference.

@@ -264,7 +264,7 @@ type EmbeddedUserBatchStatus struct {
 // changes or deletes them.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=eub,categories={alloy,all}
+// +kubebuilder:resource:shortName=eub,categories=alloy
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters, because it becomes a label value"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Created",type=integer,JSONPath=`.status.counts.created`

@@ -4,24 +4,19 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"runtime/debug"
 
 	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/api/resource"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
 // version is set with -ldflags.
@@ -45,69 +40,6 @@ func main() {
 	}
 }
 
-// options holds the command-line options.
-type options struct {
-	alloy      alloy.Options
-	sender     sender.Options
-	manager    manager.Options
-	namespaces []string
-	listMemory resource.QuantityValue
-	log        zap.Options
-	version    bool
-}
-
-func parse(args []string) (options, error) {
-	var o options
-	flags := pflag.NewFlagSet("operator", pflag.ContinueOnError)
-	flags.SortFlags = false
-	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL, "base URL of the Alloy API, the only address that API keys are sent to (through HTTPS_PROXY, if set)")
-	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an http --alloy-url, which exposes API keys to the network")
-	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
-	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "timeout of a request to the Alloy API; the pod's grace period must be at least 15s longer")
-	o.sender = sender.DefaultOptions
-	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "maximum number of concurrent requests to the Alloy API per key, at least 1")
-	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests, "maximum number of concurrent requests to the Alloy API for all keys together, at least 1")
-	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "how long users wait for other users under the same key to share a request, while no request with that key is running; 0 sends the users of each EmbeddedUserSlice separately")
-	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
-	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
-	o.listMemory.Quantity = *resource.NewQuantity(batch.DefaultMaxListMemory, resource.BinarySI)
-	flags.Var(&o.listMemory, "max-list-memory", "maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: about 176 bytes for each user, and its text. All long lists together may take 1.25 times as much")
-	flags.StringSliceVar(&o.namespaces, "watch-namespaces", nil, "namespaces to watch, separated by commas; all by default. Several operators can share a cluster if none watches a namespace of another")
-	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
-	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
-	flags.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "address that serves metrics; 0 disables them")
-	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles under /debug/pprof; none by default")
-	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 disables them")
-	flags.BoolVar(&o.version, "version", false, "print the version and exit")
-	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
-	o.log.BindFlags(goFlags)
-	flags.AddGoFlagSet(goFlags)
-	flags.AddGoFlag(flag.CommandLine.Lookup("kubeconfig")) // registered by controller-runtime
-	flags.Usage = func() {
-		fmt.Fprintf(os.Stderr, "operator creates the users that EmbeddedUserBatches list in Alloy Embedded.\n\nFlags:\n%s", flags.FlagUsages())
-	}
-	if err := flags.Parse(args); err != nil {
-		return options{}, fmt.Errorf("parsing flags: %w", err)
-	}
-	switch {
-	case flags.NArg() > 0:
-		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.sender.RequestsPerKey < 1:
-		return options{}, fmt.Errorf("--alloy-max-in-flight must be at least 1, not %d", o.sender.RequestsPerKey)
-	case o.sender.Requests < 1:
-		return options{}, fmt.Errorf("--alloy-max-in-flight-total must be at least 1, not %d", o.sender.Requests)
-	case o.sender.Linger < 0:
-		return options{}, fmt.Errorf("--alloy-linger must be at least 0, not %s; 0 disables it", o.sender.Linger)
-	case o.sender.RequestsPerSecond < 0:
-		return options{}, fmt.Errorf("--alloy-requests-per-second must be at least 0, not %g; 0 disables the limit", o.sender.RequestsPerSecond)
-	case o.listMemory.Value() < 32<<20:
-		return options{}, fmt.Errorf("--max-list-memory must be at least 32Mi, not %s", o.listMemory.String())
-	case o.sender.Burst < 1:
-		return options{}, fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
-	}
-	return o, nil
-}
-
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
 	observe, err := alloy.NewMetrics(metrics.Registry)
@@ -128,16 +60,18 @@ func run(ctx context.Context, o options) error {
 	config.UserAgent = o.alloy.UserAgent
 
 	controller.Configure(&o.manager, o.alloy.Timeout, o.namespaces...)
-	o.manager.Metrics = metricsserver.Options{BindAddress: o.manager.Metrics.BindAddress}
+	if o.manager.Metrics.SecureServing {
+		o.manager.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
 	mgr, err := ctrl.NewManager(config, o.manager)
 	if err != nil {
 		return fmt.Errorf("creating the manager: %w", err)
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
-		return fmt.Errorf("adding probes: %w", err)
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
 	}
 	err = controller.Setup(ctx, mgr, controller.Options{
-		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(),
+		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(), Metrics: metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)

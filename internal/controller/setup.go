@@ -11,13 +11,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -28,6 +29,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/namespaces"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
@@ -61,19 +63,20 @@ func NewScheme() *runtime.Scheme {
 	return scheme
 }
 
-// Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them.
-func Configure(options *manager.Options, requestTimeout time.Duration, namespaces ...string) {
+// Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them. It names the
+// lease, unless the options do.
+func Configure(options *manager.Options, requestTimeout time.Duration, watched ...string) {
 	grace := requestTimeout + shutdownMargin
 	options.Scheme = runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(options.Scheme))
 	utilruntime.Must(cached.AddToScheme(options.Scheme))
 	options.GracefulShutdownTimeout = &grace
-	options.LeaderElectionID = leaseName(namespaces)
-	if len(namespaces) > 0 {
-		options.Cache.DefaultNamespaces = make(map[string]cache.Config, len(namespaces))
-		for _, namespace := range namespaces {
-			options.Cache.DefaultNamespaces[namespace] = cache.Config{}
-		}
+	set := slices.Compact(slices.Sorted(slices.Values(watched)))
+	options.LeaderElectionID = cmp.Or(options.LeaderElectionID, leaseName(set))
+	if len(set) > 0 {
+		// Slices are first: that they were there before is noted before anything else has them reconciled.
+		kinds := []client.Object{&cached.Slice{}, &cached.Batch{}, metadata("ConfigMap"), metadata("Secret")}
+		options.NewCache = namespaces.Options{Names: set, Kinds: kinds}.NewCache
 	}
 	// This is safe because the process exits as soon as the manager stops.
 	options.LeaderElectionReleaseOnCancel = true
@@ -81,13 +84,19 @@ func Configure(options *manager.Options, requestTimeout time.Duration, namespace
 	options.Cache.DefaultUnsafeDisableDeepCopy = new(true)
 }
 
-// leaseName returns the name of the lease, which replicas for the same namespaces share.
-func leaseName(namespaces []string) string {
+// metadata returns an object of a core kind of which the cache has only the metadata.
+func metadata(kind string) client.Object {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	return object
+}
+
+// leaseName returns the name of the lease, which replicas for the same set of namespaces share.
+func leaseName(set []string) string {
 	const name = "embedded-user-operator.embedded.runalloy.com"
-	if len(namespaces) == 0 {
+	if len(set) == 0 {
 		return name
 	}
-	set := slices.Compact(slices.Sorted(slices.Values(namespaces)))
 	sum := sha256.Sum256([]byte(strings.Join(set, ",")))
 	return hex.EncodeToString(sum[:4]) + "." + name
 }
@@ -101,11 +110,13 @@ type Options struct {
 	// MaxListMemory is the memory, in bytes, that the list of a batch may take while it is planned. The default is
 	// batch.DefaultMaxListMemory.
 	MaxListMemory int64
+	// Metrics is where to register whether each namespace is watched, if the operator watches some only. Nil registers nothing.
+	Metrics prometheus.Registerer
 	// SkipNameValidation lets tests run several managers in one process.
 	SkipNameValidation bool
 }
 
-// Setup adds the controllers to a manager.
+// Setup adds the controllers to a manager, and the check that it is ready.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	controllerOptions := func(workers int) ctrlcontroller.Options {
 		return ctrlcontroller.Options{
@@ -115,6 +126,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the indexes: %w", err)
+	}
+	if err := show(mgr, options.Metrics); err != nil {
+		return err
 	}
 	// The manager's own client and cache have the types of package cached.
 	direct, err := client.New(mgr.GetConfig(), client.Options{

@@ -61,15 +61,19 @@ func TestConfigure_EachSetOfNamespacesHasALeaseOfItsOwn(t *testing.T) {
 	lease := func(namespaces ...string) string {
 		var options manager.Options
 		controller.Configure(&options, time.Second, namespaces...)
-		if len(options.Cache.DefaultNamespaces) != len(namespaces) {
-			t.Errorf("for %v the cache watches %v", namespaces, options.Cache.DefaultNamespaces)
+		if isDefault := options.NewCache == nil; isDefault != (len(namespaces) == 0) {
+			t.Errorf("for %v the cache is the default one: %t", namespaces, isDefault)
 		}
 		return options.LeaderElectionID
 	}
 	if all, a, b := lease(), lease("a"), lease("b"); all == a || a == b {
 		t.Errorf("leases: %s, %s, %s", all, a, b)
 	}
-	if lease("a", "b") != lease("b", "a") {
-		t.Error("the order of the namespaces matters")
+	if lease("a", "b") != lease("b", "a", "b") {
+		t.Error("the order of the namespaces matters, or a repetition")
+	}
+	named := manager.Options{LeaderElectionID: "named"}
+	if controller.Configure(&named, time.Second, "a"); named.LeaderElectionID != "named" {
+		t.Errorf("the lease has the name %s", named.LeaderElectionID)
 	}
 }

@@ -18,7 +18,7 @@ type mailbox struct {
 	account  *shell   // that knows the owner; nil for none
 	leaving  bool     // the account is to let go of the owner; work waits for that
 	work     *Work    // to be handed to the account
-	doubts   []string // usernames that the last account is in doubt about
+	doubts   []string // usernames that the last account, or work that no account took, is in doubt about
 	known    Report
 	creditor *shell // to be told when all is recorded that a request brought; nil for none
 	sequence int    // of that request
@@ -139,6 +139,16 @@ func (s *Sender) leave(m *mailbox, id ID) {
 	if m.acknowledge(); m.id != id { // nobody may ever record anything
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
 	}
+}
+
+// replace sets the work. The doubts of work that no account has taken are kept: its owner says only once that it is in doubt.
+func (m *mailbox) replace(work *Work) {
+	if m.work != nil && m.work.InDoubt {
+		for _, user := range m.work.Users {
+			m.doubts = append(m.doubts, user.Username)
+		}
+	}
+	m.work = work
 }
 
 // drop forgets a mailbox with which nothing would be lost.

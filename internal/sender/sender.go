@@ -38,7 +38,7 @@ func (s *Sender) Submit(work Work) {
 	if m.id != work.ID || m.account != s.shells[s.Fingerprint(work.Key)] {
 		s.leave(m, work.ID)
 	}
-	m.work = &work
+	m.replace(&work)
 	s.assign(m)
 }
 
@@ -48,7 +48,7 @@ func (s *Sender) Withdraw(id ID) {
 	defer s.mu.Unlock()
 	if m := s.mailboxes[id.key()]; m != nil {
 		s.leave(m, id)
-		m.work = nil
+		m.replace(nil)
 		s.drop(m)
 	}
 }

@@ -246,3 +246,29 @@ func TestShell_AWithdrawnOwnerIsInFlightUntilTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+// TestShell_WorkThatIsReplacedStaysInDoubt replaces work while it waits for the account of another key to let go of its owner.
+func TestShell_WorkThatIsReplacedStaysInDoubt(t *testing.T) {
+	for name, replace := range map[string]func(*sender.Sender, sender.Work){
+		"by the same": func(s *sender.Sender, work sender.Work) { s.Submit(work) },
+		"by none":     func(s *sender.Sender, work sender.Work) { s.Withdraw(work.ID); time.Sleep(time.Second); s.Submit(work) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &memoryAPI{}
+			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				api.created["second"] = true // by another process
+				s.Submit(workOf(t, "a", "old", "first"))
+				time.Sleep(sender.DefaultOptions.Linger + 50*time.Millisecond) // the request is running
+				work := workOf(t, "a", "new", "second")
+				work.InDoubt = true
+				s.Submit(work)
+				work.InDoubt = false // the owner says it once
+				replace(s, work)
+				time.Sleep(time.Minute)
+				if got := states(s.Report(id("a")))["second"]; got != (sender.Result{State: sender.Existing, Unconfirmed: true}) {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}

@@ -12,8 +12,8 @@ import (
 func TestKill_AfterARequestWasApplied(t *testing.T) {
 	w := newWorld(t, "kill-after", simulator.Options{})
 	operator := w.start()
-	w.Sim.OnApplied(func(r simulator.Request) {
-		if len(r.Usernames) < 1000 { // the second of the two slices
+	w.Sim.OnApplied(func(simulator.Request) {
+		if w.Sim.Count(simulator.Create) == 2 { // the second of the two slices, whichever that is
 			operator.Kill()
 		}
 	})

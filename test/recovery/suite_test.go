@@ -44,14 +44,19 @@ func deploy() (string, error) {
 	if out, err := apply.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("applying config/default: %w: %s", err, out)
 	}
+	return impersonate(systemNamespace)
+}
+
+// impersonate returns a kubeconfig with the permissions of the operator's service account in a namespace.
+func impersonate(namespace string) (string, error) {
 	config, err := clientcmd.LoadFromFile(plane.Kubeconfig)
 	if err != nil {
 		return "", err
 	}
 	for _, user := range config.AuthInfos {
-		user.Impersonate = "system:serviceaccount:" + systemNamespace + ":embedded-user-operator-manager"
+		user.Impersonate = "system:serviceaccount:" + namespace + ":embedded-user-operator-manager"
 	}
-	path := filepath.Join(plane.Folder, "operator-kubeconfig")
+	path := filepath.Join(plane.Folder, namespace+"-kubeconfig")
 	return path, clientcmd.WriteToFile(*config, path)
 }
 
@@ -78,7 +83,14 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 // start starts an operator, which the end of the test kills.
 func (w *world) start(args ...string) *testenv.Operator {
 	w.Helper()
+	return w.startWith(operator.Kubeconfig, args...)
+}
+
+// startWith starts an operator with the permissions of a kubeconfig.
+func (w *world) startWith(kubeconfig string, args ...string) *testenv.Operator {
+	w.Helper()
 	options := operator
+	options.Kubeconfig = kubeconfig
 	options.AlloyURL, options.Output = w.URL, &w.log
 	options.Args = append([]string{"--zap-log-level", "5", "--alloy-timeout", alloyTimeout.String()}, args...)
 	started, err := testenv.StartOperator(w.Context(), options)

@@ -39,7 +39,7 @@ type ControlPlane struct {
 	Folder     string // for temporary files
 
 	environment *envtest.Environment
-	collector   *Process // of garbage; nil if not running
+	controllers []*Process // of kube-controller-manager
 	restarting  sync.Mutex
 }
 
@@ -92,8 +92,8 @@ func (c *ControlPlane) makeRestartable(environment *envtest.Environment) error {
 
 // Stop stops the control plane and removes its folder.
 func (c *ControlPlane) Stop() error {
-	if c.collector != nil {
-		c.collector.Kill()
+	for _, controller := range c.controllers {
+		controller.Kill()
 	}
 	var err error
 	if c.environment != nil {
@@ -119,18 +119,27 @@ func (c *ControlPlane) RestartAPIServer() error {
 	return nil
 }
 
-// StartGarbageCollector starts the garbage collector from the program KUBE_CONTROLLER_MANAGER. It runs until it is killed or the
-// control plane stops.
+// StartGarbageCollector starts the garbage collector.
 func (c *ControlPlane) StartGarbageCollector() (*Process, error) {
+	return c.startController("garbage-collector-controller")
+}
+
+// StartRoleAggregation starts the controller that adds ClusterRoles to view, edit and admin.
+func (c *ControlPlane) StartRoleAggregation() (*Process, error) {
+	return c.startController("clusterrole-aggregation-controller")
+}
+
+// startController starts one controller of the program KUBE_CONTROLLER_MANAGER. It runs until it is killed or the control plane stops.
+func (c *ControlPlane) startController(name string) (*Process, error) {
 	//nolint:gosec,noctx // the program that the Makefile names; Stop stops it
 	command := exec.Command(os.Getenv("KUBE_CONTROLLER_MANAGER"), "--kubeconfig", c.Kubeconfig,
-		"--controllers=garbage-collector-controller", "--leader-elect=false", "--secure-port=0")
-	collector, err := StartProcess(command)
+		"--controllers="+name, "--leader-elect=false", "--secure-port=0")
+	controller, err := StartProcess(command)
 	if err != nil {
-		return nil, fmt.Errorf("starting the garbage collector (KUBE_CONTROLLER_MANAGER must be the output of hack/control-plane.sh kube-controller-manager): %w", err)
+		return nil, fmt.Errorf("starting the %s (KUBE_CONTROLLER_MANAGER must be the output of hack/control-plane.sh kube-controller-manager): %w", name, err)
 	}
-	c.collector = collector
-	return collector, nil
+	c.controllers = append(c.controllers, controller)
+	return controller, nil
 }
 
 // Kubectl returns a command that runs kubectl as an administrator.

@@ -47,7 +47,7 @@ func Build(ctx context.Context, folder, program string) (string, error) {
 	return filepath.Join(folder, program), nil
 }
 
-// StartOperator starts the operator. It serves metrics, probes and profiles, unless Args override that.
+// StartOperator starts the operator. It serves metrics over HTTP, probes and profiles, unless Args override that.
 func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, error) {
 	args := []string{"--kubeconfig", options.Kubeconfig}
 	if options.AlloyURL != "" {
@@ -57,7 +57,7 @@ func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, err
 	if err != nil {
 		return nil, err
 	}
-	args = append(args, "--metrics-bind-address", addresses[0], "--health-probe-bind-address", addresses[1], "--pprof-bind-address", addresses[2])
+	args = append(args, "--metrics-bind-address", addresses[0], "--metrics-secure=false", "--health-probe-bind-address", addresses[1], "--pprof-bind-address", addresses[2])
 	command := exec.Command(options.Path, append(args, options.Args...)...) //nolint:gosec,noctx // our own program, which the caller stops
 	command.Env = append(os.Environ(), options.Env...)
 	command.Stdout, command.Stderr = options.Output, options.Output

@@ -30,11 +30,10 @@ var gone = predicate.Funcs{
 	},
 }
 
-// start takes the queue, into which Wake puts slices, and begins the wait for what an earlier process may have sent.
+// start takes the queue, into which Wake puts slices.
 func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.queue = queue
 	r.window = budget.NewWindow(ledger.MaxSubmitted, r.enqueue)
-	r.inherited.begin(time.Now().Add(r.Options.RequestTimeout))
 	return nil
 }
 
@@ -47,7 +46,7 @@ func (r *Reconciler) enqueue(name types.NamespacedName) {
 	r.queue.Add(reconcile.Request{NamespacedName: name})
 }
 
-// handler enqueues slices, and notes those that were there before this process led.
+// handler enqueues slices, and notes those that were there before this process led, or watched their namespace.
 func (r *Reconciler) handler() handler.EventHandler {
 	enqueue := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
@@ -55,7 +54,7 @@ func (r *Reconciler) handler() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			if e.IsInInitialList && metav1.GetControllerOf(e.Object) != nil { // a batch that adopts a slice plans its pending users anew
-				r.inherited.add(e.Object.GetUID())
+				r.inherited.add(e.Object.GetUID(), time.Now().Add(r.Options.RequestTimeout))
 			}
 			enqueue(e.Object, q)
 		},

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParse_WatchNamespaces(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want []string
+		says string
+	}{
+		"all namespaces without the flag": {},
+		"one":                             {args: []string{"--watch-namespaces=a"}, want: []string{"a"}},
+		"several":                         {args: []string{"--watch-namespaces=a,b-2"}, want: []string{"a", "b-2"}},
+		"several flags":                   {args: []string{"--watch-namespaces=a", "--watch-namespaces=b"}, want: []string{"a", "b"}},
+		"an empty list":                   {args: []string{"--watch-namespaces="}, says: "leave the flag out to watch all"},
+		"an empty entry at the end":       {args: []string{"--watch-namespaces=a,"}, says: `entry 2, "", is not the name of a namespace`},
+		"an empty entry at the beginning": {args: []string{"--watch-namespaces=,a"}, says: `entry 1, ""`},
+		"an empty entry in a second flag": {args: []string{"--watch-namespaces=a", "--watch-namespaces=b,"}, says: `entry 3, ""`},
+		"a blank list":                    {args: []string{"--watch-namespaces= "}, says: `entry 1, " "`},
+		"a blank entry":                   {args: []string{"--watch-namespaces=a, "}, says: `entry 2, " "`},
+		"a blank before a name":           {args: []string{"--watch-namespaces=a, b"}, says: `entry 2, " b"`},
+		"a pattern":                       {args: []string{"--watch-namespaces=team-*"}, says: `entry 1, "team-*"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := parse(tc.args)
+			if tc.says != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "--watch-namespaces") {
+					t.Errorf("namespaces %q, error %v", o.namespaces, err)
+				}
+				return
+			}
+			if err != nil || !slices.Equal(tc.want, o.namespaces) {
+				t.Errorf("namespaces %q, error %v", o.namespaces, err)
+			}
+		})
+	}
+}
