@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v1alpha1
 
 // Condition types. Ready, Reconciling and Stalled follow kstatus, which Flux and `kubectl wait` read: a batch is done when

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package v1alpha1 is the first version of the API group embedded.runalloy.com: lists of users that must exist in an Alloy
 // Embedded account, and the ledger of their outcomes.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command alloy-simulator simulates the Users API of Alloy Embedded, for tests and demonstrations.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command operator creates the users that EmbeddedUserBatches list in Alloy Embedded.
 package main
 

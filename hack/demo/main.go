@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command demo demonstrates the operator without a cluster: it starts etcd, kube-apiserver, the Alloy simulator and the operator,
 // applies a Secret and an EmbeddedUserBatch with kubectl, and shows the results. `make demo` runs it.
 package main

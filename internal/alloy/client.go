@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package alloy speaks the Users API of Alloy Embedded: it sends requests, bounds what it reads, and says what each answer
 // means. It repeats nothing and keeps nothing; that is the sender's work.
 //

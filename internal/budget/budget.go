@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package budget shares something, such as the memory for lists of users, between namespaces. Who does not get it at once waits in
 // turn with the other namespaces, so that nobody has to poll and no namespace stops another.
 package budget

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ledger interprets the results of an EmbeddedUserSlice: which of its users are settled, which are pending, and how
 // new results are merged into old ones. Its functions are pure.
 package ledger

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package plan distributes the users of a batch over its slices. Its functions are pure.
 package plan
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sender
 
 // Accounts returns how many accounts and mailboxes are kept.

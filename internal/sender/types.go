@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package sender sends users to the Alloy API and keeps what became of each until its owner has recorded it. It knows nothing
 // of Kubernetes.
 //

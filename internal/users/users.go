@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package users defines lists of users, independent of their source and of the API: which rows are valid and when a row has
 // changed.
 package users

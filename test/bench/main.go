@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command bench measures the operator, in a separate process, against a real kube-apiserver and etcd and a simulated Alloy API,
 // and compares it with bare loops that do only the necessary work. It fails if a performance target is missed. Run it with
 // `go run ./test/bench` in the root of the repository and KUBEBUILDER_ASSETS from hack/control-plane.sh.

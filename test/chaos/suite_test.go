@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package chaos runs the operator as a process against a real control plane and the simulator, injects random failures, and checks
 // that three records agree at the end: the users in the API, the results in the slices, and the counts in the batch.
 package chaos

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package hostile tests that no list of users that somebody may write makes the operator exceed its memory limit, or stops the
 // users of another namespace.
 package hostile

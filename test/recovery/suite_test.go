@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package recovery tests that the operator recovers: it runs the operator as a process against a real control plane, and kills,
 // pauses and disconnects it.
 package recovery

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package testenv runs what tests, benchmarks and the demo need: a control plane with the operator's CRDs, the operator and the
 // simulator as processes, kubectl, and for each test a namespace with an account in a simulated Alloy API.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package simulator simulates the Users API of Alloy Embedded: it serves the same protocol over HTTP, keeps users in memory,
 // fails on demand, and records requests. Options select the behavior that the vendor's documentation leaves open.
 package simulator

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package batch is the controller of EmbeddedUserBatch: it distributes the users of a batch over EmbeddedUserSlices and
 // summarizes their statuses in the batch's status. It never calls the Alloy API.
 //

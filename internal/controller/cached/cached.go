@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cached defines what the informer caches keep of batches and slices: everything that decides whether there is
 // something to do, but no list of users unless it is short. A caller that needs a longer list reads the object from the API
 // server.

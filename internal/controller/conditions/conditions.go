@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package conditions builds the conditions that kstatus reads: Ready, and Reconciling or Stalled while they apply. All three
 // come from one Verdict, so that they never contradict each other.
 package conditions

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package credentials reads the API key that an object refers to.
 package credentials
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package namespaces has a cache of some namespaces, each of which is taken up on its own: a namespace in which the operator has no
 // rights, that does not exist, or that cannot be read does not stop the others.
 //

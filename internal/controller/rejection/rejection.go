@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package rejection tells requests that the API server refuses as such from those that may succeed when they are repeated.
 package rejection
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package slice is the controller of EmbeddedUserSlice: it hands pending users to the sender, and writes down what became of
 // them. It never waits for the API; the sender wakes it.
 package slice

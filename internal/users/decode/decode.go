@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package decode decodes lists of users: CSV, JSON, NDJSON or YAML, plain or gzipped.
 //
 // An invalid row is returned with a problem, and the other rows still count. A list that cannot be read is an error. Neither
