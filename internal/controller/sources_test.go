@@ -96,7 +96,7 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	}
 	w.Equal("invalid users", want, got, cmp.AllowUnexported(place{}))
 	message := testenv.Condition(status.Conditions, v1alpha1.ConditionUsersInvalid).Message
-	if !contains(message, `5 invalid: "" in row 2 of ConfigMap lists, users.csv (InvalidRow)`, "and 2 more") {
+	if !contains(message, `5 invalid: row 2 of ConfigMap lists, users.csv (InvalidRow)`, "and 2 more") {
 		t.Errorf("UsersInvalid says %q", message)
 	}
 }

@@ -48,9 +48,6 @@ func Stalled(reason, message string) Verdict {
 	return Verdict{ready: metav1.ConditionFalse, next: v1alpha1.ConditionStalled, Reason: reason, Message: message}
 }
 
-// IsStalled reports whether somebody has to change something.
-func (v Verdict) IsStalled() bool { return v.next == v1alpha1.ConditionStalled }
-
 // Conditions returns the conditions for the verdict.
 func (v Verdict) Conditions() []metav1.Condition {
 	shown := []metav1.Condition{New(v1alpha1.ConditionReady, v.ready, v.Reason, v.Message)}
