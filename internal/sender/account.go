@@ -38,7 +38,7 @@ func newAccount(options Options, chance *rand.Rand) *account {
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
+		turns: turns{gatherSince: never, sharedAt: -options.SharePause, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
 	}
 }
 
@@ -49,10 +49,7 @@ type turns struct {
 	wasShared   bool          // the last one was
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
-	sharedAt    time.Duration // when the last shared request ended
-	sharing     bool          // a shared request is running
-	sequence    int           // number of the last shared request that ended
-	unrecorded  int           // owners that have not acknowledged what it brought
+	sharedAt    time.Duration // when the last shared request began
 	untriedAt   time.Duration // while requests are refused, when the next owner is tried that was not; 0 for at once
 	stopped     bool
 }
@@ -72,7 +69,6 @@ type request struct {
 	rows      []row // of the users
 	read      *read
 	isolation *isolation // that it is a part of
-	shared    bool       // it carries whoever waited
 	owners    []*owner   // of the rows, each once
 }
 
@@ -94,7 +90,6 @@ type update struct {
 	served    bool     // the API accepted the key
 	unmatched bool
 	notify    bool
-	sequence  int // of the request to acknowledge; 0 for none
 }
 
 // outbox collects updates, and owners of which the account knows nothing more but which of their users are in doubt.

@@ -49,8 +49,8 @@ func (a *account) inTurn(now time.Duration) turn {
 	return shared.or(others)
 }
 
-// shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
-// else is to be sent do they linger.
+// shareable finds the users of small owners that go together, once enough have gathered or the wait is over. They wait for others
+// only while nothing else is to be sent.
 func (a *account) shareable(now time.Duration, busy bool) turn {
 	small, at := ready(now, only(a.queue.ready, func(o *owner) bool { return !a.isFull(now, o) }), (*owner).readyAt)
 	gathered := 0
@@ -62,16 +62,8 @@ func (a *account) shareable(now time.Duration, busy bool) turn {
 		t.gatherSince = never
 		return turn{at: at}
 	}
-	if a.options.Linger > 0 && gathered < a.maxUsers(now) {
-		if t.sharing {
-			return turn{at: at}
-		}
-		if !busy {
-			ripe = max(ripe, t.gatherSince+a.options.Linger)
-		}
-		if t.unrecorded > 0 {
-			ripe = max(ripe, t.sharedAt+a.options.RecordWait)
-		}
+	if a.options.Linger > 0 && gathered < a.maxUsers(now) && !busy {
+		ripe = max(now, t.gatherSince+a.options.Linger, t.sharedAt+a.options.SharePause)
 	}
 	return turn{ripe, func() *request { return a.share(now, small) }}.or(turn{at: at})
 }
@@ -91,9 +83,8 @@ func (a *account) share(now time.Duration, small []*owner) *request {
 			}
 		}
 	}
-	r := a.newRequest(now, taken, nil)
-	r.shared, a.turns.sharing, a.turns.wasShared = true, true, true
-	return r
+	a.turns.sharedAt, a.turns.wasShared = now, true
+	return a.newRequest(now, taken, nil)
 }
 
 // isFull reports whether an owner's users fill a request.

@@ -176,9 +176,6 @@ func (d *driver) deliver(decided decision) {
 		if u.notify {
 			d.notified++
 		}
-		if u.sequence > 0 {
-			d.at(d.now+50*time.Millisecond, acknowledged{u.sequence})
-		}
 	}
 	if decided.request == nil {
 		return

@@ -45,6 +45,32 @@ func TestBounds_ASmallOwnerGoesSoon(t *testing.T) {
 	}
 }
 
+// TestBounds_SmallOwnersTakeFewRequests has owners of one user arrive one after another, and in the middle a full slice.
+func TestBounds_SmallOwnersTakeFewRequests(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		owners   int
+		within   time.Duration
+		requests int
+	}{{1, 0, 1}, {1000, 10 * time.Second, 10}, {10_000, time.Minute, 50}} {
+		t.Run(fmt.Sprint(tc.owners, " within ", tc.within), func(t *testing.T) {
+			t.Parallel()
+			d := newDriver(t, 1, against(blocked, 400))
+			for k := range tc.owners {
+				name := fmt.Sprint("small-", k)
+				d.at(start+tc.within*time.Duration(k)/time.Duration(tc.owners), wants(name, batch(name, 1, "")))
+			}
+			d.at(start+tc.within/2, wants("full", batch("full", 1000, "")))
+			d.run(tc.within / 2)
+			d.runUntil(func() bool { return d.results["full-0"].State == Created })
+			atMost(t, "until the full slice is created", d.now-start-tc.within/2, 500*time.Millisecond)
+			d.runUntil(func() bool { return d.told[Created] == tc.owners+1000 })
+			atMost(t, "from the last one's arrival until all are created", d.now-start-tc.within, 3*time.Second)
+			atMost(t, "requests beside the full slice's", len(d.posts)-1, tc.requests)
+		})
+	}
+}
+
 // requestsUntil returns how many requests begin from some time to the first one with a user.
 func (d *driver) requestsUntil(username string, at time.Duration) (n int) {
 	d.Helper()

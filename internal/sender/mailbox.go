@@ -14,14 +14,12 @@ import (
 
 // mailbox holds what an owner wants until its account takes it, and news until they are recorded. The sender's lock guards it.
 type mailbox struct {
-	id       ID
-	account  *shell   // that knows the owner; nil for none
-	leaving  bool     // the account is to let go of the owner; work waits for that
-	work     *Work    // to be handed to the account
-	doubts   []string // usernames that the last account is in doubt about
-	known    Report
-	creditor *shell // to be told when all is recorded that a request brought; nil for none
-	sequence int    // of that request
+	id      ID
+	account *shell   // that knows the owner; nil for none
+	leaving bool     // the account is to let go of the owner; work waits for that
+	work    *Work    // to be handed to the account
+	doubts  []string // usernames that the last account is in doubt about
+	known   Report
 }
 
 // deliver adds what an account has decided to what is known.
@@ -40,22 +38,12 @@ func (m *mailbox) deliver(u *update, from *shell) {
 	if u.served {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
-	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
-		m.creditor, m.sequence = from, u.sequence
-	}
+	known.Unmatched = known.Unmatched || u.unmatched
 }
 
 // unsettled returns the users of whom no result speaks as they are wanted.
 func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
-}
-
-// acknowledge tells the account that what a request brought is recorded, or never will be.
-func (m *mailbox) acknowledge() {
-	if m.creditor != nil {
-		m.creditor.put(acknowledged{m.sequence})
-	}
-	m.creditor = nil
 }
 
 // shell is an account with what runs it: one goroutine brings it events, and does what it decides.
@@ -136,7 +124,7 @@ func (s *Sender) leave(m *mailbox, id ID) {
 		m.leaving = true
 		m.account.put(withdrawn{m.id})
 	}
-	if m.acknowledge(); m.id != id { // nobody may ever record anything
+	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
 	}
 }

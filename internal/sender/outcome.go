@@ -37,21 +37,6 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		}
 	}
 	a.sweep(now)
-	if r.shared {
-		a.gather(now, r)
-	}
-}
-
-// gather lets users gather until the owners have recorded what a shared request brought.
-func (a *account) gather(now time.Duration, r *request) {
-	t := &a.turns
-	t.sharing, t.sharedAt, t.gatherSince, t.sequence, t.unrecorded = false, now, now, r.number, 0
-	for _, o := range r.owners {
-		if u := a.outbox.updates[o.id]; u != nil && u.notify {
-			u.sequence = r.number
-			t.unrecorded++
-		}
-	}
 }
 
 // served notes an answer that judges each user of a request.
@@ -128,7 +113,7 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 		a.rest(r, waiting)
 	}
 	a.tellAll(now, r, answer, a.gate.next(), i != nil)
-	if e := r.rows[0].entry; only.user != "" && e.isWanted() {
+	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {
 		a.queue.yield(now, e)
 	}
 	return i

@@ -81,7 +81,6 @@ func (s *Sender) Recorded(id ID, report Report) {
 	}
 	if m.known.revision == report.revision {
 		m.known.News, m.known.Unmatched = false, false
-		m.acknowledge()
 	}
 	s.drop(m)
 }
@@ -214,8 +213,6 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 			if m.deliver(u, shell); u.notify {
 				notify = append(notify, id)
 			}
-		} else if u.sequence > 0 { // nobody may ever record it
-			shell.put(acknowledged{u.sequence})
 		}
 	}
 	for _, gone := range b.released {

@@ -65,8 +65,6 @@ func (x *checks) before(k *simKey, events []any) {
 			s.proven = s.proven || e.accepted
 		case withdrawn:
 			delete(s.owners, e.id.key())
-		case acknowledged:
-			s.acknowledgedAt = w.now
 		}
 	}
 	for _, event := range events {
@@ -94,9 +92,6 @@ func (x *checks) sees(k *simKey, e answered) {
 	delete(k.ended, e.request)
 	k.running = slices.DeleteFunc(k.running, func(r *call) bool { return r == c })
 	x.answered = append(x.answered, c)
-	if e.request.shared {
-		s.sharedAt = now
-	}
 	for _, user := range e.request.users {
 		_, named := c.answer.Named[user.Username]
 		switch {

@@ -64,7 +64,7 @@ func drawOptions(chance *rand.Rand, isLarge bool) Options {
 		o.Linger = 0
 	}
 	if chance.IntN(4) == 0 {
-		o.RecordWait = 0
+		o.SharePause = 0
 	}
 	if chance.IntN(4) == 0 {
 		o.RequestsPerSecond, o.Burst = 0.5+chance.Float64()*5, 1+chance.IntN(5)

@@ -22,8 +22,6 @@ type seen struct {
 	asked    time.Duration // by a Retry-After
 	failure  seenFailure
 	passed   int // requests in a row that passed over a small owner
-
-	sharedAt, acknowledgedAt time.Duration
 }
 
 // seenOwner is what an owner wants, as the account was told last.
@@ -32,7 +30,6 @@ type seenOwner struct {
 	wants map[string]users.User
 	told  map[string]Result // since
 	stale map[string]bool   // of these it has recorded results that it did not know
-	ripe  time.Duration     // since then its users could go with others; 0 for not
 }
 
 // seenDoubt is of a user that a request may have created whose answer was lost.

@@ -26,10 +26,9 @@ type (
 		found   map[string]struct{} // of the names looked for in a list
 	}
 
-	withdrawn    struct{ id ID }        // ends what an owner wants
-	acknowledged struct{ sequence int } // an owner has recorded what a request brought
-	granted      struct{}               // a slot: one more request may run; the decision uses or returns it
-	stopped      struct{}               // no more requests begin
+	withdrawn struct{ id ID } // ends what an owner wants
+	granted   struct{}        // a slot: one more request may run; the decision uses or returns it
+	stopped   struct{}        // no more requests begin
 )
 
 // decision is what the shell has to do after a step.
@@ -60,10 +59,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	}
 	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		doneAt := a.gate.idleAt(now) // then a new account would send as soon
-		if a.turns.unrecorded > 0 {
-			doneAt = max(doneAt, a.turns.sharedAt+a.options.RecordWait)
-		}
+		doneAt := max(a.gate.idleAt(now), a.turns.sharedAt+a.options.SharePause) // then a new account would send as soon
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
@@ -86,13 +82,6 @@ func (a *account) handle(now time.Duration, event any) {
 		}
 		a.sweep(now)
 		a.releaseIfDone(o)
-	case acknowledged:
-		if e.sequence != a.turns.sequence {
-			return
-		}
-		if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
-			a.turns.gatherSince = now
-		}
 	case answered:
 		a.turns.running--
 		if e.request.read != nil {
