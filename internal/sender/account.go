@@ -50,7 +50,6 @@ type turns struct {
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
 	sharedAt    time.Duration // when the last shared request began
-	untriedAt   time.Duration // while requests are refused, when the next owner is tried that was not; 0 for at once
 	stopped     bool
 }
 
@@ -122,7 +121,7 @@ func (a *account) tell(o *owner, result Result) {
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
-	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
+	f.KeyRejected = a.gate.rejectsKey(f.Answer)
 	u := a.outbox.to(o)
 	u.failed, u.notify = &f, true
 	o.toldOf = f.Answer.Outcome
@@ -178,32 +177,10 @@ type notices struct {
 	late  []*owner      // to be notified a second after the last time
 }
 
-// obstacle returns what keeps owners waiting, if anything does.
-func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
-	if a.gate.isOpen() {
-		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
-	}
-	if i := a.refusing(); i != nil {
-		return unspoken(i.answer), a.gate.passedAt, i.until
-	}
-	return alloy.Answer{}, 0, 0
-}
-
-// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
-func (a *account) refusing() *isolation {
-	for _, i := range a.isolations {
-		if i.blocks {
-			return i
-		}
-	}
-	return nil
-}
-
 // tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
 	n := &a.notices
-	answer, since, until := a.obstacle()
-	if class := answer.Outcome; n.class != class {
+	if class := a.gate.answer.Outcome; n.class != class {
 		if n.class, n.at = class, now; class != "" {
 			n.at += a.options.NoticeDelay
 		}
@@ -215,7 +192,7 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	for _, o := range a.queue.ready {
 		switch {
 		case n.class != "" && o.toldOf != n.class:
-			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
+			a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
 		case n.class == "" && !slices.Contains(passing, o.toldOf):
 			a.recover(o)
 			a.outbox.to(o).notify = true

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// untriedPause passes between two requests for owners that were not tried yet after the first one.
-const untriedPause = 5 * time.Second
-
 // turn is a request that may begin at some time, or, if that is later than now, when to choose again.
 type turn struct {
 	at   time.Duration
@@ -27,9 +24,6 @@ func (t turn) or(other turn) turn {
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
 	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
-	if a.refusing() != nil {
-		kinds[0] = a.untried
-	}
 	others := turn{at: never}
 	for k := range kinds {
 		kind := (a.turns.last + 1 + k) % len(kinds)
@@ -40,10 +34,7 @@ func (a *account) inTurn(now time.Duration) turn {
 		}})
 	}
 	shared := a.shareable(now, others.at <= now)
-	switch {
-	case a.refusing() != nil:
-		return others
-	case a.turns.wasShared:
+	if a.turns.wasShared {
 		return others.or(shared)
 	}
 	return shared.or(others)
@@ -107,32 +98,12 @@ func (a *account) fullSlice(now time.Duration) turn {
 	return next
 }
 
-// untried finds one user of an owner that was not tried yet while the API refuses requests. The first owner goes at once, to see
-// whether it is about a single owner; further small ones follow, some time apart.
-func (a *account) untried(now time.Duration) turn {
-	at := a.turns.untriedAt
-	for _, o := range a.queue.ready {
-		if o.triedAt == 0 && o.readyAt() <= now && (at == 0 || o.waiting < a.maxUsers(now)) {
-			return turn{max(now, at), func() *request {
-				a.turns.untriedAt = now + untriedPause
-				return a.newRequest(now, a.queue.take(o, 1, ""), nil)
-			}}
-		}
-	}
-	return turn{at: never}
-}
-
 // isolatedPart finds the isolation whose turn it is.
 func (a *account) isolatedPart(now time.Duration) turn {
 	next := turn{at: never}
 	for k, i := range a.isolations {
 		next = next.or(turn{max(now, i.readyAt()), func() *request {
 			a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-			if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
-				if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
-					return a.newRequest(now, a.oneOf(o, ""), i)
-				}
-			}
 			return a.newRequest(now, i.next(a.maxUsers(now)), i)
 		}})
 	}
@@ -179,8 +150,24 @@ func (a *account) oneOf(o *owner, not string) []*entry {
 	return a.queue.take(o, 1, not)
 }
 
+// early finds what need not wait for the next probe while the API refuses requests: a read, and a user of a small owner that was
+// not tried yet, because the refusals may be about others.
+func (a *account) early(now time.Duration) turn {
+	if !a.gate.refuses() {
+		return turn{at: never}
+	}
+	next := a.lookUp(now)
+	next.at = max(next.at, a.gate.asked)
+	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && !a.isFull(now, o) }
+	if k := slices.IndexFunc(a.queue.ready, isUntried); k >= 0 {
+		form := func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], 1, ""), nil) }
+		next = next.or(turn{a.gate.passAt(true), form})
+	}
+	return next
+}
+
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
-// the user that failed last. Chance decides between the owner least recently tried, the isolations and the reads.
+// the user that failed last. Chance decides between what may go, and the reads.
 func (a *account) probe(now time.Duration) turn {
 	read := a.lookUp(now)
 	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
@@ -188,33 +175,42 @@ func (a *account) probe(now time.Duration) turn {
 	if at = min(at, later); read.at > now { // when more may go
 		at = min(at, read.at)
 	}
-	last := a.gate.last
-	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
-		var forms []func() *request
-		mayGo := only(owners, func(o *owner) bool {
-			e := a.queue.index[not.user]
-			isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
-			return !isOnly && o.id.key() != not.owner
-		})
-		if len(mayGo) > 0 {
-			o := slices.MinFunc(mayGo, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
-			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
-		}
-		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
-		if fitting := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(fitting) > 0 {
-			i := fitting[a.chance.IntN(len(fitting))]
-			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
-		}
+	for _, not := range []suspect{a.gate.suspect, {user: a.gate.suspect.user}, {}} {
+		forms := a.probesWithout(now, not, owners, isolations)
 		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
 		}
 		if len(forms) > 0 {
-			pass := a.gate.passAt(not)
+			pass := a.gate.passAt(not.owner != ownerKey{})
 			if pass > now { // who is ready before may go before
 				pass = min(pass, at)
 			}
-			return turn{max(pass, a.gate.tokensAt(now, 1)), func() *request { return forms[a.chance.IntN(len(forms))]() }}
+			return turn{pass, func() *request { return forms[a.chance.IntN(len(forms))]() }}
 		}
 	}
 	return turn{at: at}
+}
+
+// probesWithout returns probes of other users and owners: of the owner least recently tried, and of an isolation unless that owner
+// was not tried at all.
+func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner, isolations []*isolation) (forms []func() *request) {
+	owners = only(owners, func(o *owner) bool {
+		e := a.queue.index[not.user]
+		isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
+		return !isOnly && o.id.key() != not.owner
+	})
+	if len(owners) > 0 {
+		o := slices.MinFunc(owners, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
+		forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
+		if o.triedAt == 0 {
+			return forms
+		}
+	}
+	fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
+	isolations = only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) })
+	if len(isolations) > 0 {
+		i := isolations[a.chance.IntN(len(isolations))]
+		forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
+	}
+	return forms
 }

@@ -29,7 +29,6 @@ type isolation struct {
 	busy     bool          // a request of it is running
 	until    time.Duration // no request before
 	interval time.Duration // of its pause; 0 for none
-	blocks   bool          // the API seems to refuse requests whoever is in them
 }
 
 // tree is how an isolation divides users.
@@ -147,7 +146,7 @@ func (i *isolation) created() []*entry {
 	i.proven, i.held = true, nil
 	if i.isPaused() { // resume
 		undecided := i.undecided()
-		i.parts, i.until, i.interval, i.blocks = nil, 0, 0, false
+		i.parts, i.until, i.interval = nil, 0, 0
 		i.divide(undecided)
 	}
 	return blamed

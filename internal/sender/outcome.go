@@ -25,7 +25,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		a.served(now, r, answer)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
+	case answer.Outcome == alloy.Deferred, a.gate.rejectsKey(answer), a.gate.refuses():
 		a.failed(now, r, answer, false)
 	default:
 		a.gate.pass(now, answer)
@@ -69,9 +69,6 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 			}
 		}
 	}
-	if i := a.refusing(); i != nil && (created || answer.Outcome == alloy.AllExist) {
-		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
-	}
 }
 
 // judge notes what an answer says of a user. It reports whether the request created it.
@@ -99,11 +96,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 
 // failed notes a failure of the API: the users wait where they were, or in an isolation if it fails again on them only.
 func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
-	var only suspect
-	if answer.InDoubt() {
-		only = r.suspect()
-	}
-	a.gate.fail(now, r.began, answer, only)
+	a.gate.fail(now, r, answer)
 	switch i = r.isolation; {
 	case i != nil:
 		i.failed(now, a.rest(r, isolated), answer, again)
@@ -112,7 +105,7 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 	default:
 		a.rest(r, waiting)
 	}
-	a.tellAll(now, r, answer, a.gate.next(), i != nil)
+	a.tellAll(now, r, answer, a.gate.next(), i != nil && !i.isPaused())
 	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {
 		a.queue.yield(now, e)
 	}
@@ -158,7 +151,7 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		isFailure = false
 		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
-		a.gate.fail(now, r.began, answer, suspect{})
+		a.gate.fail(now, r, answer)
 		for _, c := range r.read.checks {
 			if c.isWanted() {
 				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})

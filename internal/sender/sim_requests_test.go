@@ -21,6 +21,7 @@ func (x *checks) begins(k *simKey, r *request) {
 		w.violated(requestsAreBounded, "request %d has %d users", r.number, len(r.users))
 	}
 	for n, row := range r.rows {
+		s.tried[row.owner.id.key()] = true
 		username := row.user.Username
 		if r.users[n] != row.user {
 			w.violated(unwantedIsNotSent, "request %d: %v for %v", r.number, r.users[n], row.user)
@@ -62,10 +63,7 @@ func (x *checks) limits(k *simKey, r *request) {
 			w.violated(rateIsKept, "request %d", r.number)
 		}
 	}
-	if s.failure.outcome == "" {
-		return
-	}
-	if next := s.failure.next(r); now < next || len(r.users) > 1 {
+	if next := s.nextProbe(r); s.failure.outcome != "" && (now < next || len(r.users) > 1) {
 		w.violated(backOffIsKept, "request %d for %d users, %v too soon", r.number, len(r.users), next-now)
 	}
 }
@@ -73,7 +71,7 @@ func (x *checks) limits(k *simKey, r *request) {
 // turn checks that requests do not pass over small owners whose users could go together.
 func (x *checks) turn(k *simKey, r *request) {
 	w, s, a := x.w, k.seen, k.shell.account
-	now, isOpen, passed := k.accountTime(w.now), a.gate.isOpen() || a.refusing() != nil, ""
+	now, isOpen, passed := k.accountTime(w.now), a.gate.isOpen(), ""
 	for _, o := range a.queue.ready {
 		if !isOpen && o.waiting > 0 && o.waiting < a.maxUsers(now) && o.readyAt() <= now && !slices.Contains(r.owners, o) {
 			passed = fmt.Sprintf("%d users of %s", o.waiting, o.id.Name)
@@ -97,7 +95,7 @@ func describe(a *account, r *request) string {
 	if isShared(a, r) {
 		kind = "shared"
 	} else if r.isolation != nil {
-		kind = fmt.Sprintf("isolated (paused %v, blocks %v, %d held)", r.isolation.isPaused(), r.isolation.blocks, len(r.isolation.held))
+		kind = fmt.Sprintf("isolated (paused %v, %d held)", r.isolation.isPaused(), len(r.isolation.held))
 	}
 	var rows []string
 	for _, row := range r.rows {

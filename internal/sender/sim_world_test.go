@@ -92,7 +92,7 @@ func (w *world) start() {
 		k.shell = newShell(k.key, k.fingerprint, w.options)
 		k.shell.account = newAccount(w.options, rand.New(rand.NewPCG(w.chance.Uint64(), 0)))
 		k.began, k.isDone, k.wantsSlot, k.isUsed = w.now, false, false, false
-		k.seen.failure = seenFailure{} // the last account was dropped when a request could begin
+		k.seen.failure, k.seen.proven = seenFailure{}, false // the last account was dropped when a request could begin
 		k.timer++
 		w.sender.shells[k.fingerprint] = k.shell
 	}

@@ -131,15 +131,17 @@ func (a *account) choose(now time.Duration) turn {
 	if !a.gate.proven || a.gate.isOpen() {
 		parallel = 1
 	}
+	var next turn
 	switch {
 	case a.turns.stopped || a.turns.running >= parallel:
 		return turn{at: never}
 	case a.gate.isOpen():
-		return a.probe(now)
+		next = a.early(now).or(a.probe(now))
 	case a.gate.asked > now:
 		return turn{at: a.gate.asked}
+	default:
+		next = a.inTurn(now)
 	}
-	next := a.inTurn(now)
 	if next.at <= now {
 		next.at = a.gate.tokensAt(now, 1)
 	}
