@@ -142,8 +142,8 @@ func (a *account) settle(now time.Duration, e *entry, result Result) {
 		a.tell(c.owner, result)
 		return true
 	})
-	e.inDoubt = false
-	a.queue.passOn(now, e, result.Sent.Username, 0)
+	e.inDoubt, e.held = false, 0
+	a.queue.passOn(now, e, result.Sent.Username)
 }
 
 func (a *account) exists(now time.Duration, e *entry, user users.User) {

@@ -33,7 +33,7 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	}
 	for _, row := range r.rows {
 		if e := row.entry; e.place == inFlight && !e.isWanted() {
-			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
+			a.queue.passOn(now, e, row.user.Username)
 		}
 	}
 	a.sweep(now)
@@ -107,7 +107,7 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 	}
 	a.tellAll(now, r, answer, a.gate.next(), i != nil && !i.isPaused())
 	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {
-		a.queue.yield(now, e)
+		a.queue.yield(e)
 	}
 	return i
 }
@@ -125,11 +125,7 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		held = now + a.options.RequestTimeout
 	}
 	for _, row := range r.rows {
-		row.entry.inDoubt = true
-		row.owner.heldUntil = max(row.owner.heldUntil, held)
-		if row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = max(row.entry.owner().heldUntil, held)
-		}
+		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
 		a.gate.pause(now, answer)

@@ -68,7 +68,7 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOf
 	}
 	for _, e := range held { // with the API's words, as no other owner's users were in the request
 		a.fail(e.owner(), now, i.until, Attempt{Answer: *e.refusal})
-		a.queue.yield(now, e)
+		a.queue.yield(e)
 	}
 }
 

@@ -102,7 +102,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
 	for _, username := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
-			a.queue.own(username).inDoubt = true
+			a.queue.index[username].inDoubt = true
 		}
 	}
 	o.notBefore, a.notices.at = e.notBefore, min(a.notices.at, now+a.options.NoticeDelay)
