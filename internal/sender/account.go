@@ -10,11 +10,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-const (
-	noticePause = time.Second // passes between two notifications of an owner with unsettled users
-	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
-)
-
 // passing are the classes of failures that pass by themselves, and none.
 var passing = []alloy.Outcome{"", alloy.Unavailable, alloy.Deferred}
 
@@ -29,7 +24,8 @@ type account struct {
 	turns        turns
 	largest      int           // users in a request, after larger ones were too large or too slow,
 	largestUntil time.Duration // until then
-	notices      notices
+	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
+	tellAt       time.Duration // when owners that only wait are told of it
 	outbox       outbox
 }
 
@@ -88,7 +84,6 @@ type update struct {
 	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
-	notify    bool
 }
 
 // outbox collects updates, and owners of which the account knows nothing more but which of their users are in doubt.
@@ -114,17 +109,14 @@ func (b *outbox) to(o *owner) *update {
 }
 
 func (a *account) tell(o *owner, result Result) {
-	u := a.outbox.to(o)
-	u.results[result.Sent.Username], u.notify = result, true
+	a.outbox.to(o).results[result.Sent.Username] = result
 }
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
 	f.KeyRejected = a.gate.rejectsKey(f.Answer)
-	u := a.outbox.to(o)
-	u.failed, u.notify = &f, true
-	o.toldOf = f.Answer.Outcome
+	a.outbox.to(o).failed, o.toldOf = &f, f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
@@ -170,65 +162,24 @@ func unspoken(answer alloy.Answer) alloy.Answer {
 	return answer
 }
 
-// notices is what owners that wait are told.
-type notices struct {
-	class alloy.Outcome // of the failures that keep them waiting; empty for none
-	at    time.Duration // when the next ones are told
-	late  []*owner      // to be notified a second after the last time
-}
-
-// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
+// tellWaiting tells owners that only wait why, once for each class of failure. It returns when that is.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
-	n := &a.notices
-	if class := a.gate.answer.Outcome; n.class != class {
-		if n.class, n.at = class, now; class != "" {
-			n.at += a.options.NoticeDelay
+	if class := a.gate.answer.Outcome; a.obstacle != class {
+		if a.obstacle, a.tellAt = class, now; class != "" {
+			a.tellAt += a.options.NoticeDelay
 		}
 	}
-	if now < n.at {
-		return n.at
+	if now < a.tellAt {
+		return a.tellAt
 	}
-	some := len(a.queue.ready)/noticeTicks + 1
 	for _, o := range a.queue.ready {
 		switch {
-		case n.class != "" && o.toldOf != n.class:
+		case a.obstacle != "" && o.toldOf != a.obstacle:
 			a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
-		case n.class == "" && !slices.Contains(passing, o.toldOf):
+		case a.obstacle == "" && !slices.Contains(passing, o.toldOf):
 			a.recover(o)
-			a.outbox.to(o).notify = true
-		default:
-			continue
-		}
-		if some--; some == 0 {
-			n.at = now + a.options.NoticeDelay/noticeTicks
-			return n.at
 		}
 	}
-	n.at = never
+	a.tellAt = never
 	return never
-}
-
-// throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
-func (a *account) throttle(now time.Duration) time.Duration {
-	n := &a.notices
-	for _, o := range n.late {
-		if o.open > 0 {
-			a.outbox.to(o).notify = true
-		}
-	}
-	at := never
-	n.late = nil
-	for _, id := range a.outbox.order {
-		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
-		if o == nil || o.open == 0 || !u.notify {
-			continue
-		}
-		if due := o.toldAt + noticePause; o.toldAt > 0 && due > now {
-			u.notify = false
-			n.late, at = append(n.late, o), min(at, due)
-		} else {
-			o.toldAt = now
-		}
-	}
-	return at
 }

@@ -173,9 +173,7 @@ func (d *driver) deliver(decided decision) {
 			}
 			d.results[username] = result
 		}
-		if u.notify {
-			d.notified++
-		}
+		d.notified++
 	}
 	if decided.request == nil {
 		return

@@ -84,13 +84,10 @@ type Sender struct {
 
 	mu        sync.Mutex
 	mailboxes map[ownerKey]*mailbox
-	shells    map[string]*shell    // by key fingerprint
-	accepted  map[string]time.Time // when the API last served a key, by fingerprint
+	shells    map[string]*shell // by key fingerprint
+	accepted  map[string]bool   // whether the API has served a key, by fingerprint: then a 403 is not about the key
 	stopped   bool
 }
-
-// acceptedKept is how long it is remembered that the API has served a key without an account: then a 403 is not about the key.
-const acceptedKept = 24 * time.Hour
 
 // The functions below are called with the lock held.
 

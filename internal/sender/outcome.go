@@ -50,7 +50,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	}
 	for _, o := range r.owners {
 		u := a.outbox.to(o)
-		u.served, u.notify, u.unmatched = true, true, answer.Unmatched > 0
+		u.served, u.unmatched = true, answer.Unmatched > 0
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}

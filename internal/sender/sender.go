@@ -10,11 +10,12 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// New makes a sender. notify is called, without locks held, when there is news for an owner.
+// New makes a sender. notify is called, without locks held, when there is news for an owner, several times a second while those of
+// its users are searched for that the API refuses.
 func New(api API, options Options, notify func(ID)) *Sender {
 	return &Sender{
 		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),
-		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]time.Time{},
+		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]bool{},
 	}
 }
 
@@ -207,12 +208,11 @@ func (s *Sender) deliver(shell *shell, b outbox) {
 	for _, id := range b.order {
 		u := b.updates[id]
 		if u.served {
-			s.accepted[shell.fingerprint] = time.Now()
+			s.accepted[shell.fingerprint] = true
 		}
 		if m := s.mailbox(id); m != nil {
-			if m.deliver(u, shell); u.notify {
-				notify = append(notify, id)
-			}
+			m.deliver(u, shell)
+			notify = append(notify, id)
 		}
 	}
 	for _, gone := range b.released {
@@ -235,8 +235,7 @@ func (s *Sender) assign(m *mailbox) {
 		fingerprint := s.Fingerprint(m.work.Key)
 		if s.shells[fingerprint] == nil {
 			shell := newShell(m.work.Key, fingerprint, s.options)
-			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
-			_, shell.account.gate.proven = s.accepted[fingerprint]
+			shell.account.gate.proven = s.accepted[fingerprint]
 			s.shells[fingerprint] = shell
 			s.running.Go(func() { s.run(shell) })
 		}

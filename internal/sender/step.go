@@ -45,7 +45,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
 		a.handle(now, event)
 	}
-	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
+	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now))
 	next := a.choose(now)
 	if next.at <= now && slices.Contains(events, any(granted{})) {
 		d.request = next.form()
@@ -105,7 +105,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.index[username].inDoubt = true
 		}
 	}
-	o.notBefore, a.notices.at = e.notBefore, min(a.notices.at, now+a.options.NoticeDelay)
+	o.notBefore, a.tellAt = e.notBefore, min(a.tellAt, now+a.options.NoticeDelay)
 	a.sweep(now)
 	a.releaseIfDone(o)
 }
