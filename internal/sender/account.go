@@ -30,7 +30,7 @@ type account struct {
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
-	options.MaxUsers, options.Parts = cmp.Or(options.MaxUsers, alloy.MaxBatch), cmp.Or(options.Parts, 4)
+	options.MaxUsers = cmp.Or(options.MaxUsers, alloy.MaxBatch)
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},

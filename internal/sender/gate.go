@@ -87,7 +87,6 @@ func (g *gate) fail(now time.Duration, r *request, answer alloy.Answer) {
 		g.until = now + jitter(g.chance, g.interval)
 	}
 	g.answer, g.failedAt = answer, now
-	g.pause(now, answer)
 }
 
 // pause waits as long as the API asks.
@@ -100,7 +99,6 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 // pass notes an answer of an API that works. A read does not show that it creates users again.
 func (g *gate) pass(now time.Duration, answer alloy.Answer) {
 	g.passedAt, g.proven = now, g.proven || answer.Served()
-	g.pause(now, answer)
 	if isRead := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed; !isRead || !g.refuses() {
 		g.answer, g.suspect, g.interval, g.until = alloy.Answer{}, suspect{}, 0, 0
 	}

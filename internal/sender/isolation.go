@@ -12,13 +12,14 @@ const (
 	firstControls   = 2 // users of a refused request that go alone first. If all are refused, so is the request as such.
 	furtherControls = 3 // users that go alone after two lone refusals without a creation
 	fewUsers        = 9 // so many all go alone
+	branches        = 4 // parts into which more are divided
 )
 
 // isolation finds out which users make a request fail: the API refuses it, finds it too large, or fails although smaller
 // requests pass. It divides the users into parts, depth first. A user that is refused alone is blamed only if the API creates
 // another one of this isolation afterwards: a quota, an expired plan and a proxy in the way refuse single users as well.
 type isolation struct {
-	tree
+	chance   *rand.Rand
 	parts    [][]*entry    // undecided; the last one goes next, the first one is kept to the end
 	held     []*entry      // refused alone, without a creation since
 	proven   bool          // the API has created one of the users since the isolation began or resumed
@@ -29,12 +30,6 @@ type isolation struct {
 	busy     bool          // a request of it is running
 	until    time.Duration // no request before
 	interval time.Duration // of its pause; 0 for none
-}
-
-// tree is how an isolation divides users.
-type tree struct {
-	branches int
-	chance   *rand.Rand
 }
 
 // hold notes that a user was refused alone, or failed alone.
@@ -53,32 +48,15 @@ func (i *isolation) divide(batch []*entry) {
 	if len(batch) < fewUsers {
 		i.push(batch, fewUsers)
 	} else {
-		i.push(batch, i.branches)
+		i.push(batch, branches)
 	}
 }
 
-// push puts users back as some parts, of which the first goes next.
+// push puts users back as some parts of the same size, of which the first goes next.
 func (i *isolation) push(batch []*entry, parts int) {
-	pieces := cut(batch, parts)
+	pieces := slices.Collect(slices.Chunk(batch, max(1, (len(batch)+parts-1)/parts)))
 	slices.Reverse(pieces)
 	i.parts = append(i.parts, pieces...)
-}
-
-// cut divides users into parts of nearly the same size, where possible between two owners.
-func cut(batch []*entry, parts int) (pieces [][]*entry) {
-	parts, from := min(parts, len(batch)), 0
-	for k := range parts {
-		at := len(batch) * (k + 1) / parts
-		for border := at; border < min(at+len(batch)/parts/2, len(batch)); border++ {
-			if batch[border-1].owner() != batch[border].owner() {
-				at = border
-				break
-			}
-		}
-		pieces = append(pieces, batch[from:at])
-		from = at
-	}
-	return pieces
 }
 
 // undecided returns the users that are wanted and not held.
@@ -120,22 +98,22 @@ func (i *isolation) control() *entry {
 func (i *isolation) next(most int) (users []*entry) {
 	switch {
 	case i.isPaused(): // one user, and twice as many after each request that was served, because those exist
-		all := i.all()
-		for _, e := range all[:min(len(all), max(1, 2*i.largest), most)] {
-			users = append(users, i.alone(e)...)
-		}
-		return users
+		all := i.undecided()
+		n := min(len(all), max(1, 2*i.largest), most)
+		i.parts = [][]*entry{all[n:]}
+		return all[:n]
 	case !i.proven || len(i.held) >= firstControls:
 		return i.alone(i.control())
 	}
 	for {
 		last := len(i.parts) - 1
-		users := only(i.parts[last], (*entry).isWanted)
-		i.parts = i.parts[:last]
-		if len(users) > most { // of several requests
-			i.push(users, (len(users)+most-1)/most)
-		} else if len(users) > 0 {
-			return users
+		users = only(i.parts[last], (*entry).isWanted)
+		n := min(len(users), most)
+		if i.parts = i.parts[:last]; n < len(users) {
+			i.parts = append(i.parts, users[n:])
+		}
+		if n > 0 {
+			return users[:n]
 		}
 	}
 }
@@ -156,7 +134,7 @@ func (i *isolation) created() []*entry {
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {
-		i.push(batch, i.branches)
+		i.push(batch, branches)
 		return i.isPaused()
 	}
 	i.hold(batch[0], answer)
@@ -167,7 +145,7 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answer, again bool) {
 	parts := 1
 	if again {
-		parts = i.branches
+		parts = branches
 	}
 	if i.isPaused() {
 		i.largest = 0 // the next one goes alone

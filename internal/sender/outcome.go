@@ -17,9 +17,6 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	if answer.RetryAfter > 0 && !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized {
-		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
-	}
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
@@ -128,7 +125,6 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
-		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	} else {
 		i = a.failed(now, r, answer, again)
@@ -141,10 +137,9 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 // wasRead notes what an answer to a reading request means.
 func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
 	a.verification.busy = false
-	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.RetryAfter > 0
+	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.InDoubt() && answer.RetryAfter > 0
 	switch {
 	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
-		isFailure = false
 		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
 		a.gate.fail(now, r, answer)

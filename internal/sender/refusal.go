@@ -12,8 +12,7 @@ const sizePause = time.Hour
 
 // isolate begins an isolation of users of a request that was refused or failed.
 func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer alloy.Answer) *isolation {
-	i := &isolation{tree: tree{a.options.Parts, a.chance}, answer: answer, failedAt: now}
-	i.proven = answer.InDoubt() // smaller requests pass
+	i := &isolation{chance: a.chance, answer: answer, failedAt: now, proven: answer.InDoubt()} // then smaller requests pass
 	if a.isolations = append(a.isolations, i); alone {
 		i.hold(users[0], answer)
 	} else {

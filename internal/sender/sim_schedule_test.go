@@ -53,7 +53,7 @@ func drawWorld(seed uint64) *world {
 
 func drawOptions(chance *rand.Rand, isLarge bool) Options {
 	o := DefaultOptions
-	o.MaxUsers, o.Parts = 4+chance.IntN(13), 2+chance.IntN(4)
+	o.MaxUsers = 4 + chance.IntN(13)
 	if isLarge {
 		o.MaxUsers = 100 + chance.IntN(901)
 	}

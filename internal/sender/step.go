@@ -84,6 +84,10 @@ func (a *account) handle(now time.Duration, event any) {
 		a.releaseIfDone(o)
 	case answered:
 		a.turns.running--
+		a.gate.pause(now, e.answer)
+		if o := e.answer.Outcome; e.answer.RetryAfter > 0 && o != alloy.Unauthorized && !e.answer.InDoubt() && !e.answer.Served() {
+			e.answer.Outcome = alloy.Deferred // some APIs limit rates with 403
+		}
 		if e.request.read != nil {
 			a.wasRead(now, e.request, e.answer, e.found)
 		} else {

@@ -107,7 +107,6 @@ type Options struct {
 	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
 	SecondRead time.Duration
 	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
-	Parts      int // into how many parts a refused request is divided; 0 for 4
 }
 
 // BackOffs say how long to wait after each class of failure.
