@@ -26,7 +26,8 @@ type account struct {
 	largestUntil time.Duration // until then
 	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
 	tellAt       time.Duration // when owners that only wait are told of it
-	outbox       outbox
+	updates      []*update     // of the step that is made
+	released     []released    // in it
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
@@ -34,7 +35,7 @@ func newAccount(options Options, chance *rand.Rand) *account {
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		turns: turns{gatherSince: never, sharedAt: -options.SharePause, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
+		turns: turns{gatherSince: never, sharedAt: -options.SharePause, wasShared: true},
 	}
 }
 
@@ -80,48 +81,38 @@ func (r *request) suspect() (s suspect) {
 
 // update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
+	owner     *owner
 	results   map[string]Result
 	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
 }
 
-// outbox collects updates, and owners of which the account knows nothing more but which of their users are in doubt.
-type outbox struct {
-	order    []ID
-	updates  map[ID]*update
-	released []released
-}
-
+// released is an owner of which an account knows nothing more, but which of its users are in doubt.
 type released struct {
 	id     ID
 	doubts []string
 }
 
-func (b *outbox) to(o *owner) *update {
-	u := b.updates[o.id]
-	if u == nil {
-		u = &update{results: map[string]Result{}}
-		b.updates[o.id] = u
-		b.order = append(b.order, o.id)
+// news returns the update for an owner.
+func (a *account) news(o *owner) *update {
+	if o.news == nil {
+		o.news = &update{owner: o, results: map[string]Result{}}
+		a.updates = append(a.updates, o.news)
 	}
-	return u
-}
-
-func (a *account) tell(o *owner, result Result) {
-	a.outbox.to(o).results[result.Sent.Username] = result
+	return o.news
 }
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
 	f.KeyRejected = a.gate.rejectsKey(f.Answer)
-	a.outbox.to(o).failed, o.toldOf = &f, f.Answer.Outcome
+	a.news(o).failed, o.toldOf = &f, f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
-	a.outbox.to(o).failed, o.toldOf = &Attempt{}, ""
+	a.news(o).failed, o.toldOf = &Attempt{}, ""
 }
 
 // settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.
@@ -131,7 +122,7 @@ func (a *account) settle(now time.Duration, e *entry, result Result) {
 			return false
 		}
 		c.owner.open--
-		a.tell(c.owner, result)
+		a.news(c.owner).results[result.Sent.Username] = result
 		return true
 	})
 	e.inDoubt, e.held = false, 0
@@ -150,10 +141,11 @@ func (a *account) invalid(now time.Duration, e *entry, message string) {
 func (a *account) created(now time.Duration, r row) {
 	if r.entry.isWanted() {
 		a.exists(now, r.entry, r.user)
-	} else {
-		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
+	} else { // whoever comes next under that owner's name cannot tell who created the user
+		r.entry.inDoubt = true
+		a.queue.passOn(now, r.entry, r.user.Username)
 	}
-	a.tell(r.owner, Result{State: Created, Sent: r.user})
+	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user}
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.

@@ -53,34 +53,27 @@ func (a *account) shareable(now time.Duration, busy bool) turn {
 		t.gatherSince = never
 		return turn{at: at}
 	}
-	if a.options.Linger > 0 && gathered < a.maxUsers(now) && !busy {
+	if gathered < a.maxUsers(now) && !busy {
 		ripe = max(now, t.gatherSince+a.options.Linger, t.sharedAt+a.options.SharePause)
 	}
 	return turn{ripe, func() *request { return a.share(now, small) }}.or(turn{at: at})
 }
 
-// share makes a request for several owners. The users of one stay together if they can, because each answer is recorded once;
-// one owner's are divided where that fills the request.
+// share makes a request for several owners. The users of the last one are divided if that fills the request.
 func (a *account) share(now time.Duration, small []*owner) *request {
-	if a.options.Linger == 0 {
-		small = small[:1]
-	}
 	var taken []*entry
-	room := func() int { return a.maxUsers(now) - len(taken) }
-	for _, whole := range []bool{true, false} {
-		for _, o := range small {
-			if o.waiting > 0 && room() > 0 && (o.waiting <= room() || !whole) {
-				taken = append(taken, a.queue.take(o, room(), "")...)
-			}
+	for _, o := range small {
+		if room := a.maxUsers(now) - len(taken); room > 0 {
+			taken = append(taken, a.queue.take(o, room, "")...)
 		}
 	}
 	a.turns.sharedAt, a.turns.wasShared = now, true
 	return a.newRequest(now, taken, nil)
 }
 
-// isFull reports whether an owner's users fill a request.
+// isFull reports whether an owner's users fill a request, or share none.
 func (a *account) isFull(now time.Duration, o *owner) bool {
-	return o.waiting >= a.maxUsers(now) && a.options.Linger > 0
+	return o.waiting >= a.maxUsers(now) || a.options.Linger == 0
 }
 
 // fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
@@ -158,7 +151,7 @@ func (a *account) early(now time.Duration) turn {
 	}
 	next := a.lookUp(now)
 	next.at = max(next.at, a.gate.asked)
-	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && !a.isFull(now, o) }
+	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && o.waiting < a.maxUsers(now) }
 	if k := slices.IndexFunc(a.queue.ready, isUntried); k >= 0 {
 		form := func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], 1, ""), nil) }
 		next = next.or(turn{a.gate.passAt(true), form})

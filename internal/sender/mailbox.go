@@ -105,10 +105,9 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	if m == nil || m.work == nil || m.account != shell || m.leaving {
 		return nil
 	}
-	work := m.work
-	e := submitted{id: m.id, accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
-	e.users = unsettled(work.Users, m.known.Results)
-	if wait := time.Until(work.NotBefore); wait > 0 {
+	e := submitted{Work: *m.work, doubts: m.doubts}
+	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.accepted[shell.fingerprint]
+	if wait := time.Until(e.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)
 	}
 	m.work, m.doubts = nil, nil
@@ -119,7 +118,7 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 func (s *Sender) leave(m *mailbox, id ID) {
 	if m.account != nil && !m.leaving {
 		m.leaving = true
-		m.account.put(withdrawn{m.id})
+		m.account.put(submitted{Work: Work{ID: m.id}})
 	}
 	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}

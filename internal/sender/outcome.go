@@ -28,11 +28,6 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 		a.gate.pass(now, answer)
 		a.refused(now, r, answer)
 	}
-	for _, row := range r.rows {
-		if e := row.entry; e.place == inFlight && !e.isWanted() {
-			a.queue.passOn(now, e, row.user.Username)
-		}
-	}
 	a.sweep(now)
 }
 
@@ -46,7 +41,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		}
 	}
 	for _, o := range r.owners {
-		u := a.outbox.to(o)
+		u := a.news(o)
 		u.served, u.unmatched = true, answer.Unmatched > 0
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
@@ -80,6 +75,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 		a.verification.witness, a.verification.witnessedBy = row.user.Username, r.number
 		return true
 	case !e.isWanted():
+		a.queue.passOn(now, e, row.user.Username)
 	case answer.Outcome == alloy.AllExist:
 		a.exists(now, e, row.user)
 	case e.user() != row.user: // another row goes next
@@ -96,11 +92,11 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 	a.gate.fail(now, r, answer)
 	switch i = r.isolation; {
 	case i != nil:
-		i.failed(now, a.rest(r, isolated), answer, again)
+		i.failed(now, a.rest(now, r, isolated), answer, again)
 	case again:
-		i = a.isolate(now, a.rest(r, isolated), false, answer)
+		i = a.isolate(now, a.rest(now, r, isolated), false, answer)
 	default:
-		a.rest(r, waiting)
+		a.rest(now, r, waiting)
 	}
 	a.tellAll(now, r, answer, a.gate.next(), i != nil && !i.isPaused())
 	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {

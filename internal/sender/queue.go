@@ -63,6 +63,7 @@ type owner struct {
 	triedAt   time.Duration // the last request with its users that was not served; 0 for none since one was
 	failedAt  time.Duration // of these the last that failed, rather than being refused
 	toldOf    alloy.Outcome // the class of the failure; empty for none
+	news      *update       // of the step that is made
 }
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }
@@ -128,7 +129,9 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 		}
 	}
 	before := o.waiting
-	o.wanted = list
+	if len(list) > 0 { // else it leaves, and its doubts are to be told
+		o.wanted = list
+	}
 	for _, user := range list {
 		q.claim(o, user, inDoubt)
 	}

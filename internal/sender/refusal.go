@@ -24,7 +24,7 @@ func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer 
 // refused notes that the API refuses a request, whatever in it is the cause. If it seems to refuse requests whoever is in them, the
 // circuit opens, unless this is a user that it has refused before.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, alone := a.rest(r, isolated), r.isolation, len(r.rows) == 1
+	users, i, alone := a.rest(now, r, isolated), r.isolation, len(r.rows) == 1
 	asSuch, isNews := answer.Outcome == alloy.Redirected, i == nil || !i.isPaused()
 	switch {
 	case len(users) == 0:
@@ -44,7 +44,7 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 
 // setApart has a user that fails alone wait in an isolation of its own.
 func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
-	users := a.rest(r, isolated)
+	users := a.rest(now, r, isolated)
 	if len(users) == 0 {
 		return nil
 	}
@@ -89,10 +89,11 @@ func (a *account) sweep(now time.Duration) {
 }
 
 // rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.
-func (a *account) rest(r *request, place place) (users []*entry) {
+func (a *account) rest(now time.Duration, r *request, place place) (users []*entry) {
 	for _, row := range r.rows {
 		switch e := row.entry; {
-		case !e.isWanted() || e.place != inFlight:
+		case !e.isWanted():
+			a.queue.passOn(now, e, row.user.Username)
 		case place == waiting || e.user() != row.user:
 			a.queue.putBack(e)
 		default:

@@ -139,7 +139,7 @@ func (s *Sender) run(shell *shell) {
 		}
 		now := shell.now()
 		d = shell.account.step(now, events...)
-		s.deliver(shell, d.outbox)
+		s.deliver(shell, d)
 		if d.request != nil {
 			go s.send(shell, d.request)
 		} else if slices.Contains(events, any(granted{})) {
@@ -202,20 +202,19 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 }
 
 // deliver puts what an account decided into the mailboxes, and notifies the owners.
-func (s *Sender) deliver(shell *shell, b outbox) {
+func (s *Sender) deliver(shell *shell, d decision) {
 	var notify []ID
 	s.mu.Lock()
-	for _, id := range b.order {
-		u := b.updates[id]
+	for _, u := range d.updates {
 		if u.served {
 			s.accepted[shell.fingerprint] = true
 		}
-		if m := s.mailbox(id); m != nil {
+		if m := s.mailbox(u.owner.id); m != nil {
 			m.deliver(u, shell)
-			notify = append(notify, id)
+			notify = append(notify, m.id)
 		}
 	}
-	for _, gone := range b.released {
+	for _, gone := range d.released {
 		if s.release(shell, gone) {
 			notify = append(notify, gone.id)
 		}
@@ -235,7 +234,6 @@ func (s *Sender) assign(m *mailbox) {
 		fingerprint := s.Fingerprint(m.work.Key)
 		if s.shells[fingerprint] == nil {
 			shell := newShell(m.work.Key, fingerprint, s.options)
-			shell.account.gate.proven = s.accepted[fingerprint]
 			s.shells[fingerprint] = shell
 			s.running.Go(func() { s.run(shell) })
 		}

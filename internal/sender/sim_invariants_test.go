@@ -61,12 +61,9 @@ func (x *checks) before(k *simKey, events []any) {
 	}
 	x.answered, x.read, x.gate = nil, nil, k.shell.account.gate
 	for _, event := range events {
-		switch e := event.(type) {
-		case submitted:
-			s.submitted(e, w.owner(e.id).stale)
-			s.proven = s.proven || e.accepted
-		case withdrawn:
-			delete(s.owners, e.id.key())
+		if e, is := event.(submitted); is {
+			s.submitted(e, w.owner(e.ID).stale)
+			s.proven = s.proven || e.KeyAccepted
 		}
 	}
 	for _, event := range events {
@@ -117,8 +114,8 @@ func (x *checks) sees(k *simKey, e answered) {
 func (x *checks) decided(k *simKey, events []any, d decision) {
 	w, s := x.w, k.seen
 	settled := map[string]bool{}
-	for _, id := range d.outbox.order {
-		u := d.outbox.updates[id]
+	for _, u := range d.updates {
+		id := u.owner.id
 		for _, username := range slices.Sorted(maps.Keys(u.results)) {
 			result := u.results[username]
 			w.log("key %d: %s is told %s: %s", k.number, id.Name, username, result)
@@ -135,7 +132,7 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 	for username := range settled {
 		delete(s.doubts, username)
 	}
-	for _, gone := range d.outbox.released {
+	for _, gone := range d.released {
 		x.released(k, gone)
 	}
 	x.circuit(k)

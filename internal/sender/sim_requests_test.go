@@ -71,7 +71,7 @@ func (x *checks) limits(k *simKey, r *request) {
 // turn checks that requests do not pass over small owners whose users could go together.
 func (x *checks) turn(k *simKey, r *request) {
 	w, s, a := x.w, k.seen, k.shell.account
-	now, isOpen, passed := k.accountTime(w.now), a.gate.isOpen(), ""
+	now, isOpen, passed := k.accountTime(w.now), a.gate.isOpen() || w.options.Linger == 0, ""
 	for _, o := range a.queue.ready {
 		if !isOpen && o.waiting > 0 && o.waiting < a.maxUsers(now) && o.readyAt() <= now && !slices.Contains(r.owners, o) {
 			passed = fmt.Sprintf("%d users of %s", o.waiting, o.id.Name)

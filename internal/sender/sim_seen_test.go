@@ -82,10 +82,10 @@ func (s *seen) doubt(username string, held time.Duration, isHard bool) {
 
 // submitted notes what an owner wants.
 func (s *seen) submitted(e submitted, stale map[string]bool) {
-	o := &seenOwner{id: e.id, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
-	for _, user := range e.users {
+	o := &seenOwner{id: e.ID, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
+	for _, user := range e.Users {
 		o.wants[user.Username] = user
-		if e.inDoubt {
+		if e.InDoubt {
 			s.doubt(user.Username, 0, true)
 		}
 	}
@@ -94,8 +94,8 @@ func (s *seen) submitted(e submitted, stale map[string]bool) {
 			s.doubt(username, 0, true)
 		}
 	}
-	s.owners[e.id.key()] = o
-	delete(s.tried, e.id.key()) // perhaps there are new users
+	s.owners[e.ID.key()] = o
+	delete(s.tried, e.ID.key()) // perhaps there are new users
 }
 
 // expire forgets doubts of users that nobody has wanted for long.

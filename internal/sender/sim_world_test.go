@@ -140,7 +140,7 @@ func (w *world) step(k *simKey, events []any) {
 	for n, event := range events {
 		switch e := event.(type) {
 		case submitted:
-			if delay := w.owner(e.id).notBefore; delay > 0 {
+			if delay := w.owner(e.ID).notBefore; delay > 0 {
 				e.notBefore = k.accountTime(w.now) + delay
 				events[n] = e
 			}
@@ -152,7 +152,7 @@ func (w *world) step(k *simKey, events []any) {
 	w.checks.before(k, events)
 	d := k.shell.account.step(k.accountTime(w.now), events...)
 	w.checks.decided(k, events, d)
-	w.sender.deliver(k.shell, d.outbox)
+	w.sender.deliver(k.shell, d)
 	if d.request != nil {
 		w.send(k, d.request)
 	}

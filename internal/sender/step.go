@@ -5,19 +5,15 @@ import (
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // Events of an account.
 type (
-	// submitted replaces what an owner wants.
+	// submitted replaces what an owner wants. Without users the owner is to be released.
 	submitted struct {
-		id        ID
-		users     []users.User
-		accepted  bool // the API is known to accept the key
-		inDoubt   bool // all users are
-		doubts    []string
-		notBefore time.Duration
+		Work
+		doubts    []string      // usernames that are in doubt
+		notBefore time.Duration // as the work says
 	}
 	// answered is the end of a request.
 	answered struct {
@@ -26,15 +22,15 @@ type (
 		found   map[string]struct{} // of the names looked for in a list
 	}
 
-	withdrawn struct{ id ID } // ends what an owner wants
-	granted   struct{}        // a slot: one more request may run; the decision uses or returns it
-	stopped   struct{}        // no more requests begin
+	granted struct{} // a slot: one more request may run; the decision uses or returns it
+	stopped struct{} // no more requests begin
 )
 
 // decision is what the shell has to do after a step.
 type decision struct {
 	request  *request      // to send, in the slot that was granted
-	outbox   outbox        // to deliver
+	updates  []*update     // to deliver
+	released []released    // owners of which the account knows nothing more
 	wantSlot bool          // a request could begin now
 	wakeAt   time.Duration // when the next step is due without an event
 	isDone   bool          // nothing would be lost with the account
@@ -54,10 +50,11 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	if d.wantSlot = next.at <= now; !d.wantSlot {
 		d.wakeAt = min(d.wakeAt, next.at)
 	}
-	for _, id := range a.outbox.order {
-		a.releaseIfDone(a.queue.owners[id.key()])
+	for _, u := range a.updates {
+		u.owner.news = nil
+		a.releaseIfDone(u.owner)
 	}
-	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
+	d.updates, d.released, a.updates, a.released = a.updates, a.released, nil, nil
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
 		doneAt := max(a.gate.idleAt(now), a.turns.sharedAt+a.options.SharePause) // then a new account would send as soon
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
@@ -71,17 +68,6 @@ func (a *account) handle(now time.Duration, event any) {
 	switch e := event.(type) {
 	case submitted:
 		a.submit(now, e)
-	case withdrawn:
-		o := a.queue.owners[e.id.key()]
-		if o == nil {
-			a.outbox.released = append(a.outbox.released, released{id: e.id})
-			return
-		}
-		for _, user := range o.wanted {
-			a.queue.drop(now, o, user.Username)
-		}
-		a.sweep(now)
-		a.releaseIfDone(o)
 	case answered:
 		a.turns.running--
 		a.gate.pause(now, e.answer)
@@ -102,8 +88,8 @@ func (a *account) handle(now time.Duration, event any) {
 }
 
 func (a *account) submit(now time.Duration, e submitted) {
-	a.gate.proven = a.gate.proven || e.accepted
-	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
+	a.gate.proven = a.gate.proven || e.KeyAccepted
+	o := a.queue.submit(now, e.ID, e.Users, e.InDoubt)
 	for _, username := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
 			a.queue.index[username].inDoubt = true
@@ -116,7 +102,7 @@ func (a *account) submit(now time.Duration, e submitted) {
 
 // releaseIfDone lets go of an owner without unsettled users.
 func (a *account) releaseIfDone(o *owner) {
-	if o == nil || o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
+	if o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
 		return
 	}
 	gone := released{id: o.id}
@@ -126,7 +112,7 @@ func (a *account) releaseIfDone(o *owner) {
 		}
 	}
 	delete(a.queue.owners, o.id.key())
-	a.outbox.released = append(a.outbox.released, gone)
+	a.released = append(a.released, gone)
 }
 
 func (a *account) choose(now time.Duration) turn {
