@@ -106,10 +106,7 @@ func (a *account) isolatedPart(now time.Duration) turn {
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
 	due, at := a.verification.ready(now)
-	switch {
-	case a.verification.busy:
-		return turn{at: never}
-	case len(due) == 0:
+	if a.verification.busy || len(due) == 0 {
 		return turn{at: at}
 	}
 	return turn{now, func() *request {
@@ -135,12 +132,6 @@ func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *requ
 		o.inFlight++
 	}
 	return r
-}
-
-// oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) []*entry {
-	a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
-	return a.queue.take(o, 1, not)
 }
 
 // early finds what need not wait for the next probe while the API refuses requests: a read, and a user of a small owner that was
@@ -194,7 +185,10 @@ func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner,
 	})
 	if len(owners) > 0 {
 		o := slices.MinFunc(owners, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
-		forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
+		forms = append(forms, func() *request {
+			a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
+			return a.newRequest(now, a.queue.take(o, 1, not.user), nil)
+		})
 		if o.triedAt == 0 {
 			return forms
 		}
@@ -203,7 +197,7 @@ func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner,
 	isolations = only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) })
 	if len(isolations) > 0 {
 		i := isolations[a.chance.IntN(len(isolations))]
-		forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
+		forms = append(forms, func() *request { return a.newRequest(now, i.pick(only(i.all(), fits)), i) })
 	}
 	return forms
 }

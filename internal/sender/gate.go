@@ -115,8 +115,3 @@ func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 	}
 	return now + time.Duration(missing/float64(g.limiter.Limit())*float64(time.Second)) + time.Microsecond
 }
-
-// idleAt returns when a new gate would decide the same, unless something happens before.
-func (g *gate) idleAt(now time.Duration) time.Duration {
-	return max(g.tokensAt(now, g.limiter.Burst()), g.next())
-}

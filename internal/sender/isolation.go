@@ -45,11 +45,11 @@ func (i *isolation) divide(batch []*entry) {
 		i.push(batch[k:k+1], 1)
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
+	parts := branches
 	if len(batch) < fewUsers {
-		i.push(batch, fewUsers)
-	} else {
-		i.push(batch, branches)
+		parts = fewUsers
 	}
+	i.push(batch, parts)
 }
 
 // push puts users back as some parts of the same size, of which the first goes next.
@@ -65,33 +65,25 @@ func (i *isolation) undecided() []*entry { return only(slices.Concat(i.parts...)
 // all returns the users that are undecided, and those that are held.
 func (i *isolation) all() []*entry { return append(i.undecided(), only(i.held, (*entry).isWanted)...) }
 
-// alone takes out a user that goes alone.
-func (i *isolation) alone(e *entry) []*entry {
-	isOther := func(other *entry) bool { return other != e }
+// pick takes out one of some users, chosen by chance.
+func (i *isolation) pick(from []*entry) []*entry {
+	picked := from[i.chance.IntN(len(from))]
+	isOther := func(e *entry) bool { return e != picked }
 	for k := range i.parts {
 		i.parts[k] = only(i.parts[k], isOther)
 	}
 	i.held = only(i.held, isOther)
-	return []*entry{e}
+	return []*entry{picked}
 }
 
-// pick takes out one user that fits, chosen by chance.
-func (i *isolation) pick(fits func(*entry) bool) []*entry {
-	fitting := only(i.all(), fits)
-	return i.alone(fitting[i.chance.IntN(len(fitting))])
-}
-
-// control returns an undecided user chosen by chance, where possible of an owner without held users. The one that is kept to the
-// end is the first, and taken only if there is no other.
-func (i *isolation) control() *entry {
+// controls returns undecided users, where possible of owners without held users. The one that is kept to the end is the first, and
+// among them only if there is no other.
+func (i *isolation) controls() []*entry {
 	candidates, refused := i.undecided(), ownersOf(i.held)
 	if others := only(candidates, func(e *entry) bool { return !slices.Contains(refused, e.owner()) }); len(others) > 0 {
 		candidates = others
 	}
-	if len(candidates) > 1 {
-		candidates = candidates[1:]
-	}
-	return candidates[i.chance.IntN(len(candidates))]
+	return candidates[min(1, len(candidates)-1):]
 }
 
 // next takes out the users that go next, at most so many. Some are undecided.
@@ -103,7 +95,7 @@ func (i *isolation) next(most int) (users []*entry) {
 		i.parts = [][]*entry{all[n:]}
 		return all[:n]
 	case !i.proven || len(i.held) >= firstControls:
-		return i.alone(i.control())
+		return i.pick(i.controls())
 	}
 	for {
 		last := len(i.parts) - 1

@@ -3,6 +3,7 @@ package sender
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -34,11 +35,9 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.gate.pass(now, answer)
-	isIsolated := map[*owner]bool{}
+	searched := make([]*owner, 0, len(a.isolations))
 	for _, i := range a.isolations {
-		for _, e := range i.all() {
-			isIsolated[e.owner()] = true
-		}
+		searched = append(searched, ownersOf(i.all())...)
 	}
 	for _, o := range r.owners {
 		u := a.news(o)
@@ -46,7 +45,7 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !isIsolated[o] { // else what was said of the isolation still holds
+		if !slices.Contains(searched, o) { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}

@@ -56,7 +56,8 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	}
 	d.updates, d.released, a.updates, a.released = a.updates, a.released, nil, nil
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		doneAt := max(a.gate.idleAt(now), a.turns.sharedAt+a.options.SharePause) // then a new account would send as soon
+		// Then a new account would send as soon.
+		doneAt := max(a.gate.tokensAt(now, a.gate.limiter.Burst()), a.gate.next(), a.turns.sharedAt+a.options.SharePause)
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
