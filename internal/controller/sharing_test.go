@@ -22,7 +22,7 @@ func TestSharing_ManySmallBatchesTakeFewRequests(t *testing.T) {
 	const batches = 300
 	w := newWorld(t, simulator.Options{Latency: 50 * time.Millisecond})
 	w.halt()
-	w.options.Linger, w.options.RecordWait = 200*time.Millisecond, 5*time.Second
+	w.options.Linger, w.options.SharePause = 200*time.Millisecond, 2*time.Second
 	w.SetKey(w.Key)
 	for i := range batches {
 		w.CreateBatch(fmt.Sprintf("small-%d", i), v1alpha1.User{Username: fmt.Sprintf("user-%d", i)}, v1alpha1.User{Username: "everybody's"})

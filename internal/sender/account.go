@@ -12,11 +12,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-const (
-	noticePause = time.Second // passes between two notifications of an owner with unsettled users
-	noticeTicks = 100         // over how many steps, in the NoticeDelay, owners that wait are told why
-)
-
 // passing are the classes of failures that pass by themselves, and none.
 var passing = []alloy.Outcome{"", alloy.Unavailable, alloy.Deferred}
 
@@ -31,16 +26,18 @@ type account struct {
 	turns        turns
 	largest      int           // users in a request, after larger ones were too large or too slow,
 	largestUntil time.Duration // until then
-	notices      notices
-	outbox       outbox
+	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
+	tellAt       time.Duration // when owners that only wait are told of it
+	updates      []*update     // of the step that is made
+	released     []released    // in it
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
-	options.MaxUsers, options.Parts = cmp.Or(options.MaxUsers, alloy.MaxBatch), cmp.Or(options.Parts, 4)
+	options.MaxUsers = cmp.Or(options.MaxUsers, alloy.MaxBatch)
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		turns: turns{gatherSince: never, wasShared: true}, outbox: outbox{updates: map[ID]*update{}},
+		turns: turns{gatherSince: never, sharedAt: -options.SharePause, wasShared: true},
 	}
 }
 
@@ -51,11 +48,7 @@ type turns struct {
 	wasShared   bool          // the last one was
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
-	sharedAt    time.Duration // when the last shared request ended
-	sharing     bool          // a shared request is running
-	sequence    int           // number of the last shared request that ended
-	unrecorded  int           // owners that have not acknowledged what it brought
-	untriedAt   time.Duration // while requests are refused, when the next owner is tried that was not; 0 for at once
+	sharedAt    time.Duration // when the last shared request began
 	stopped     bool
 }
 
@@ -74,7 +67,6 @@ type request struct {
 	rows      []row // of the users
 	read      *read
 	isolation *isolation // that it is a part of
-	shared    bool       // it carries whoever waited
 	owners    []*owner   // of the rows, each once
 }
 
@@ -91,53 +83,38 @@ func (r *request) suspect() (s suspect) {
 
 // update is what an owner's mailbox is given. Times are counted from epoch.
 type update struct {
+	owner     *owner
 	results   map[string]Result
 	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
-	notify    bool
-	sequence  int // of the request to acknowledge; 0 for none
 }
 
-// outbox collects updates, and owners of which the account knows nothing more but which of their users are in doubt.
-type outbox struct {
-	order    []ID
-	updates  map[ID]*update
-	released []released
-}
-
+// released is an owner of which an account knows nothing more, but which of its users are in doubt.
 type released struct {
 	id     ID
 	doubts []string
 }
 
-func (b *outbox) to(o *owner) *update {
-	u := b.updates[o.id]
-	if u == nil {
-		u = &update{results: map[string]Result{}}
-		b.updates[o.id] = u
-		b.order = append(b.order, o.id)
+// news returns the update for an owner.
+func (a *account) news(o *owner) *update {
+	if o.news == nil {
+		o.news = &update{owner: o, results: map[string]Result{}}
+		a.updates = append(a.updates, o.news)
 	}
-	return u
-}
-
-func (a *account) tell(o *owner, result Result) {
-	u := a.outbox.to(o)
-	u.results[result.Sent.Username], u.notify = result, true
+	return o.news
 }
 
 // fail tells an owner of a failure; next is when requests are made again.
 func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
-	f.KeyRejected = rejectsKey(f.Answer) && f.Answer.Outcome == a.gate.answer.Outcome
-	u := a.outbox.to(o)
-	u.failed, u.notify = &f, true
-	o.toldOf = f.Answer.Outcome
+	f.KeyRejected = a.gate.rejectsKey(f.Answer)
+	a.news(o).failed, o.toldOf = &f, f.Answer.Outcome
 }
 
 // recover tells an owner that its last failure is over.
 func (a *account) recover(o *owner) {
-	a.outbox.to(o).failed, o.toldOf = &Attempt{}, ""
+	a.news(o).failed, o.toldOf = &Attempt{}, ""
 }
 
 // settle tells the owners of a user what became of it. Another row for its username, which the result does not fit, goes next.
@@ -147,11 +124,11 @@ func (a *account) settle(now time.Duration, e *entry, result Result) {
 			return false
 		}
 		c.owner.open--
-		a.tell(c.owner, result)
+		a.news(c.owner).results[result.Sent.Username] = result
 		return true
 	})
-	e.inDoubt = false
-	a.queue.passOn(now, e, result.Sent.Username, 0)
+	e.inDoubt, e.held = false, 0
+	a.queue.passOn(now, e, result.Sent.Username)
 }
 
 func (a *account) exists(now time.Duration, e *entry, user users.User) {
@@ -166,10 +143,11 @@ func (a *account) invalid(now time.Duration, e *entry, message string) {
 func (a *account) created(now time.Duration, r row) {
 	if r.entry.isWanted() {
 		a.exists(now, r.entry, r.user)
-	} else {
-		r.entry.inDoubt = true // whoever comes next under that owner's name cannot tell who created the user
+	} else { // whoever comes next under that owner's name cannot tell who created the user
+		r.entry.inDoubt = true
+		a.queue.passOn(now, r.entry, r.user.Username)
 	}
-	a.tell(r.owner, Result{State: Created, Sent: r.user})
+	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user}
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.
@@ -178,87 +156,24 @@ func unspoken(answer alloy.Answer) alloy.Answer {
 	return answer
 }
 
-// notices is what owners that wait are told.
-type notices struct {
-	class alloy.Outcome // of the failures that keep them waiting; empty for none
-	at    time.Duration // when the next ones are told
-	late  []*owner      // to be notified a second after the last time
-}
-
-// obstacle returns what keeps owners waiting, if anything does.
-func (a *account) obstacle() (answer alloy.Answer, since, until time.Duration) {
-	if a.gate.isOpen() {
-		return unspoken(a.gate.answer), a.gate.failedAt, a.gate.next()
-	}
-	if i := a.refusing(); i != nil {
-		return unspoken(i.answer), a.gate.passedAt, i.until
-	}
-	return alloy.Answer{}, 0, 0
-}
-
-// refusing returns the isolation that shows that the API refuses requests whoever is in them, if there is one.
-func (a *account) refusing() *isolation {
-	for _, i := range a.isolations {
-		if i.blocks {
-			return i
-		}
-	}
-	return nil
-}
-
-// tellWaiting tells owners that only wait why, once for each class of failure, some at a time. It returns when the next are told.
+// tellWaiting tells owners that only wait why, once for each class of failure. It returns when that is.
 func (a *account) tellWaiting(now time.Duration) time.Duration {
-	n := &a.notices
-	answer, since, until := a.obstacle()
-	if class := answer.Outcome; n.class != class {
-		if n.class, n.at = class, now; class != "" {
-			n.at += a.options.NoticeDelay
+	if class := a.gate.answer.Outcome; a.obstacle != class {
+		if a.obstacle, a.tellAt = class, now; class != "" {
+			a.tellAt += a.options.NoticeDelay
 		}
 	}
-	if now < n.at {
-		return n.at
+	if now < a.tellAt {
+		return a.tellAt
 	}
-	some := len(a.queue.ready)/noticeTicks + 1
 	for _, o := range a.queue.ready {
 		switch {
-		case n.class != "" && o.toldOf != n.class:
-			a.fail(o, since, until, Attempt{Answer: answer, Waiting: true})
-		case n.class == "" && !slices.Contains(passing, o.toldOf):
+		case a.obstacle != "" && o.toldOf != a.obstacle:
+			a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
+		case a.obstacle == "" && !slices.Contains(passing, o.toldOf):
 			a.recover(o)
-			a.outbox.to(o).notify = true
-		default:
-			continue
-		}
-		if some--; some == 0 {
-			n.at = now + a.options.NoticeDelay/noticeTicks
-			return n.at
 		}
 	}
-	n.at = never
+	a.tellAt = never
 	return never
-}
-
-// throttle delays notifications of owners with unsettled users to one a second. It returns when the next one is due.
-func (a *account) throttle(now time.Duration) time.Duration {
-	n := &a.notices
-	for _, o := range n.late {
-		if o.open > 0 {
-			a.outbox.to(o).notify = true
-		}
-	}
-	at := never
-	n.late = nil
-	for _, id := range a.outbox.order {
-		u, o := a.outbox.updates[id], a.queue.owners[id.key()]
-		if o == nil || o.open == 0 || !u.notify {
-			continue
-		}
-		if due := o.toldAt + noticePause; o.toldAt > 0 && due > now {
-			u.notify = false
-			n.late, at = append(n.late, o), min(at, due)
-		} else {
-			o.toldAt = now
-		}
-	}
-	return at
 }

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// untriedPause passes between two requests for owners that were not tried yet after the first one.
-const untriedPause = 5 * time.Second
-
 // turn is a request that may begin at some time, or, if that is later than now, when to choose again.
 type turn struct {
 	at   time.Duration
@@ -29,9 +26,6 @@ func (t turn) or(other turn) turn {
 // verification take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
 	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
-	if a.refusing() != nil {
-		kinds[0] = a.untried
-	}
 	others := turn{at: never}
 	for k := range kinds {
 		kind := (a.turns.last + 1 + k) % len(kinds)
@@ -42,17 +36,14 @@ func (a *account) inTurn(now time.Duration) turn {
 		}})
 	}
 	shared := a.shareable(now, others.at <= now)
-	switch {
-	case a.refusing() != nil:
-		return others
-	case a.turns.wasShared:
+	if a.turns.wasShared {
 		return others.or(shared)
 	}
 	return shared.or(others)
 }
 
-// shareable finds the users of small owners that go together, once enough have gathered or the wait is over. Only while nothing
-// else is to be sent do they linger.
+// shareable finds the users of small owners that go together, once enough have gathered or the wait is over. They wait for others
+// only while nothing else is to be sent.
 func (a *account) shareable(now time.Duration, busy bool) turn {
 	small, at := ready(now, only(a.queue.ready, func(o *owner) bool { return !a.isFull(now, o) }), (*owner).readyAt)
 	gathered := 0
@@ -64,43 +55,27 @@ func (a *account) shareable(now time.Duration, busy bool) turn {
 		t.gatherSince = never
 		return turn{at: at}
 	}
-	if a.options.Linger > 0 && gathered < a.maxUsers(now) {
-		if t.sharing {
-			return turn{at: at}
-		}
-		if !busy {
-			ripe = max(ripe, t.gatherSince+a.options.Linger)
-		}
-		if t.unrecorded > 0 {
-			ripe = max(ripe, t.sharedAt+a.options.RecordWait)
-		}
+	if gathered < a.maxUsers(now) && !busy {
+		ripe = max(now, t.gatherSince+a.options.Linger, t.sharedAt+a.options.SharePause)
 	}
 	return turn{ripe, func() *request { return a.share(now, small) }}.or(turn{at: at})
 }
 
-// share makes a request for several owners. The users of one stay together if they can, because each answer is recorded once;
-// one owner's are divided where that fills the request.
+// share makes a request for several owners. The users of the last one are divided if that fills the request.
 func (a *account) share(now time.Duration, small []*owner) *request {
-	if a.options.Linger == 0 {
-		small = small[:1]
-	}
 	var taken []*entry
-	room := func() int { return a.maxUsers(now) - len(taken) }
-	for _, whole := range []bool{true, false} {
-		for _, o := range small {
-			if o.waiting > 0 && room() > 0 && (o.waiting <= room() || !whole) {
-				taken = append(taken, a.queue.take(o, room(), "")...)
-			}
+	for _, o := range small {
+		if room := a.maxUsers(now) - len(taken); room > 0 {
+			taken = append(taken, a.queue.take(o, room, "")...)
 		}
 	}
-	r := a.newRequest(now, taken, nil)
-	r.shared, a.turns.sharing, a.turns.wasShared = true, true, true
-	return r
+	a.turns.sharedAt, a.turns.wasShared = now, true
+	return a.newRequest(now, taken, nil)
 }
 
-// isFull reports whether an owner's users fill a request.
+// isFull reports whether an owner's users fill a request, or share none.
 func (a *account) isFull(now time.Duration, o *owner) bool {
-	return o.waiting >= a.maxUsers(now) && a.options.Linger > 0
+	return o.waiting >= a.maxUsers(now) || a.options.Linger == 0
 }
 
 // fullSlice finds an owner whose users fill a request. None begins while the API seems to refuse all requests.
@@ -118,32 +93,12 @@ func (a *account) fullSlice(now time.Duration) turn {
 	return next
 }
 
-// untried finds one user of an owner that was not tried yet while the API refuses requests. The first owner goes at once, to see
-// whether it is about a single owner; further small ones follow, some time apart.
-func (a *account) untried(now time.Duration) turn {
-	at := a.turns.untriedAt
-	for _, o := range a.queue.ready {
-		if o.triedAt == 0 && o.readyAt() <= now && (at == 0 || o.waiting < a.maxUsers(now)) {
-			return turn{max(now, at), func() *request {
-				a.turns.untriedAt = now + untriedPause
-				return a.newRequest(now, a.queue.take(o, 1, ""), nil)
-			}}
-		}
-	}
-	return turn{at: never}
-}
-
 // isolatedPart finds the isolation whose turn it is.
 func (a *account) isolatedPart(now time.Duration) turn {
 	next := turn{at: never}
 	for k, i := range a.isolations {
 		next = next.or(turn{max(now, i.readyAt()), func() *request {
 			a.isolations = append(slices.Delete(a.isolations, k, k+1), i)
-			if n := len(a.queue.ready); i.blocks && n > 0 && a.chance.IntN(2) == 0 { // perhaps only those in it are refused
-				if o := a.queue.ready[a.chance.IntN(n)]; o.readyAt() <= now {
-					return a.newRequest(now, a.oneOf(o, ""), i)
-				}
-			}
 			return a.newRequest(now, i.next(a.maxUsers(now)), i)
 		}})
 	}
@@ -153,10 +108,7 @@ func (a *account) isolatedPart(now time.Duration) turn {
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
 	due, at := a.verification.ready(now)
-	switch {
-	case a.verification.busy:
-		return turn{at: never}
-	case len(due) == 0:
+	if a.verification.busy || len(due) == 0 {
 		return turn{at: at}
 	}
 	return turn{now, func() *request {
@@ -184,14 +136,24 @@ func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *requ
 	return r
 }
 
-// oneOf takes one user of an owner, chosen by chance, but not a certain one.
-func (a *account) oneOf(o *owner, not string) []*entry {
-	a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
-	return a.queue.take(o, 1, not)
+// early finds what need not wait for the next probe while the API refuses requests: a read, and a user of a small owner that was
+// not tried yet, because the refusals may be about others.
+func (a *account) early(now time.Duration) turn {
+	if !a.gate.refuses() {
+		return turn{at: never}
+	}
+	next := a.lookUp(now)
+	next.at = max(next.at, a.gate.asked)
+	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && o.waiting < a.maxUsers(now) }
+	if k := slices.IndexFunc(a.queue.ready, isUntried); k >= 0 {
+		form := func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], 1, ""), nil) }
+		next = next.or(turn{a.gate.passAt(true), form})
+	}
+	return next
 }
 
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
-// the user that failed last. Chance decides between the owner least recently tried, the isolations and the reads.
+// the user that failed last. Chance decides between what may go, and the reads.
 func (a *account) probe(now time.Duration) turn {
 	read := a.lookUp(now)
 	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
@@ -199,33 +161,45 @@ func (a *account) probe(now time.Duration) turn {
 	if at = min(at, later); read.at > now { // when more may go
 		at = min(at, read.at)
 	}
-	last := a.gate.last
-	for _, not := range []suspect{{last, a.gate.sole.owner}, {user: last}, {}} {
-		var forms []func() *request
-		mayGo := only(owners, func(o *owner) bool {
-			e := a.queue.index[not.user]
-			isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
-			return !isOnly && o.id.key() != not.owner
-		})
-		if len(mayGo) > 0 {
-			o := slices.MinFunc(mayGo, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
-			forms = append(forms, func() *request { return a.newRequest(now, a.oneOf(o, not.user), nil) })
-		}
-		fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
-		if fitting := only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) }); len(fitting) > 0 {
-			i := fitting[a.chance.IntN(len(fitting))]
-			forms = append(forms, func() *request { return a.newRequest(now, i.pick(fits), i) })
-		}
+	for _, not := range []suspect{a.gate.suspect, {user: a.gate.suspect.user}, {}} {
+		forms := a.probesWithout(now, not, owners, isolations)
 		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
 		}
 		if len(forms) > 0 {
-			pass := a.gate.passAt(not)
+			pass := a.gate.passAt(not.owner != ownerKey{})
 			if pass > now { // who is ready before may go before
 				pass = min(pass, at)
 			}
-			return turn{max(pass, a.gate.tokensAt(now, 1)), func() *request { return forms[a.chance.IntN(len(forms))]() }}
+			return turn{pass, func() *request { return forms[a.chance.IntN(len(forms))]() }}
 		}
 	}
 	return turn{at: at}
+}
+
+// probesWithout returns probes of other users and owners: of the owner least recently tried, and of an isolation unless that owner
+// was not tried at all.
+func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner, isolations []*isolation) (forms []func() *request) {
+	owners = only(owners, func(o *owner) bool {
+		e := a.queue.index[not.user]
+		isOnly := o.waiting == 1 && e.claimOf(o) == 0 && e.place == waiting
+		return !isOnly && o.id.key() != not.owner
+	})
+	if len(owners) > 0 {
+		o := slices.MinFunc(owners, func(one, other *owner) int { return cmp.Compare(one.triedAt, other.triedAt) })
+		forms = append(forms, func() *request {
+			a.chance.Shuffle(len(o.wanted), func(i, j int) { o.wanted[i], o.wanted[j] = o.wanted[j], o.wanted[i] })
+			return a.newRequest(now, a.queue.take(o, 1, not.user), nil)
+		})
+		if o.triedAt == 0 {
+			return forms
+		}
+	}
+	fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
+	isolations = only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) })
+	if len(isolations) > 0 {
+		i := isolations[a.chance.IntN(len(isolations))]
+		forms = append(forms, func() *request { return a.newRequest(now, i.pick(only(i.all(), fits)), i) })
+	}
+	return forms
 }

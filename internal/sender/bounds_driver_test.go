@@ -73,7 +73,7 @@ func (d *driver) submit(name string, list []users.User) { d.at(d.now, wants(name
 
 // wants is the event of an owner that wants users.
 func wants(name string, list []users.User) submitted {
-	return submitted{id: ID{Namespace: "default", Name: name}, users: list}
+	return submitted{Work: Work{ID: ID{Namespace: "default", Name: name}, Users: list}}
 }
 
 // slices has n owners want a full slice each, the first user of which has some trait.
@@ -168,19 +168,14 @@ func (d *driver) step(events ...any) {
 // deliver notes what the owners are told, and has the API answer.
 func (d *driver) deliver(decided decision) {
 	d.Helper()
-	for _, u := range decided.outbox.updates {
+	for _, u := range decided.updates {
 		for username, result := range u.results {
 			if d.told[result.State]++; d.results[username].State > 0 {
 				d.Fatalf("%s has two results", username)
 			}
 			d.results[username] = result
 		}
-		if u.notify {
-			d.notified++
-		}
-		if u.sequence > 0 {
-			d.at(d.now+50*time.Millisecond, acknowledged{u.sequence})
-		}
+		d.notified++
 	}
 	if decided.request == nil {
 		return

@@ -4,6 +4,7 @@ package sender
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -14,11 +15,12 @@ import (
 // epoch is when an account begins, for the limiter: any time will do.
 var epoch = time.Unix(0, 0)
 
-// soloPause is how long the circuit stays open for others at most when only requests with one user, or of one owner, have failed.
-const soloPause = 10 * time.Second
+// soloPause is how long the circuit stays open at most for owners that are probably not the reason.
+const soloPause = 5 * time.Second
 
-// gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure until an
-// answer of the API; requests that are made meanwhile are probes, one for each interval.
+// gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure, or a refusal
+// whoever is in the request, until an answer that shows that this is over; requests that are made meanwhile are probes, one for
+// each interval.
 type gate struct {
 	chance  *rand.Rand
 	limiter *rate.Limiter
@@ -26,35 +28,19 @@ type gate struct {
 
 	proven   bool          // the API has served a request with this key
 	answer   alloy.Answer  // that opened the circuit; zero while it is closed
+	suspect  suspect       // who may be the reason
 	interval time.Duration // the last one, without jitter
 	failedAt time.Duration // the last failure
 	passedAt time.Duration // the last answer of an API that works
 	until    time.Duration // no probe before
 	asked    time.Duration // no request before, because the API asked for it
-	last     string        // the only user of the last request that failed; empty if it carried several
-	sole     suspect       // who was alone in each request that failed since the circuit opened
 }
 
-// suspect is who may be the reason why requests fail: the only user in them, and their only owner. Either is empty for none.
+// suspect is who may be the reason why requests fail: the only user in the last one, and the only owner in all of them since the
+// circuit opened. Either is empty for none.
 type suspect struct {
 	user  string
 	owner ownerKey
-}
-
-// and returns who is a suspect twice.
-func (s suspect) and(other suspect) suspect {
-	if s.user != other.user {
-		s.user = ""
-	}
-	if s.owner != other.owner {
-		s.owner = ownerKey{}
-	}
-	return s
-}
-
-// isIn reports whether one of those left out is a suspect.
-func (s suspect) isIn(without suspect) bool {
-	return s.user != "" && s.user == without.user || s.owner != ownerKey{} && s.owner == without.owner
 }
 
 func newGate(options Options, chance *rand.Rand) gate {
@@ -67,36 +53,42 @@ func newGate(options Options, chance *rand.Rand) gate {
 
 func (g *gate) isOpen() bool { return g.answer.Outcome != "" }
 
-// rejectsKey reports whether an answer that opens the circuit means that the API rejects the key.
-func rejectsKey(answer alloy.Answer) bool {
-	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden
+// rejectsKey reports whether an answer means that the API rejects the key.
+func (g *gate) rejectsKey(answer alloy.Answer) bool {
+	return answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Forbidden && !g.proven
 }
 
-// passAt returns when a request without some user and owner may begin: one whose requests fail does not hold others up for long.
-func (g *gate) passAt(without suspect) time.Duration {
-	at := g.until
-	if g.sole.isIn(without) {
-		at = min(at, g.failedAt+soloPause)
+// refuses reports whether the circuit is open because the API refuses requests.
+func (g *gate) refuses() bool {
+	return g.answer.Outcome != alloy.Unauthorized && !slices.Contains(passing, g.answer.Outcome)
+}
+
+// passAt returns when a probe may begin; for owners that are probably not the reason why requests fail, it is soon.
+func (g *gate) passAt(isOther bool) time.Duration {
+	if isOther {
+		return max(min(g.until, g.failedAt+soloPause), g.asked)
 	}
-	return max(at, g.asked)
+	return g.next()
 }
 
-// fail opens the circuit after a request, with only one user or owner if that is given. Requests that ran together fail once.
-func (g *gate) fail(now, began time.Duration, answer alloy.Answer, only suspect) {
-	if !g.isOpen() || began >= g.failedAt {
-		if g.last = only.user; g.isOpen() {
-			only = only.and(g.sole)
-		}
-		g.sole = only
-		g.answer, g.failedAt = answer, now
+// fail opens the circuit after a request, or keeps it open. The interval grows only after a probe that had waited for it.
+func (g *gate) fail(now time.Duration, r *request, answer alloy.Answer) {
+	before := g.suspect
+	if g.suspect = r.suspect(); answer.Outcome == alloy.Unauthorized || g.isOpen() && g.suspect.owner != before.owner {
+		g.suspect.owner = ownerKey{}
+	}
+	if r.began >= g.until {
 		backOff := g.backOff.API
-		if rejectsKey(answer) {
+		switch {
+		case g.rejectsKey(answer):
 			backOff = g.backOff.Key
+		case !slices.Contains(passing, answer.Outcome):
+			backOff = g.backOff.Refused
 		}
 		g.interval = backOff.next(g.interval)
 		g.until = now + jitter(g.chance, g.interval)
 	}
-	g.pause(now, answer)
+	g.answer, g.failedAt = answer, now
 }
 
 // pause waits as long as the API asks.
@@ -106,11 +98,12 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-// pass notes an answer of an API that works.
+// pass notes an answer of an API that works. A read does not show that it creates users again.
 func (g *gate) pass(now time.Duration, answer alloy.Answer) {
 	g.passedAt, g.proven = now, g.proven || answer.Served()
-	g.pause(now, answer)
-	g.answer, g.interval, g.until, g.last, g.sole = alloy.Answer{}, 0, 0, "", suspect{}
+	if isRead := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed; !isRead || !g.refuses() {
+		g.answer, g.suspect, g.interval, g.until = alloy.Answer{}, suspect{}, 0, 0
+	}
 }
 
 // next returns when the API is tried again.
@@ -123,9 +116,4 @@ func (g *gate) tokensAt(now time.Duration, n int) time.Duration {
 		return now
 	}
 	return now + time.Duration(missing/float64(g.limiter.Limit())*float64(time.Second)) + time.Microsecond
-}
-
-// idleAt returns when a new gate would decide the same, unless something happens before.
-func (g *gate) idleAt(now time.Duration) time.Duration {
-	return max(g.tokensAt(now, g.limiter.Burst()), g.next())
 }

@@ -14,13 +14,14 @@ const (
 	firstControls   = 2 // users of a refused request that go alone first. If all are refused, so is the request as such.
 	furtherControls = 3 // users that go alone after two lone refusals without a creation
 	fewUsers        = 9 // so many all go alone
+	branches        = 4 // parts into which more are divided
 )
 
 // isolation finds out which users make a request fail: the API refuses it, finds it too large, or fails although smaller
 // requests pass. It divides the users into parts, depth first. A user that is refused alone is blamed only if the API creates
 // another one of this isolation afterwards: a quota, an expired plan and a proxy in the way refuse single users as well.
 type isolation struct {
-	tree
+	chance   *rand.Rand
 	parts    [][]*entry    // undecided; the last one goes next, the first one is kept to the end
 	held     []*entry      // refused alone, without a creation since
 	proven   bool          // the API has created one of the users since the isolation began or resumed
@@ -31,13 +32,6 @@ type isolation struct {
 	busy     bool          // a request of it is running
 	until    time.Duration // no request before
 	interval time.Duration // of its pause; 0 for none
-	blocks   bool          // the API seems to refuse requests whoever is in them
-}
-
-// tree is how an isolation divides users.
-type tree struct {
-	branches int
-	chance   *rand.Rand
 }
 
 // hold notes that a user was refused alone, or failed alone.
@@ -53,35 +47,18 @@ func (i *isolation) divide(batch []*entry) {
 		i.push(batch[k:k+1], 1)
 		batch = slices.Concat(batch[:k], batch[k+1:])
 	}
+	parts := branches
 	if len(batch) < fewUsers {
-		i.push(batch, fewUsers)
-	} else {
-		i.push(batch, i.branches)
+		parts = fewUsers
 	}
+	i.push(batch, parts)
 }
 
-// push puts users back as some parts, of which the first goes next.
+// push puts users back as some parts of the same size, of which the first goes next.
 func (i *isolation) push(batch []*entry, parts int) {
-	pieces := cut(batch, parts)
+	pieces := slices.Collect(slices.Chunk(batch, max(1, (len(batch)+parts-1)/parts)))
 	slices.Reverse(pieces)
 	i.parts = append(i.parts, pieces...)
-}
-
-// cut divides users into parts of nearly the same size, where possible between two owners.
-func cut(batch []*entry, parts int) (pieces [][]*entry) {
-	parts, from := min(parts, len(batch)), 0
-	for k := range parts {
-		at := len(batch) * (k + 1) / parts
-		for border := at; border < min(at+len(batch)/parts/2, len(batch)); border++ {
-			if batch[border-1].owner() != batch[border].owner() {
-				at = border
-				break
-			}
-		}
-		pieces = append(pieces, batch[from:at])
-		from = at
-	}
-	return pieces
 }
 
 // undecided returns the users that are wanted and not held.
@@ -90,55 +67,47 @@ func (i *isolation) undecided() []*entry { return only(slices.Concat(i.parts...)
 // all returns the users that are undecided, and those that are held.
 func (i *isolation) all() []*entry { return append(i.undecided(), only(i.held, (*entry).isWanted)...) }
 
-// alone takes out a user that goes alone.
-func (i *isolation) alone(e *entry) []*entry {
-	isOther := func(other *entry) bool { return other != e }
+// pick takes out one of some users, chosen by chance.
+func (i *isolation) pick(from []*entry) []*entry {
+	picked := from[i.chance.IntN(len(from))]
+	isOther := func(e *entry) bool { return e != picked }
 	for k := range i.parts {
 		i.parts[k] = only(i.parts[k], isOther)
 	}
 	i.held = only(i.held, isOther)
-	return []*entry{e}
+	return []*entry{picked}
 }
 
-// pick takes out one user that fits, chosen by chance.
-func (i *isolation) pick(fits func(*entry) bool) []*entry {
-	fitting := only(i.all(), fits)
-	return i.alone(fitting[i.chance.IntN(len(fitting))])
-}
-
-// control returns an undecided user chosen by chance, where possible of an owner without held users. The one that is kept to the
-// end is the first, and taken only if there is no other.
-func (i *isolation) control() *entry {
+// controls returns undecided users, where possible of owners without held users. The one that is kept to the end is the first, and
+// among them only if there is no other.
+func (i *isolation) controls() []*entry {
 	candidates, refused := i.undecided(), ownersOf(i.held)
 	if others := only(candidates, func(e *entry) bool { return !slices.Contains(refused, e.owner()) }); len(others) > 0 {
 		candidates = others
 	}
-	if len(candidates) > 1 {
-		candidates = candidates[1:]
-	}
-	return candidates[i.chance.IntN(len(candidates))]
+	return candidates[min(1, len(candidates)-1):]
 }
 
 // next takes out the users that go next, at most so many. Some are undecided.
 func (i *isolation) next(most int) (users []*entry) {
 	switch {
 	case i.isPaused(): // one user, and twice as many after each request that was served, because those exist
-		all := i.all()
-		for _, e := range all[:min(len(all), max(1, 2*i.largest), most)] {
-			users = append(users, i.alone(e)...)
-		}
-		return users
+		all := i.undecided()
+		n := min(len(all), max(1, 2*i.largest), most)
+		i.parts = [][]*entry{all[n:]}
+		return all[:n]
 	case !i.proven || len(i.held) >= firstControls:
-		return i.alone(i.control())
+		return i.pick(i.controls())
 	}
 	for {
 		last := len(i.parts) - 1
-		users := only(i.parts[last], (*entry).isWanted)
-		i.parts = i.parts[:last]
-		if len(users) > most { // of several requests
-			i.push(users, (len(users)+most-1)/most)
-		} else if len(users) > 0 {
-			return users
+		users = only(i.parts[last], (*entry).isWanted)
+		n := min(len(users), most)
+		if i.parts = i.parts[:last]; n < len(users) {
+			i.parts = append(i.parts, users[n:])
+		}
+		if n > 0 {
+			return users[:n]
 		}
 	}
 }
@@ -149,7 +118,7 @@ func (i *isolation) created() []*entry {
 	i.proven, i.held = true, nil
 	if i.isPaused() { // resume
 		undecided := i.undecided()
-		i.parts, i.until, i.interval, i.blocks = nil, 0, 0, false
+		i.parts, i.until, i.interval = nil, 0, 0
 		i.divide(undecided)
 	}
 	return blamed
@@ -159,7 +128,7 @@ func (i *isolation) created() []*entry {
 func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (asSuch bool) {
 	i.answer = answer
 	if !alone {
-		i.push(batch, i.branches)
+		i.push(batch, branches)
 		return i.isPaused()
 	}
 	i.hold(batch[0], answer)
@@ -170,7 +139,7 @@ func (i *isolation) refused(batch []*entry, alone bool, answer alloy.Answer) (as
 func (i *isolation) failed(now time.Duration, batch []*entry, answer alloy.Answer, again bool) {
 	parts := 1
 	if again {
-		parts = i.branches
+		parts = branches
 	}
 	if i.isPaused() {
 		i.largest = 0 // the next one goes alone

@@ -16,14 +16,12 @@ import (
 
 // mailbox holds what an owner wants until its account takes it, and news until they are recorded. The sender's lock guards it.
 type mailbox struct {
-	id       ID
-	account  *shell   // that knows the owner; nil for none
-	leaving  bool     // the account is to let go of the owner; work waits for that
-	work     *Work    // to be handed to the account
-	doubts   []string // usernames that the last account, or work that no account took, is in doubt about
-	known    Report
-	creditor *shell // to be told when all is recorded that a request brought; nil for none
-	sequence int    // of that request
+	id      ID
+	account *shell   // that knows the owner; nil for none
+	leaving bool     // the account is to let go of the owner; work waits for that
+	work    *Work    // to be handed to the account
+	doubts  []string // usernames that the last account, or work that no account took, is in doubt about
+	known   Report
 }
 
 // deliver adds what an account has decided to what is known.
@@ -42,22 +40,12 @@ func (m *mailbox) deliver(u *update, from *shell) {
 	if u.served {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
-	if known.Unmatched = known.Unmatched || u.unmatched; u.sequence > 0 {
-		m.creditor, m.sequence = from, u.sequence
-	}
+	known.Unmatched = known.Unmatched || u.unmatched
 }
 
 // unsettled returns the users of whom no result speaks as they are wanted.
 func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
-}
-
-// acknowledge tells the account that what a request brought is recorded, or never will be.
-func (m *mailbox) acknowledge() {
-	if m.creditor != nil {
-		m.creditor.put(acknowledged{m.sequence})
-	}
-	m.creditor = nil
 }
 
 // shell is an account with what runs it: one goroutine brings it events, and does what it decides.
@@ -98,13 +86,10 @@ type Sender struct {
 
 	mu        sync.Mutex
 	mailboxes map[ownerKey]*mailbox
-	shells    map[string]*shell    // by key fingerprint
-	accepted  map[string]time.Time // when the API last served a key, by fingerprint
+	shells    map[string]*shell // by key fingerprint
+	accepted  map[string]bool   // whether the API has served a key, by fingerprint: then a 403 is not about the key
 	stopped   bool
 }
-
-// acceptedKept is how long it is remembered that the API has served a key without an account: then a 403 is not about the key.
-const acceptedKept = 24 * time.Hour
 
 // The functions below are called with the lock held.
 
@@ -122,10 +107,9 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	if m == nil || m.work == nil || m.account != shell || m.leaving {
 		return nil
 	}
-	work := m.work
-	e := submitted{id: m.id, accepted: work.KeyAccepted, inDoubt: work.InDoubt, doubts: m.doubts}
-	e.users = unsettled(work.Users, m.known.Results)
-	if wait := time.Until(work.NotBefore); wait > 0 {
+	e := submitted{Work: *m.work, doubts: m.doubts}
+	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.accepted[shell.fingerprint]
+	if wait := time.Until(e.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)
 	}
 	m.work, m.doubts = nil, nil
@@ -136,9 +120,9 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 func (s *Sender) leave(m *mailbox, id ID) {
 	if m.account != nil && !m.leaving {
 		m.leaving = true
-		m.account.put(withdrawn{m.id})
+		m.account.put(submitted{Work: Work{ID: m.id}})
 	}
-	if m.acknowledge(); m.id != id { // nobody may ever record anything
+	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
 	}
 }

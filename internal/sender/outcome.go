@@ -5,6 +5,7 @@ package sender
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -19,59 +20,34 @@ func (a *account) answered(now time.Duration, r *request, answer alloy.Answer) {
 	if r.isolation != nil {
 		r.isolation.busy = false
 	}
-	if answer.RetryAfter > 0 && !answer.Served() && !answer.InDoubt() && answer.Outcome != alloy.Unauthorized {
-		answer.Outcome = alloy.Deferred // some APIs limit rates with 403
-	}
 	switch {
 	case answer.Served():
 		a.served(now, r, answer)
 	case answer.InDoubt():
 		a.lost(now, r, answer)
-	case answer.Outcome == alloy.Deferred, answer.Outcome == alloy.Unauthorized, answer.Outcome == alloy.Forbidden && !a.gate.proven:
+	case answer.Outcome == alloy.Deferred, a.gate.rejectsKey(answer), a.gate.refuses():
 		a.failed(now, r, answer, false)
 	default:
 		a.gate.pass(now, answer)
 		a.refused(now, r, answer)
 	}
-	for _, row := range r.rows {
-		if e := row.entry; e.place == inFlight && !e.isWanted() {
-			a.queue.passOn(now, e, row.user.Username, row.owner.heldUntil)
-		}
-	}
 	a.sweep(now)
-	if r.shared {
-		a.gather(now, r)
-	}
-}
-
-// gather lets users gather until the owners have recorded what a shared request brought.
-func (a *account) gather(now time.Duration, r *request) {
-	t := &a.turns
-	t.sharing, t.sharedAt, t.gatherSince, t.sequence, t.unrecorded = false, now, now, r.number, 0
-	for _, o := range r.owners {
-		if u := a.outbox.updates[o.id]; u != nil && u.notify {
-			u.sequence = r.number
-			t.unrecorded++
-		}
-	}
 }
 
 // served notes an answer that judges each user of a request.
 func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 	a.gate.pass(now, answer)
-	isIsolated := map[*owner]bool{}
+	searched := make([]*owner, 0, len(a.isolations))
 	for _, i := range a.isolations {
-		for _, e := range i.all() {
-			isIsolated[e.owner()] = true
-		}
+		searched = append(searched, ownersOf(i.all())...)
 	}
 	for _, o := range r.owners {
-		u := a.outbox.to(o)
-		u.served, u.notify, u.unmatched = true, true, answer.Unmatched > 0
+		u := a.news(o)
+		u.served, u.unmatched = true, answer.Unmatched > 0
 		if o.triedAt = 0; len(r.rows) > 1 {
 			o.failedAt = 0
 		}
-		if !isIsolated[o] { // else what was said of the isolation still holds
+		if !slices.Contains(searched, o) { // else what was said of the isolation still holds
 			a.recover(o)
 		}
 	}
@@ -85,9 +61,6 @@ func (a *account) served(now time.Duration, r *request, answer alloy.Answer) {
 				a.invalid(now, e, e.refusal.Message)
 			}
 		}
-	}
-	if i := a.refusing(); i != nil && (created || answer.Outcome == alloy.AllExist) {
-		i.blocks, i.until = false, min(i.until, now+a.options.BackOff.Refused.Min)
 	}
 }
 
@@ -103,6 +76,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 		a.verification.witness, a.verification.witnessedBy = row.user.Username, r.number
 		return true
 	case !e.isWanted():
+		a.queue.passOn(now, e, row.user.Username)
 	case answer.Outcome == alloy.AllExist:
 		a.exists(now, e, row.user)
 	case e.user() != row.user: // another row goes next
@@ -116,22 +90,18 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 
 // failed notes a failure of the API: the users wait where they were, or in an isolation if it fails again on them only.
 func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
-	var only suspect
-	if answer.InDoubt() {
-		only = r.suspect()
-	}
-	a.gate.fail(now, r.began, answer, only)
+	a.gate.fail(now, r, answer)
 	switch i = r.isolation; {
 	case i != nil:
-		i.failed(now, a.rest(r, isolated), answer, again)
+		i.failed(now, a.rest(now, r, isolated), answer, again)
 	case again:
-		i = a.isolate(now, a.rest(r, isolated), false, answer)
+		i = a.isolate(now, a.rest(now, r, isolated), false, answer)
 	default:
-		a.rest(r, waiting)
+		a.rest(now, r, waiting)
 	}
-	a.tellAll(now, r, answer, a.gate.next(), i != nil)
-	if e := r.rows[0].entry; only.user != "" && e.isWanted() {
-		a.queue.yield(now, e)
+	a.tellAll(now, r, answer, a.gate.next(), i != nil && !i.isPaused())
+	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {
+		a.queue.yield(e)
 	}
 	return i
 }
@@ -149,14 +119,9 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		held = now + a.options.RequestTimeout
 	}
 	for _, row := range r.rows {
-		row.entry.inDoubt = true
-		row.owner.heldUntil = max(row.owner.heldUntil, held)
-		if row.entry.isWanted() { // perhaps by another owner by now
-			row.entry.owner().heldUntil = max(row.entry.owner().heldUntil, held)
-		}
+		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
-		a.gate.pause(now, answer)
 		i = a.setApart(now, r, answer)
 	} else {
 		i = a.failed(now, r, answer, again)
@@ -169,13 +134,12 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 // wasRead notes what an answer to a reading request means.
 func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
 	a.verification.busy = false
-	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.RetryAfter > 0
+	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.InDoubt() && answer.RetryAfter > 0
 	switch {
 	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
-		isFailure = false
 		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
-		a.gate.fail(now, r.began, answer, suspect{})
+		a.gate.fail(now, r, answer)
 		for _, c := range r.read.checks {
 			if c.isWanted() {
 				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})

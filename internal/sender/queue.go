@@ -23,22 +23,20 @@ const (
 	verifying              // named by the API, to be looked up
 )
 
-// entry is what is known of a username under a key. All waiting users that only one owner wants, and of which nothing else is
-// known, share an entry: a million users that wait cost their list and the index.
+// entry is what is known of a username under a key.
 type entry struct {
 	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
 	place   place
 	inDoubt bool          // a request whose answer was lost may have created it
+	held    time.Duration // until then the API may still be working on that request
+	expires time.Duration // when the doubt is forgotten, once nobody wants the user
 	refusal *alloy.Answer // the last one of the user alone
-	held    time.Duration // once nobody wants it: until when the API may still be working on it,
-	expires time.Duration // and when the doubt is forgotten
 }
 
-// claim is a user as an owner wants it; without a user in a shared entry.
+// claim is a user as an owner wants it.
 type claim struct {
-	owner   *owner
-	user    users.User
-	yielded bool // another row for the username has gone first
+	owner *owner
+	user  users.User
 }
 
 func (e *entry) isWanted() bool { return len(e.claims) > 0 }
@@ -61,14 +59,13 @@ type owner struct {
 	wanted    []users.User  // also settled ones, until users are next taken
 	open      int           // unsettled users
 	waiting   int           // of them, those in the queue that this owner wanted first
-	shared    [2]*entry     // of waiting users, not in doubt and in doubt
 	inFlight  int           // requests that carry users for it
 	notBefore time.Duration // as submitted
-	heldUntil time.Duration // the API may still be working on its users
+	heldUntil time.Duration // the API may still be working on its waiting users
 	triedAt   time.Duration // the last request with its users that was not served; 0 for none since one was
 	failedAt  time.Duration // of these the last that failed, rather than being refused
 	toldOf    alloy.Outcome // the class of the failure; empty for none
-	toldAt    time.Duration // when it was last notified
+	news      *update       // of the step that is made
 }
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }
@@ -122,7 +119,6 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 	o := q.owners[id.key()]
 	if o == nil {
 		o = &owner{id: id}
-		o.shared = [2]*entry{{claims: []claim{{owner: o}}}, {claims: []claim{{owner: o}}, inDoubt: true}}
 		q.owners[id.key()] = o
 	}
 	next := make(map[string]users.User, len(list))
@@ -135,7 +131,9 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 		}
 	}
 	before := o.waiting
-	o.wanted = list
+	if len(list) > 0 { // else it leaves, and its doubts are to be told
+		o.wanted = list
+	}
 	for _, user := range list {
 		q.claim(o, user, inDoubt)
 	}
@@ -148,115 +146,77 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 // claim notes that an owner wants a user. It changes only the doubt if the owner does already.
 func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 	e := q.index[user.Username]
-	if e != nil && !e.isWanted() && e.place == waiting { // only the doubt is known
-		o.heldUntil, inDoubt, e = max(o.heldUntil, e.held), true, nil
-	}
-	switch {
-	case e == nil:
-		e = o.shared[0]
-		if inDoubt {
-			e = o.shared[1]
-		}
+	if e == nil {
+		e = &entry{}
 		q.index[user.Username] = e
-		q.wait(o)
-		o.open++
-	case e.claimOf(o) < 0:
-		e = q.own(user.Username)
-		e.claims = append(e.claims, claim{owner: o, user: user})
-		o.open++
 	}
-	if inDoubt && !e.inDoubt {
-		q.own(user.Username).inDoubt = true
+	if e.claimOf(o) < 0 {
+		e.claims = append(e.claims, claim{o, user})
+		if o.open++; len(e.claims) == 1 && e.place == waiting {
+			q.putBack(e)
+		}
 	}
+	e.inDoubt = e.inDoubt || inDoubt
 }
 
-// own returns the entry of a username, which is no longer a shared one.
-func (q *queue) own(username string) *entry {
-	e := q.index[username]
-	if e.isWanted() && slices.Contains(e.owner().shared[:], e) {
-		e = &entry{claims: slices.Clone(e.claims), inDoubt: e.inDoubt}
-		q.index[username] = e
-	}
-	return e
-}
-
-func (q *queue) wait(o *owner) {
+// putBack has the user of an entry wait for a request of its first owner.
+func (q *queue) putBack(e *entry) {
+	o := e.owner()
+	e.place, o.heldUntil = waiting, max(o.heldUntil, e.held)
 	if o.waiting++; o.waiting == 1 && !slices.Contains(q.ready, o) {
 		q.ready = append(q.ready, o)
 	}
 }
 
-func (q *queue) putBack(e *entry) {
-	e.place = waiting
-	q.wait(e.owner())
-}
-
 // drop notes that an owner no longer wants a user.
 func (q *queue) drop(now time.Duration, o *owner, username string) {
-	if q.index[username].claimOf(o) < 0 {
+	e := q.index[username]
+	k := e.claimOf(o)
+	if k < 0 {
 		return
 	}
 	o.open--
-	e := q.own(username)
-	k := e.claimOf(o)
 	before := e.claims[k].user
-	e.claims = slices.Delete(e.claims, k, k+1)
-	if e.inDoubt && e.isWanted() {
-		e.owner().heldUntil = max(e.owner().heldUntil, o.heldUntil)
-	}
-	if k > 0 || e.place == inFlight {
+	if e.claims = slices.Delete(e.claims, k, k+1); k > 0 || e.place == inFlight {
 		return
 	}
 	if e.place == waiting {
 		o.waiting--
 	}
 	if e.place == waiting || !e.isWanted() || e.user() != before { // of another row nothing is known
-		q.passOn(now, e, username, o.heldUntil)
+		q.passOn(now, e, username)
 	}
 }
 
 // passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while.
-func (q *queue) passOn(now time.Duration, e *entry, username string, heldUntil time.Duration) {
+func (q *queue) passOn(now time.Duration, e *entry, username string) {
 	if q.index[username] != e {
 		return // it has been passed on
 	}
-	next := &entry{claims: e.claims, inDoubt: e.inDoubt}
+	next := &entry{claims: e.claims, inDoubt: e.inDoubt, held: e.held}
 	e.claims = nil
 	q.index[username] = next
 	switch {
 	case next.isWanted():
 		q.putBack(next)
 	case next.inDoubt:
-		next.held, next.expires = heldUntil, now+doubtKept
+		next.expires = now + doubtKept
 		q.doubts = append(q.doubts, username)
 	default:
 		delete(q.index, username)
 	}
 }
 
-// yield lets another row for the username of an entry go first, if there is one, because this one may wait for ever. One that
-// was not tried goes at once; the others take turns where the entry is.
-func (q *queue) yield(now time.Duration, e *entry) {
-	user, held := e.user(), e.owner().heldUntil
-	isOther := func(c claim) bool { return c.user != user }
-	e.claims[0].yielded = true
-	k := slices.IndexFunc(e.claims, func(c claim) bool { return isOther(c) && !c.yielded })
-	isUntried := k > 0
-	if !isUntried {
-		k = slices.IndexFunc(e.claims, isOther)
-	}
+// yield lets another row for the username of an entry go first next time, if there is one, because this one may wait for ever.
+func (q *queue) yield(e *entry) {
+	k := slices.IndexFunc(e.claims, func(c claim) bool { return c.user != e.user() })
 	if k < 0 {
 		return
 	}
-	if e.place == waiting {
-		e.owner().waiting--
-	}
-	e.claims = slices.Concat(e.claims[k:], e.claims[:k])
-	e.owner().heldUntil = max(e.owner().heldUntil, held)
-	if isUntried {
-		q.passOn(now, e, user.Username, 0)
-	} else if e.place == waiting {
-		q.wait(e.owner())
+	before := e.owner()
+	if e.claims = slices.Concat(e.claims[k:], e.claims[:k]); e.place == waiting {
+		before.waiting--
+		q.putBack(e)
 	}
 }
 
@@ -285,8 +245,7 @@ func (q *queue) take(o *owner, n int, not string) (taken []*entry) {
 			return true
 		}
 		if len(taken) < n && e.place == waiting && e.owner() == o && user.Username != not {
-			e = q.own(user.Username)
-			e.claims[0].user, e.place = user, inFlight
+			e.place = inFlight
 			taken = append(taken, e)
 		}
 		return false

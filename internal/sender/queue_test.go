@@ -74,7 +74,9 @@ func TestQueue_OwnersShareRequests(t *testing.T) {
 
 func TestQueue_WhileARequestRunsTheNextOneGathers(t *testing.T) {
 	t.Parallel()
-	o := newHarness(t, simulator.Options{}, sharing())
+	options := sharing()
+	options.RequestsPerKey = 1
+	o := newHarness(t, simulator.Options{}, options)
 	applied, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.sim.OnApplied(func(simulator.Request) { once.Do(func() { close(applied); <-release }) })
@@ -87,7 +89,7 @@ func TestQueue_WhileARequestRunsTheNextOneGathers(t *testing.T) {
 	for i := range full {
 		full[i] = fmt.Sprint("full-", i)
 	}
-	o.Submit(o.work(id("full"), full...)) // needs nobody else, but the key is not proven
+	o.Submit(o.work(id("full"), full...)) // needs nobody else
 	close(release)
 	for i := range 100 {
 		o.await(id(strconv.Itoa(i)), settled(1))
@@ -238,32 +240,6 @@ func TestQueue_EverythingIsSettledWhateverHappens(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestQueue_UsersGatherUntilTheLastAnswerIsRecorded(t *testing.T) {
-	t.Parallel()
-	options := sharing()
-	options.RecordWait = time.Hour
-	o := newHarness(t, simulator.Options{}, options)
-	o.Submit(o.work(id("first"), "first"))
-	report := o.await(id("first"), settled(1))
-	for i := range 100 {
-		o.Submit(o.work(id(strconv.Itoa(i)), fmt.Sprint("user-", i)))
-		<-time.After(options.Linger / 50) // so that they would not all be sent together
-	}
-	full := make([]string, alloy.MaxBatch)
-	for i := range full {
-		full[i] = fmt.Sprint("full-", i)
-	}
-	o.Submit(o.work(id("full"), full...)) // does not wait
-	o.Recorded(id("full"), o.await(id("full"), settled(alloy.MaxBatch)))
-	o.Recorded(id("first"), report)
-	for i := range 100 {
-		o.await(id(strconv.Itoa(i)), settled(1))
-	}
-	if n := len(o.posts()); n != 3 {
-		t.Errorf("%d requests were sent", n)
-	}
 }
 
 func TestQueue_TwoOwnersOfTheSameLongListSendItOnce(t *testing.T) {

@@ -14,8 +14,7 @@ const sizePause = time.Hour
 
 // isolate begins an isolation of users of a request that was refused or failed.
 func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer alloy.Answer) *isolation {
-	i := &isolation{tree: tree{a.options.Parts, a.chance}, answer: answer, failedAt: now}
-	i.proven = answer.InDoubt() // smaller requests pass
+	i := &isolation{chance: a.chance, answer: answer, failedAt: now, proven: answer.InDoubt()} // then smaller requests pass
 	if a.isolations = append(a.isolations, i); alone {
 		i.hold(users[0], answer)
 	} else {
@@ -24,10 +23,11 @@ func (a *account) isolate(now time.Duration, users []*entry, alone bool, answer 
 	return i
 }
 
-// refused notes that the API refuses a request, whatever in it is the cause.
+// refused notes that the API refuses a request, whatever in it is the cause. If it seems to refuse requests whoever is in them, the
+// circuit opens, unless this is a user that it has refused before.
 func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
-	users, i, alone := a.rest(r, isolated), r.isolation, len(r.rows) == 1
-	asSuch := answer.Outcome == alloy.Redirected // whoever is in it
+	users, i, alone := a.rest(now, r, isolated), r.isolation, len(r.rows) == 1
+	asSuch, isNews := answer.Outcome == alloy.Redirected, i == nil || !i.isPaused()
 	switch {
 	case len(users) == 0:
 		return
@@ -36,14 +36,17 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 	default:
 		asSuch = i.refused(users, alone, answer) || asSuch
 	}
-	if a.tellAll(now, r, answer, now, true); asSuch {
-		a.pauseIsolation(now, i, a.options.BackOff.Refused, true)
+	if a.tellAll(now, r, answer, now, true); !asSuch {
+		return
+	}
+	if a.pauseIsolation(now, i, a.options.BackOff.Refused); isNews {
+		a.gate.fail(now, r, answer)
 	}
 }
 
 // setApart has a user that fails alone wait in an isolation of its own.
 func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
-	users := a.rest(r, isolated)
+	users := a.rest(now, r, isolated)
 	if len(users) == 0 {
 		return nil
 	}
@@ -51,31 +54,22 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 	if i.failedAt = 0; last != nil { // perhaps it failed alone before
 		i.interval, last.blamed, last.failedAt = last.interval, true, now
 	}
-	a.pauseIsolation(now, i, a.options.BackOff.User, false)
+	a.pauseIsolation(now, i, a.options.BackOff.User)
 	return i
 }
 
-// pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them. If it blocks, the
-// API seems to refuse everybody, and other requests wait as well.
-func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff, blocks bool) {
-	other, wasPaused, users, held := a.refusing(), i.isPaused(), i.all(), i.held
+// pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them.
+func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff) {
+	users, held := i.all(), i.held
 	i.parts, i.held, i.largest = [][]*entry{users}, nil, 0 // all are undecided again
 	i.interval = backOff.next(i.interval)
 	i.until = now + jitter(a.chance, i.interval)
-	switch {
-	case wasPaused || !blocks:
-	case other != nil: // one probe is enough for all
-		other.push(users, 1)
-		i.parts, i = nil, other
-	default:
-		i.blocks, a.turns.untriedAt = true, 0
-	}
 	for _, o := range ownersOf(users) {
 		a.fail(o, now, i.until, Attempt{Answer: unspoken(i.answer)})
 	}
 	for _, e := range held { // with the API's words, as no other owner's users were in the request
 		a.fail(e.owner(), now, i.until, Attempt{Answer: *e.refusal})
-		a.queue.yield(now, e)
+		a.queue.yield(e)
 	}
 }
 
@@ -84,7 +78,7 @@ func (a *account) sweep(now time.Duration) {
 	for _, i := range a.isolations {
 		i.held = only(i.held, (*entry).isWanted)
 		if !i.busy && !i.isPaused() && len(i.held) > 0 && len(i.undecided()) == 0 {
-			a.pauseIsolation(now, i, a.options.BackOff.Refused, !i.proven)
+			a.pauseIsolation(now, i, a.options.BackOff.Refused)
 		}
 	}
 	a.isolations = slices.DeleteFunc(a.isolations, func(i *isolation) bool {
@@ -97,10 +91,11 @@ func (a *account) sweep(now time.Duration) {
 }
 
 // rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.
-func (a *account) rest(r *request, place place) (users []*entry) {
+func (a *account) rest(now time.Duration, r *request, place place) (users []*entry) {
 	for _, row := range r.rows {
 		switch e := row.entry; {
-		case !e.isWanted() || e.place != inFlight:
+		case !e.isWanted():
+			a.queue.passOn(now, e, row.user.Username)
 		case place == waiting || e.user() != row.user:
 			a.queue.putBack(e)
 		default:

@@ -12,11 +12,12 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// New makes a sender. notify is called, without locks held, when there is news for an owner.
+// New makes a sender. notify is called, without locks held, when there is news for an owner, several times a second while those of
+// its users are searched for that the API refuses.
 func New(api API, options Options, notify func(ID)) *Sender {
 	return &Sender{
 		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),
-		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]time.Time{},
+		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]bool{},
 	}
 }
 
@@ -83,7 +84,6 @@ func (s *Sender) Recorded(id ID, report Report) {
 	}
 	if m.known.revision == report.revision {
 		m.known.News, m.known.Unmatched = false, false
-		m.acknowledge()
 	}
 	s.drop(m)
 }
@@ -141,7 +141,7 @@ func (s *Sender) run(shell *shell) {
 		}
 		now := shell.now()
 		d = shell.account.step(now, events...)
-		s.deliver(shell, d.outbox)
+		s.deliver(shell, d)
 		if d.request != nil {
 			go s.send(shell, d.request)
 		} else if slices.Contains(events, any(granted{})) {
@@ -204,23 +204,19 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 }
 
 // deliver puts what an account decided into the mailboxes, and notifies the owners.
-func (s *Sender) deliver(shell *shell, b outbox) {
+func (s *Sender) deliver(shell *shell, d decision) {
 	var notify []ID
 	s.mu.Lock()
-	for _, id := range b.order {
-		u := b.updates[id]
+	for _, u := range d.updates {
 		if u.served {
-			s.accepted[shell.fingerprint] = time.Now()
+			s.accepted[shell.fingerprint] = true
 		}
-		if m := s.mailbox(id); m != nil {
-			if m.deliver(u, shell); u.notify {
-				notify = append(notify, id)
-			}
-		} else if u.sequence > 0 { // nobody may ever record it
-			shell.put(acknowledged{u.sequence})
+		if m := s.mailbox(u.owner.id); m != nil {
+			m.deliver(u, shell)
+			notify = append(notify, m.id)
 		}
 	}
-	for _, gone := range b.released {
+	for _, gone := range d.released {
 		if s.release(shell, gone) {
 			notify = append(notify, gone.id)
 		}
@@ -240,8 +236,6 @@ func (s *Sender) assign(m *mailbox) {
 		fingerprint := s.Fingerprint(m.work.Key)
 		if s.shells[fingerprint] == nil {
 			shell := newShell(m.work.Key, fingerprint, s.options)
-			maps.DeleteFunc(s.accepted, func(_ string, at time.Time) bool { return time.Since(at) > acceptedKept })
-			_, shell.account.gate.proven = s.accepted[fingerprint]
 			s.shells[fingerprint] = shell
 			s.running.Go(func() { s.run(shell) })
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
@@ -26,7 +27,7 @@ const (
 	unwantedIsNotSent  = "no user is sent that its owner does not want as it is sent"
 	heldIsNotSent      = "no user is sent while the API may still be working on it"
 	requestsAreBounded = "a request has at least one user and at most so many"
-	backOffIsKept      = "a failing API gets one request for one user in each interval"
+	backOffIsKept      = "an API that fails or refuses everything gets one request for one user in each interval"
 	retryAfterIsKept   = "no request begins before the time that the API asked for"
 	rateIsKept         = "no more requests begin than the rate limiter lets"
 	parallelIsBounded  = "no more requests run at once than may, and one before the key is proven"
@@ -49,6 +50,7 @@ type checks struct {
 	w        *world
 	answered []*call // by the events of the step
 	read     *request
+	gate     gate // before
 }
 
 // before notes the events of a step.
@@ -59,16 +61,11 @@ func (x *checks) before(k *simKey, events []any) {
 	} else if k.steps > 100 {
 		w.violated(timeGoesOn, "key %d", k.number)
 	}
-	x.answered, x.read = nil, nil
+	x.answered, x.read, x.gate = nil, nil, k.shell.account.gate
 	for _, event := range events {
-		switch e := event.(type) {
-		case submitted:
-			s.submitted(e, w.owner(e.id).stale)
-			s.proven = s.proven || e.accepted
-		case withdrawn:
-			delete(s.owners, e.id.key())
-		case acknowledged:
-			s.acknowledgedAt = w.now
+		if e, is := event.(submitted); is {
+			s.submitted(e, w.owner(e.ID).stale)
+			s.proven = s.proven || e.KeyAccepted
 		}
 	}
 	for _, event := range events {
@@ -87,6 +84,9 @@ func (x *checks) sees(k *simKey, e answered) {
 	}
 	if e.answer.Served() {
 		s.proven = true
+		for _, o := range e.request.owners {
+			delete(s.tried, o.id.key())
+		}
 	}
 	if e.request.read != nil {
 		x.read = e.request
@@ -96,9 +96,6 @@ func (x *checks) sees(k *simKey, e answered) {
 	delete(k.ended, e.request)
 	k.running = slices.DeleteFunc(k.running, func(r *call) bool { return r == c })
 	x.answered = append(x.answered, c)
-	if e.request.shared {
-		s.sharedAt = now
-	}
 	for _, user := range e.request.users {
 		_, named := c.answer.Named[user.Username]
 		switch {
@@ -119,8 +116,8 @@ func (x *checks) sees(k *simKey, e answered) {
 func (x *checks) decided(k *simKey, events []any, d decision) {
 	w, s := x.w, k.seen
 	settled := map[string]bool{}
-	for _, id := range d.outbox.order {
-		u := d.outbox.updates[id]
+	for _, u := range d.updates {
+		id := u.owner.id
 		for _, username := range slices.Sorted(maps.Keys(u.results)) {
 			result := u.results[username]
 			w.log("key %d: %s is told %s: %s", k.number, id.Name, username, result)
@@ -137,7 +134,7 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 	for username := range settled {
 		delete(s.doubts, username)
 	}
-	for _, gone := range d.outbox.released {
+	for _, gone := range d.released {
 		x.released(k, gone)
 	}
 	x.circuit(k)
@@ -150,26 +147,26 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 // circuit notes whether an answer opened the circuit or closed it. Requests that ran together fail once.
 func (x *checks) circuit(k *simKey) {
 	a, s := k.shell.account, k.seen
-	only, isNew := suspect{}, x.read == nil || k.worldTime(x.read.began) >= s.failure.at
+	began, only := time.Duration(0), ownerKey{}
+	if x.read != nil {
+		began = k.worldTime(x.read.began)
+	}
 	for _, c := range x.answered {
 		if c.answer.InDoubt() && len(c.request.users) > 1 && !a.gate.isOpen() {
 			x.w.violated(backOffIsKept, "the circuit is closed after request %d", c.request.number)
 		}
-		if c.answer.InDoubt() {
-			only = c.request.suspect()
+		if began = c.began; c.answer.Outcome != alloy.Unauthorized {
+			only = c.request.suspect().owner
 		}
-		isNew = c.began >= s.failure.at
 	}
 	switch {
 	case len(x.answered) == 0 && x.read == nil:
 	case !a.gate.isOpen():
 		s.failure = seenFailure{}
-	case a.gate.failedAt == k.accountTime(x.w.now) && isNew: // else it failed alone
-		b := x.w.options.BackOff.API
-		if o := a.gate.answer.Outcome; (o == alloy.Unauthorized || o == alloy.Forbidden) && a.gate.answer.RetryAfter == 0 {
-			b = x.w.options.BackOff.Key
+	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
+		if until := k.worldTime(a.gate.until); !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
+			x.w.violated(backOffIsKept, "the next probe is in %v", until-x.w.now)
 		}
-		s.failure.fail(x.w.now, a.gate.answer, b, only)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // begins checks a request that begins.
 func (x *checks) begins(k *simKey, r *request) {
 	w, s := x.w, k.seen
-	w.log("key %d: request %d begins: %s", k.number, r.number, describe(r))
+	w.log("key %d: request %d begins: %s", k.number, r.number, describe(k.shell.account, r))
 	x.limits(k, r)
 	if r.read != nil {
 		return
@@ -23,6 +23,7 @@ func (x *checks) begins(k *simKey, r *request) {
 		w.violated(requestsAreBounded, "request %d has %d users", r.number, len(r.users))
 	}
 	for n, row := range r.rows {
+		s.tried[row.owner.id.key()] = true
 		username := row.user.Username
 		if r.users[n] != row.user {
 			w.violated(unwantedIsNotSent, "request %d: %v for %v", r.number, r.users[n], row.user)
@@ -64,10 +65,7 @@ func (x *checks) limits(k *simKey, r *request) {
 			w.violated(rateIsKept, "request %d", r.number)
 		}
 	}
-	if s.failure.outcome == "" {
-		return
-	}
-	if next := s.failure.next(r); now < next || len(r.users) > 1 {
+	if next := s.nextProbe(r); s.failure.outcome != "" && (now < next || len(r.users) > 1) {
 		w.violated(backOffIsKept, "request %d for %d users, %v too soon", r.number, len(r.users), next-now)
 	}
 }
@@ -75,35 +73,31 @@ func (x *checks) limits(k *simKey, r *request) {
 // turn checks that requests do not pass over small owners whose users could go together.
 func (x *checks) turn(k *simKey, r *request) {
 	w, s, a := x.w, k.seen, k.shell.account
-	isOpen, passed := !a.gate.isOpen() && a.refusing() == nil, ""
-	for name, seen := range s.owners {
-		o := a.queue.owners[name]
-		if !isOpen || o == nil || o.waiting == 0 || o.waiting >= a.maxUsers(k.accountTime(w.now)) || o.readyAt() > k.accountTime(w.now) || slices.Contains(r.owners, o) {
-			seen.ripe = 0
-		} else if seen.ripe == 0 {
-			seen.ripe = w.now + w.options.Linger + w.options.RecordWait
-		}
-		ripe := max(seen.ripe, s.sharedAt+w.options.Linger+w.options.RecordWait, s.acknowledgedAt+w.options.Linger)
-		if seen.ripe > 0 && ripe <= w.now {
+	now, isOpen, passed := k.accountTime(w.now), a.gate.isOpen() || w.options.Linger == 0, ""
+	for _, o := range a.queue.ready {
+		if !isOpen && o.waiting > 0 && o.waiting < a.maxUsers(now) && o.readyAt() <= now && !slices.Contains(r.owners, o) {
 			passed = fmt.Sprintf("%d users of %s", o.waiting, o.id.Name)
 		}
 	}
-	if r.shared || a.turns.sharing || passed == "" {
+	if isShared(a, r) || passed == "" {
 		s.passed = 0
 	} else if s.passed++; s.passed >= 3 {
 		w.violated(smallGoSoon, "request %d passes over %s", r.number, passed)
 	}
 }
 
-func describe(r *request) string {
+// isShared reports whether the last request of an account carries whoever waited.
+func isShared(a *account, r *request) bool { return a.turns.wasShared && a.turns.sharedAt == r.began }
+
+func describe(a *account, r *request) string {
 	if r.read != nil {
 		return fmt.Sprintf("read, in list %v: %s", r.read.way == inList, slices.Sorted(maps.Keys(r.read.wanted)))
 	}
 	kind := "full"
-	if r.shared {
+	if isShared(a, r) {
 		kind = "shared"
 	} else if r.isolation != nil {
-		kind = fmt.Sprintf("isolated (paused %v, blocks %v, %d held)", r.isolation.isPaused(), r.isolation.blocks, len(r.isolation.held))
+		kind = fmt.Sprintf("isolated (paused %v, %d held)", r.isolation.isPaused(), len(r.isolation.held))
 	}
 	var rows []string
 	for _, row := range r.rows {

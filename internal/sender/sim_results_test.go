@@ -58,7 +58,7 @@ func (x *checks) created(k *simKey, id ID, result Result) {
 
 // blamed checks that a user is Invalid. The documented exceptions: users that the API names and that cannot be read are
 // Invalid although they may exist; a refusal that ends between one request and the next may be blamed on a user; an API that
-// skips users that exist and answers that it created them vouches for reads that lag behind.
+// skips users that exist and answers that it created them vouches for reads that lag behind, and for a quota.
 func (x *checks) blamed(k *simKey, result Result) {
 	w, username, trait := x.w, result.Sent.Username, traitOf(result.Sent)
 	if x.read != nil {
@@ -73,12 +73,13 @@ func (x *checks) blamed(k *simKey, result Result) {
 	isCreation := func(c *call) bool {
 		return c.request.isolation != nil && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
 	}
+	isSkipped := !w.api.modes.echo && !slices.ContainsFunc(x.answered, func(c *call) bool { return len(c.creates) > 0 })
 	switch {
 	case !slices.ContainsFunc(x.answered, isCreation):
 		w.violated(blameIsJust, "%s without a creation", username)
 	case lone.row != result.Sent:
 		w.violated(blameIsJust, "%s was not refused alone", username)
-	case lone.cause != trait && !w.api.mayEnd(lone.cause):
+	case lone.cause != trait && !w.api.mayEnd(lone.cause) && !isSkipped:
 		w.violated(blameIsJust, "%s was refused because of %s", username, lone.cause)
 	}
 }

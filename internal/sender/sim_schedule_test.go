@@ -55,7 +55,7 @@ func drawWorld(seed uint64) *world {
 
 func drawOptions(chance *rand.Rand, isLarge bool) Options {
 	o := DefaultOptions
-	o.MaxUsers, o.Parts = 4+chance.IntN(13), 2+chance.IntN(4)
+	o.MaxUsers = 4 + chance.IntN(13)
 	if isLarge {
 		o.MaxUsers = 100 + chance.IntN(901)
 	}
@@ -66,7 +66,7 @@ func drawOptions(chance *rand.Rand, isLarge bool) Options {
 		o.Linger = 0
 	}
 	if chance.IntN(4) == 0 {
-		o.RecordWait = 0
+		o.SharePause = 0
 	}
 	if chance.IntN(4) == 0 {
 		o.RequestsPerSecond, o.Burst = 0.5+chance.Float64()*5, 1+chance.IntN(5)

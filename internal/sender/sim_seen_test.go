@@ -23,9 +23,8 @@ type seen struct {
 	tokensAt time.Duration
 	asked    time.Duration // by a Retry-After
 	failure  seenFailure
-	passed   int // requests in a row that passed over a small owner
-
-	sharedAt, acknowledgedAt time.Duration
+	passed   int               // requests in a row that passed over a small owner
+	tried    map[ownerKey]bool // owners of whom nobody was served since they were tried
 }
 
 // seenOwner is what an owner wants, as the account was told last.
@@ -34,7 +33,6 @@ type seenOwner struct {
 	wants map[string]users.User
 	told  map[string]Result // since
 	stale map[string]bool   // of these it has recorded results that it did not know
-	ripe  time.Duration     // since then its users could go with others; 0 for not
 }
 
 // seenDoubt is of a user that a request may have created whose answer was lost.
@@ -50,16 +48,18 @@ type loneRefusal struct {
 	row   users.User
 }
 
-// seenFailure is a row of failures of the API without any other answer.
+// seenFailure is a row of failures of the API, and of refusals whoever is in the request, without any other answer.
 type seenFailure struct {
 	outcome  alloy.Outcome // of the last one; empty for none
 	at       time.Duration
+	until    time.Duration // no probe before
 	interval time.Duration
-	only     suspect // the only user, and the only owner, in all of these requests
+	owner    ownerKey // the only one in all of these requests
 }
 
 func newSeen() *seen {
-	return &seen{owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{}, tokens: 1e9}
+	return &seen{owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{},
+		tried: map[ownerKey]bool{}, tokens: 1e9}
 }
 
 // isWanted reports whether some owner wants a user, and has not been told of it.
@@ -84,10 +84,10 @@ func (s *seen) doubt(username string, held time.Duration, isHard bool) {
 
 // submitted notes what an owner wants.
 func (s *seen) submitted(e submitted, stale map[string]bool) {
-	o := &seenOwner{id: e.id, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
-	for _, user := range e.users {
+	o := &seenOwner{id: e.ID, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
+	for _, user := range e.Users {
 		o.wants[user.Username] = user
-		if e.inDoubt {
+		if e.InDoubt {
 			s.doubt(user.Username, 0, true)
 		}
 	}
@@ -96,7 +96,8 @@ func (s *seen) submitted(e submitted, stale map[string]bool) {
 			s.doubt(username, 0, true)
 		}
 	}
-	s.owners[e.id.key()] = o
+	s.owners[e.ID.key()] = o
+	delete(s.tried, e.ID.key()) // perhaps there are new users
 }
 
 // expire forgets doubts of users that nobody has wanted for long.
@@ -124,23 +125,46 @@ func isIn(running []*call, username string) bool {
 	return false
 }
 
-func isFor(r *request, name ownerKey) bool {
-	return slices.ContainsFunc(r.rows, func(r row) bool { return r.owner.id.key() == name })
+// refuses reports whether an outcome that opens the circuit is a refusal.
+func refuses(outcome alloy.Outcome) bool {
+	return outcome != alloy.Unauthorized && !slices.Contains(passing, outcome)
 }
 
-// fail notes a failure that opened the circuit.
-func (f *seenFailure) fail(now time.Duration, answer alloy.Answer, b BackOff, only suspect) {
-	if f.outcome != "" {
-		only = only.and(f.only)
+// fail notes a failure that opened the circuit. It reports whether the next probe is not too soon.
+func (s *seen) fail(now, began, until time.Duration, outcome alloy.Outcome, owner ownerKey, backOffs BackOffs) bool {
+	f, b := &s.failure, backOffs.API
+	isKeys := outcome == alloy.Unauthorized || outcome == alloy.Forbidden && !s.proven
+	switch {
+	case isKeys:
+		b = backOffs.Key
+	case refuses(outcome):
+		b = backOffs.Refused
 	}
-	*f = seenFailure{outcome: answer.Outcome, at: now, interval: b.next(f.interval), only: only}
+	if refuses(outcome) && !isKeys && !refuses(f.outcome) { // the API does not fail any more
+		*f = seenFailure{}
+	}
+	if f.outcome != "" && owner != f.owner {
+		owner = ownerKey{}
+	}
+	if f.outcome, f.at, f.owner = outcome, now, owner; began < f.until {
+		return until == f.until
+	}
+	f.interval, f.until = b.next(f.interval), until
+	return until >= now+f.interval
 }
 
-// next returns when a request may begin.
-func (f *seenFailure) next(r *request) time.Duration {
-	at := f.at + f.interval
-	if f.only.user != "" && !isIn([]*call{{request: r}}, f.only.user) || f.only.owner != (ownerKey{}) && !isFor(r, f.only.owner) {
-		at = min(at, f.at+soloPause)
+// nextProbe returns when a request may begin that is a probe.
+func (s *seen) nextProbe(r *request) time.Duration {
+	f, owner := &s.failure, ownerKey{}
+	if r.read == nil {
+		owner = r.owners[0].id.key()
 	}
-	return at
+	switch isRefused := refuses(f.outcome); {
+	case isRefused && r.read != nil:
+		return 0
+	case isRefused && !s.tried[owner], f.owner != ownerKey{} && f.owner != owner:
+		return min(f.until, f.at+soloPause)
+	default:
+		return f.until
+	}
 }

@@ -94,7 +94,7 @@ func (w *world) start() {
 		k.shell = newShell(k.key, k.fingerprint, w.options)
 		k.shell.account = newAccount(w.options, rand.New(rand.NewPCG(w.chance.Uint64(), 0)))
 		k.began, k.isDone, k.wantsSlot, k.isUsed = w.now, false, false, false
-		k.seen.failure = seenFailure{} // the last account was dropped when a request could begin
+		k.seen.failure, k.seen.proven = seenFailure{}, false // the last account was dropped when a request could begin
 		k.timer++
 		w.sender.shells[k.fingerprint] = k.shell
 	}
@@ -142,7 +142,7 @@ func (w *world) step(k *simKey, events []any) {
 	for n, event := range events {
 		switch e := event.(type) {
 		case submitted:
-			if delay := w.owner(e.id).notBefore; delay > 0 {
+			if delay := w.owner(e.ID).notBefore; delay > 0 {
 				e.notBefore = k.accountTime(w.now) + delay
 				events[n] = e
 			}
@@ -154,7 +154,7 @@ func (w *world) step(k *simKey, events []any) {
 	w.checks.before(k, events)
 	d := k.shell.account.step(k.accountTime(w.now), events...)
 	w.checks.decided(k, events, d)
-	w.sender.deliver(k.shell, d.outbox)
+	w.sender.deliver(k.shell, d)
 	if d.request != nil {
 		w.send(k, d.request)
 	}

@@ -7,19 +7,15 @@ import (
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // Events of an account.
 type (
-	// submitted replaces what an owner wants.
+	// submitted replaces what an owner wants. Without users the owner is to be released.
 	submitted struct {
-		id        ID
-		users     []users.User
-		accepted  bool // the API is known to accept the key
-		inDoubt   bool // all users are
-		doubts    []string
-		notBefore time.Duration
+		Work
+		doubts    []string      // usernames that are in doubt
+		notBefore time.Duration // as the work says
 	}
 	// answered is the end of a request.
 	answered struct {
@@ -28,16 +24,15 @@ type (
 		found   map[string]struct{} // of the names looked for in a list
 	}
 
-	withdrawn    struct{ id ID }        // ends what an owner wants
-	acknowledged struct{ sequence int } // an owner has recorded what a request brought
-	granted      struct{}               // a slot: one more request may run; the decision uses or returns it
-	stopped      struct{}               // no more requests begin
+	granted struct{} // a slot: one more request may run; the decision uses or returns it
+	stopped struct{} // no more requests begin
 )
 
 // decision is what the shell has to do after a step.
 type decision struct {
 	request  *request      // to send, in the slot that was granted
-	outbox   outbox        // to deliver
+	updates  []*update     // to deliver
+	released []released    // owners of which the account knows nothing more
 	wantSlot bool          // a request could begin now
 	wakeAt   time.Duration // when the next step is due without an event
 	isDone   bool          // nothing would be lost with the account
@@ -48,7 +43,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
 		a.handle(now, event)
 	}
-	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now), a.throttle(now))
+	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now))
 	next := a.choose(now)
 	if next.at <= now && slices.Contains(events, any(granted{})) {
 		d.request = next.form()
@@ -57,15 +52,14 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	if d.wantSlot = next.at <= now; !d.wantSlot {
 		d.wakeAt = min(d.wakeAt, next.at)
 	}
-	for _, id := range a.outbox.order {
-		a.releaseIfDone(a.queue.owners[id.key()])
+	for _, u := range a.updates {
+		u.owner.news = nil
+		a.releaseIfDone(u.owner)
 	}
-	d.outbox, a.outbox = a.outbox, outbox{updates: map[ID]*update{}}
+	d.updates, d.released, a.updates, a.released = a.updates, a.released, nil, nil
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		doneAt := a.gate.idleAt(now) // then a new account would send as soon
-		if a.turns.unrecorded > 0 {
-			doneAt = max(doneAt, a.turns.sharedAt+a.options.RecordWait)
-		}
+		// Then a new account would send as soon.
+		doneAt := max(a.gate.tokensAt(now, a.gate.limiter.Burst()), a.gate.next(), a.turns.sharedAt+a.options.SharePause)
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
@@ -77,26 +71,12 @@ func (a *account) handle(now time.Duration, event any) {
 	switch e := event.(type) {
 	case submitted:
 		a.submit(now, e)
-	case withdrawn:
-		o := a.queue.owners[e.id.key()]
-		if o == nil {
-			a.outbox.released = append(a.outbox.released, released{id: e.id})
-			return
-		}
-		for _, user := range o.wanted {
-			a.queue.drop(now, o, user.Username)
-		}
-		a.sweep(now)
-		a.releaseIfDone(o)
-	case acknowledged:
-		if e.sequence != a.turns.sequence {
-			return
-		}
-		if a.turns.unrecorded--; a.turns.unrecorded == 0 && a.turns.gatherSince != never {
-			a.turns.gatherSince = now
-		}
 	case answered:
 		a.turns.running--
+		a.gate.pause(now, e.answer)
+		if o := e.answer.Outcome; e.answer.RetryAfter > 0 && o != alloy.Unauthorized && !e.answer.InDoubt() && !e.answer.Served() {
+			e.answer.Outcome = alloy.Deferred // some APIs limit rates with 403
+		}
 		if e.request.read != nil {
 			a.wasRead(now, e.request, e.answer, e.found)
 		} else {
@@ -111,21 +91,21 @@ func (a *account) handle(now time.Duration, event any) {
 }
 
 func (a *account) submit(now time.Duration, e submitted) {
-	a.gate.proven = a.gate.proven || e.accepted
-	o := a.queue.submit(now, e.id, e.users, e.inDoubt)
+	a.gate.proven = a.gate.proven || e.KeyAccepted
+	o := a.queue.submit(now, e.ID, e.Users, e.InDoubt)
 	for _, username := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
-			a.queue.own(username).inDoubt = true
+			a.queue.index[username].inDoubt = true
 		}
 	}
-	o.notBefore, a.notices.at = e.notBefore, min(a.notices.at, now+a.options.NoticeDelay)
+	o.notBefore, a.tellAt = e.notBefore, min(a.tellAt, now+a.options.NoticeDelay)
 	a.sweep(now)
 	a.releaseIfDone(o)
 }
 
 // releaseIfDone lets go of an owner without unsettled users.
 func (a *account) releaseIfDone(o *owner) {
-	if o == nil || o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
+	if o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
 		return
 	}
 	gone := released{id: o.id}
@@ -135,7 +115,7 @@ func (a *account) releaseIfDone(o *owner) {
 		}
 	}
 	delete(a.queue.owners, o.id.key())
-	a.outbox.released = append(a.outbox.released, gone)
+	a.released = append(a.released, gone)
 }
 
 func (a *account) choose(now time.Duration) turn {
@@ -144,15 +124,17 @@ func (a *account) choose(now time.Duration) turn {
 	if !a.gate.proven || a.gate.isOpen() {
 		parallel = 1
 	}
+	var next turn
 	switch {
 	case a.turns.stopped || a.turns.running >= parallel:
 		return turn{at: never}
 	case a.gate.isOpen():
-		return a.probe(now)
+		next = a.early(now).or(a.probe(now))
 	case a.gate.asked > now:
 		return turn{at: a.gate.asked}
+	default:
+		next = a.inTurn(now)
 	}
-	next := a.inTurn(now)
 	if next.at <= now {
 		next.at = a.gate.tokensAt(now, 1)
 	}

@@ -98,9 +98,8 @@ type Options struct {
 	// Linger is how long users wait for others of the same key to share their request while no request of that key is running.
 	// 0 sends each owner's users by themselves.
 	Linger time.Duration
-	// RecordWait bounds how long the next shared request waits until the owners have acknowledged what the last one brought:
-	// when they are slow more users gather, and less is lost should the process end. 0 for not at all.
-	RecordWait        time.Duration
+	// SharePause passes from the begin of a shared request to that of the next one, unless the users that wait fill it.
+	SharePause        time.Duration
 	RequestsPerSecond float64 // how many requests may begin under one key; 0 for any number
 	Burst             int     // how many of them at once
 	// RequestTimeout is the longest that the API may work on a request. Users whose answer was lost are held back so long.
@@ -110,7 +109,6 @@ type Options struct {
 	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
 	SecondRead time.Duration
 	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
-	Parts      int // into how many parts a refused request is divided; 0 for 4
 }
 
 // BackOffs say how long to wait after each class of failure.
@@ -132,7 +130,7 @@ const maxDelay = 15 * time.Minute
 // Sixteen under all keys bound the sockets, the memory and the users that a crash can leave in doubt.
 var DefaultOptions = Options{
 	RequestsPerKey: 1, Requests: 16, RequestsPerSecond: 10, Burst: 20, RequestTimeout: alloy.DefaultTimeout,
-	Linger: 200 * time.Millisecond, RecordWait: 5 * time.Second, NoticeDelay: 10 * time.Second, SecondRead: 30 * time.Second,
+	Linger: 200 * time.Millisecond, SharePause: 2 * time.Second, NoticeDelay: 10 * time.Second, SecondRead: 30 * time.Second,
 	BackOff: BackOffs{
 		API: BackOff{time.Second, 5 * time.Minute}, Key: BackOff{10 * time.Second, 15 * time.Minute},
 		Refused: BackOff{time.Minute, 15 * time.Minute}, User: BackOff{10 * time.Second, 5 * time.Minute},

@@ -39,9 +39,17 @@ func (r *Reconciler) start(_ context.Context, queue workqueue.TypedRateLimitingI
 	return nil
 }
 
+// recordPause is how long more news may follow before those of a slice are recorded for which there is more to do.
+const recordPause = time.Second
+
 // Wake has a slice reconciled because the sender has news for it.
 func (r *Reconciler) Wake(id sender.ID) {
-	r.enqueue(types.NamespacedName{Namespace: id.Namespace, Name: id.Name})
+	name := types.NamespacedName{Namespace: id.Namespace, Name: id.Name}
+	if r.Sender.Report(id).InFlight {
+		r.queue.AddAfter(reconcile.Request{NamespacedName: name}, recordPause)
+		return
+	}
+	r.enqueue(name)
 }
 
 func (r *Reconciler) enqueue(name types.NamespacedName) {
