@@ -20,7 +20,7 @@ type mailbox struct {
 	account *shell   // that knows the owner; nil for none
 	leaving bool     // the account is to let go of the owner; work waits for that
 	work    *Work    // to be handed to the account
-	doubts  []string // usernames that the last account, or work that no account took, is in doubt about
+	doubts  []string // usernames in doubt, to be handed over with work
 	known   Report
 }
 
@@ -125,16 +125,6 @@ func (s *Sender) leave(m *mailbox, id ID) {
 	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}
 	}
-}
-
-// replace sets the work. The doubts of work that no account has taken are kept: its owner says only once that it is in doubt.
-func (m *mailbox) replace(work *Work) {
-	if m.work != nil && m.work.InDoubt {
-		for _, user := range m.work.Users {
-			m.doubts = append(m.doubts, user.Username)
-		}
-	}
-	m.work = work
 }
 
 // drop forgets a mailbox with which nothing would be lost.

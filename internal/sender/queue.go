@@ -115,7 +115,7 @@ type queue struct {
 }
 
 // submit replaces what an owner wants.
-func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool) *owner {
+func (q *queue) submit(now time.Duration, id ID, list []users.User) *owner {
 	o := q.owners[id.key()]
 	if o == nil {
 		o = &owner{id: id}
@@ -135,7 +135,7 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 		o.wanted = list
 	}
 	for _, user := range list {
-		q.claim(o, user, inDoubt)
+		q.claim(o, user)
 	}
 	if o.waiting > before { // of these users nothing is known
 		o.triedAt = 0
@@ -143,8 +143,8 @@ func (q *queue) submit(now time.Duration, id ID, list []users.User, inDoubt bool
 	return o
 }
 
-// claim notes that an owner wants a user. It changes only the doubt if the owner does already.
-func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
+// claim notes that an owner wants a user. It changes nothing if the owner does already.
+func (q *queue) claim(o *owner, user users.User) {
 	e := q.index[user.Username]
 	if e == nil {
 		e = &entry{}
@@ -156,7 +156,6 @@ func (q *queue) claim(o *owner, user users.User, inDoubt bool) {
 			q.putBack(e)
 		}
 	}
-	e.inDoubt = e.inDoubt || inDoubt
 }
 
 // putBack has the user of an entry wait for a request of its first owner.

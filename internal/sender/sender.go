@@ -41,7 +41,12 @@ func (s *Sender) Submit(work Work) {
 	if m.id != work.ID || m.account != s.shells[s.Fingerprint(work.Key)] {
 		s.leave(m, work.ID)
 	}
-	m.replace(&work)
+	if work.InDoubt { // an owner says that only once, perhaps long before an account takes its work
+		for _, user := range work.Users {
+			m.doubts = append(m.doubts, user.Username)
+		}
+	}
+	m.work = &work
 	s.assign(m)
 }
 
@@ -51,7 +56,7 @@ func (s *Sender) Withdraw(id ID) {
 	defer s.mu.Unlock()
 	if m := s.mailboxes[id.key()]; m != nil {
 		s.leave(m, id)
-		m.replace(nil)
+		m.work = nil
 		s.drop(m)
 	}
 }

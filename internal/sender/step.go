@@ -92,7 +92,7 @@ func (a *account) handle(now time.Duration, event any) {
 
 func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.KeyAccepted
-	o := a.queue.submit(now, e.ID, e.Users, e.InDoubt)
+	o := a.queue.submit(now, e.ID, e.Users)
 	for _, username := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
 			a.queue.index[username].inDoubt = true

@@ -14,13 +14,12 @@ const (
 	maxSingleReads = 20
 	// maxTries is how often a user is read if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
+	// listPauseRatio is how many times as long as reading a list took it is not read again, if it could not be read to its end.
+	listPauseRatio = 100
 )
 
-// listPause is how long the list of all users is not read again that is refused, too long or too slow. It is at least
-// listPauseRatio times what the last one took, so that a slow list is not read every few minutes.
+// listPause is how long the list of all users is at least not read again that is refused, too long or too slow.
 var listPause = BackOff{time.Minute, time.Hour}
-
-const listPauseRatio = 100
 
 // way is a way of reading: single users, or the list of all.
 type way int
@@ -91,8 +90,7 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 	return list
 }
 
-// answered notes the answer to a read that began at some time, with those of the usernames that it found. It returns the checks
-// that are decided.
+// answered notes the answer to a read that began at some time, and the usernames that it found. It returns the checks that are decided.
 func (v *verification) answered(began, now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
 	if _, shown := found[v.witness]; shown {
 		v.proven[r.way] = v.witnessedBy
