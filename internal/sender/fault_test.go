@@ -109,7 +109,8 @@ func TestFault_AFailingRequestIsDivided(t *testing.T) {
 		settled          int
 	}{
 		"a user on which the API fails": {
-			http.StatusInternalServerError, 60, func(batch []users.User) bool { return slices.Contains(batch, users.User{Username: "user-577"}) }, 999,
+			http.StatusInternalServerError, 60,
+			func(batch []users.User) bool { return slices.Contains(batch, users.User{Username: "user-577"}) }, 999,
 		},
 		"too slow in large requests": {http.StatusGatewayTimeout, 40, func(batch []users.User) bool { return len(batch) > 100 }, 1000},
 	} {

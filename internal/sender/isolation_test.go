@@ -114,9 +114,10 @@ func TestSharedIsolation_TwoGuiltyOwnersDoNotMakeTheThirdGuilty(t *testing.T) {
 	options := sharing()
 	options.BackOff.Refused = brief
 	o := newHarness(t, simulator.Options{}, options)
-	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 422, Body: `{"message":"poison"}`, Match: func(r simulator.Request) bool {
+	isPoisoned := func(r simulator.Request) bool {
 		return slices.ContainsFunc(r.Usernames, func(u string) bool { return strings.HasPrefix(u, "poison") })
-	}})
+	}
+	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 422, Body: `{"message":"poison"}`, Match: isPoisoned})
 	o.Submit(o.work(id("a"), "poison-a"))
 	o.Submit(o.work(id("b"), "poison-b"))
 	o.Submit(o.work(id("innocent"), "x"))

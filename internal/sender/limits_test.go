@@ -16,9 +16,11 @@ import (
 
 // refusing makes the API refuse, with a 400, every request that holds one of some users.
 func refusing(bad ...string) simulator.Fault {
-	return simulator.Fault{Operation: simulator.Create, Status: 400, Body: `{"message":"username is not allowed"}`, Match: func(r simulator.Request) bool {
-		return slices.ContainsFunc(r.Usernames, func(u string) bool { return slices.Contains(bad, u) })
-	}}
+	isBad := func(u string) bool { return slices.Contains(bad, u) }
+	return simulator.Fault{
+		Operation: simulator.Create, Status: 400, Body: `{"message":"username is not allowed"}`,
+		Match: func(r simulator.Request) bool { return slices.ContainsFunc(r.Usernames, isBad) },
+	}
 }
 
 func many(n int) []string {

@@ -106,6 +106,8 @@ func TestQueue_WhileARequestRunsTheNextOneGathers(t *testing.T) {
 
 func TestQueue_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 	t.Parallel()
+	x, existing := users.User{Username: "x"}, sender.Result{State: sender.Existing}
+	rejecting := simulator.Options{Reject: func(u string) bool { return u == "x" }}
 	for name, tc := range map[string]struct {
 		second  users.User
 		options simulator.Options
@@ -113,10 +115,13 @@ func TestQueue_AUsernameThatTwoOwnersWantIsSentOnce(t *testing.T) {
 		want    sender.Result
 		posts   int
 	}{
-		"the first creates it, for the other it exists":  {second: users.User{Username: "x"}, want: sender.Result{State: sender.Existing}, posts: 1},
-		"the other one's full name comes too late":       {second: users.User{Username: "x", FullName: "X"}, want: sender.Result{State: sender.Existing}, posts: 1},
-		"it exists for both":                             {second: users.User{Username: "x"}, seed: "x", want: sender.Result{State: sender.Existing}, posts: 1},
-		"it is refused for both, if it is the same user": {second: users.User{Username: "x"}, options: simulator.Options{Reject: func(u string) bool { return u == "x" }}, want: sender.Result{State: sender.Invalid, Message: "it named the user as invalid, and does not show it"}, posts: 1},
+		"the first creates it, for the other it exists": {second: x, want: existing, posts: 1},
+		"the other one's full name comes too late":      {second: users.User{Username: "x", FullName: "X"}, want: existing, posts: 1},
+		"it exists for both":                            {second: x, seed: "x", want: existing, posts: 1},
+		"it is refused for both, if it is the same user": {
+			second: x, options: rejecting, posts: 1,
+			want: sender.Result{State: sender.Invalid, Message: "it named the user as invalid, and does not show it"},
+		},
 	} {
 		for _, inFlight := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, in request %t", name, inFlight), func(t *testing.T) {
@@ -277,10 +282,13 @@ func TestQueue_ASearchDoesNotHoldUpOthers(t *testing.T) {
 	poisoned := func(username string) bool { return strings.HasSuffix(username, "7") }
 	searching := make(chan struct{})
 	var once sync.Once
-	o.sim.Inject(simulator.Fault{Operation: simulator.Create, Status: 400, Body: `{"message":"poison"}`, Delay: 5 * time.Millisecond, Match: func(r simulator.Request) bool {
+	isPoisoned := func(r simulator.Request) bool {
 		once.Do(func() { close(searching) })
 		return slices.ContainsFunc(r.Usernames, poisoned)
-	}})
+	}
+	o.sim.Inject(simulator.Fault{
+		Operation: simulator.Create, Status: 400, Body: `{"message":"poison"}`, Delay: 5 * time.Millisecond, Match: isPoisoned,
+	})
 	names := make([]string, 500)
 	for i := range names {
 		names[i] = fmt.Sprint("user-", i)

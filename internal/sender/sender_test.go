@@ -41,7 +41,9 @@ func newHarness(t *testing.T, simOptions simulator.Options, options sender.Optio
 	o.news = sync.NewCond(&o.mu)
 	server := httptest.NewServer(o.sim)
 	t.Cleanup(server.Close)
-	api, err := alloy.New(alloy.Options{BaseURL: server.URL, AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: 10 * time.Second})
+	api, err := alloy.New(alloy.Options{
+		BaseURL: server.URL, AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: 10 * time.Second,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,15 +151,16 @@ func TestSender_ReportsWhatBecameOfEachUser(t *testing.T) {
 
 func TestSender_LostAnswersLeaveDoubt(t *testing.T) {
 	t.Parallel()
+	created, doubtful := sender.Result{State: sender.Created}, sender.Result{State: sender.Existing, Unconfirmed: true}
 	for name, tc := range map[string]struct {
 		fault simulator.Fault
 		want  sender.Result
 	}{
-		"applied, and the connection cut":     {simulator.Fault{Apply: true, Cut: true}, sender.Result{State: sender.Existing, Unconfirmed: true}},
-		"applied, and half an answer":         {simulator.Fault{Apply: true, Body: `{"mess`}, sender.Result{State: sender.Existing, Unconfirmed: true}},
-		"applied, and a 503":                  {simulator.Fault{Apply: true, Status: 503}, sender.Result{State: sender.Existing, Unconfirmed: true}},
-		"not applied, and the connection cut": {simulator.Fault{Cut: true}, sender.Result{State: sender.Created}},
-		"not applied, and a 429":              {simulator.Fault{Status: 429}, sender.Result{State: sender.Created}},
+		"applied, and the connection cut":     {simulator.Fault{Apply: true, Cut: true}, doubtful},
+		"applied, and half an answer":         {simulator.Fault{Apply: true, Body: `{"mess`}, doubtful},
+		"applied, and a 503":                  {simulator.Fault{Apply: true, Status: 503}, doubtful},
+		"not applied, and the connection cut": {simulator.Fault{Cut: true}, created},
+		"not applied, and a 429":              {simulator.Fault{Status: 429}, created},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

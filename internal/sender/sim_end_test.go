@@ -2,7 +2,11 @@
 
 package sender
 
-import "github.com/embedded-user-operator/embedded-user-operator/internal/users"
+import (
+	"slices"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
 
 // isQuiet reports whether no request is running.
 func (w *world) isQuiet() bool {
@@ -76,9 +80,12 @@ func (x *checks) empty() {
 	for _, k := range x.w.keys {
 		a := k.shell.account
 		a.verification.ready(k.accountTime(x.w.now))
-		if n := len(a.queue.index) + len(a.queue.owners) + len(a.queue.doubts) + len(a.queue.ready) + len(a.isolations) + len(a.verification.checks) + a.turns.running; n > 0 {
-			x.w.violated(nothingIsKept, "key %d: %d usernames, %d owners, %d doubts, %d ready, %d isolations, %d checks, %d running", k.number,
-				len(a.queue.index), len(a.queue.owners), len(a.queue.doubts), len(a.queue.ready), len(a.isolations), len(a.verification.checks), a.turns.running)
+		kept := []int{
+			len(a.queue.index), len(a.queue.owners), len(a.queue.doubts), len(a.queue.ready), len(a.isolations),
+			len(a.verification.checks), a.turns.running,
+		}
+		if slices.Max(kept) > 0 {
+			x.w.violated(nothingIsKept, "key %d: usernames, owners, doubts, ready, isolations, checks, running: %v", k.number, kept)
 		}
 	}
 }

@@ -58,8 +58,10 @@ type seenFailure struct {
 }
 
 func newSeen() *seen {
-	return &seen{owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{},
-		tried: map[ownerKey]bool{}, tokens: 1e9}
+	return &seen{
+		owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{},
+		tried: map[ownerKey]bool{}, tokens: 1e9,
+	}
 }
 
 // isWanted reports whether some owner wants a user, and has not been told of it.
