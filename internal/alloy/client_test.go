@@ -71,7 +71,8 @@ func TestClient_DoesNotFollowRedirects(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
 	for name, location := range map[string]string{
-		"another server": other.URL, "the same server": "/elsewhere", "no Location": "", "half an address": "http://[::1", "a bad escape": "%zz", "a bad port": "http://a:b",
+		"another server": other.URL, "the same server": "/elsewhere", "no Location": "", "half an address": "http://[::1",
+		"a bad escape": "%zz", "a bad port": "http://a:b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

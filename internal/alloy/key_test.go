@@ -87,7 +87,8 @@ func TestKey_DoesNotShow(t *testing.T) {
 	for name, held := range map[string]any{
 		"a key": k, "a pointer": &k, "an unexported field": hidden{k}, "a pointer to one": &hidden{k}, "an exported field": open{k},
 		"a list": []Key{k}, "a list of unexported fields": []hidden{{k}}, "a map": map[string]Key{"k": k}, "a map by key": map[Key]int{k: 1},
-		"a map of unexported fields": map[string]hidden{"k": {k}}, "everything": full, "a pointer to everything": &full, "an array": [1]hidden{{k}},
+		"a map of unexported fields": map[string]hidden{"k": {k}}, "everything": full, "a pointer to everything": &full,
+		"an array": [1]hidden{{k}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

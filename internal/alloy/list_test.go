@@ -21,23 +21,27 @@ func TestDecodeList(t *testing.T) {
 		want []string
 		fail error
 	}{
-		"users, one without a username": {body: `{"data":[{"userId":"1","username":"a"},{"userId":"2"},{"username":"b"}]}`, want: []string{"a", "b"}},
-		"nobody":                        {body: `{"data":[]}`},
-		"other fields around":           {body: `{"count":{"n":[1]},"data":[{"username":"a","x":{"username":"no"}}],"next":null}`, want: []string{"a"}},
-		"cut in the middle":             {body: `{"data":[{"username":"a"},{"user`, want: []string{"a"}, fail: errListCut},
-		"cut after a row":               {body: `{"data":[{"username":"a"}`, want: []string{"a"}, fail: errListCut},
-		"cut after a comma":             {body: `{"data":[{"username":"a"},`, want: []string{"a"}, fail: errListCut},
-		"cut at the end":                {body: `{"data":[{"username":"a"}]`, want: []string{"a"}, fail: errListCut},
-		"cut at the beginning":          {body: `{`, fail: errListCut},
-		"no data":                       {body: `{"users":[]}`, fail: errListShape},
-		"null":                          {body: `{"data":null}`, fail: errListShape},
-		"an array":                      {body: `[{"username":"a"}]`, fail: errListShape},
-		"rows that are no users":        {body: `{"data":["a"]}`, fail: errListShape},
-		"broken JSON":                   {body: `{"data":[}`, fail: errListShape},
-		"HTML":                          {body: `<html>`, fail: errListShape},
-		"nothing":                       {body: ``, fail: errListShape},
-		"a row that is too large":       {body: `{"data":[{"username":"` + strings.Repeat("x", 2*maxListRow) + `"}]}`, fail: errListTooLarge},
-		"a field that is too large":     {body: `{"x":"` + strings.Repeat("x", 2*maxListRow) + `","data":[]}`, fail: errListTooLarge},
+		"users, one without a username": {
+			body: `{"data":[{"userId":"1","username":"a"},{"userId":"2"},{"username":"b"}]}`, want: []string{"a", "b"},
+		},
+		"nobody": {body: `{"data":[]}`},
+		"other fields around": {
+			body: `{"count":{"n":[1]},"data":[{"username":"a","x":{"username":"no"}}],"next":null}`, want: []string{"a"},
+		},
+		"cut in the middle":         {body: `{"data":[{"username":"a"},{"user`, want: []string{"a"}, fail: errListCut},
+		"cut after a row":           {body: `{"data":[{"username":"a"}`, want: []string{"a"}, fail: errListCut},
+		"cut after a comma":         {body: `{"data":[{"username":"a"},`, want: []string{"a"}, fail: errListCut},
+		"cut at the end":            {body: `{"data":[{"username":"a"}]`, want: []string{"a"}, fail: errListCut},
+		"cut at the beginning":      {body: `{`, fail: errListCut},
+		"no data":                   {body: `{"users":[]}`, fail: errListShape},
+		"null":                      {body: `{"data":null}`, fail: errListShape},
+		"an array":                  {body: `[{"username":"a"}]`, fail: errListShape},
+		"rows that are no users":    {body: `{"data":["a"]}`, fail: errListShape},
+		"broken JSON":               {body: `{"data":[}`, fail: errListShape},
+		"HTML":                      {body: `<html>`, fail: errListShape},
+		"nothing":                   {body: ``, fail: errListShape},
+		"a row that is too large":   {body: `{"data":[{"username":"` + strings.Repeat("x", 2*maxListRow) + `"}]}`, fail: errListTooLarge},
+		"a field that is too large": {body: `{"x":"` + strings.Repeat("x", 2*maxListRow) + `","data":[]}`, fail: errListTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -183,8 +183,14 @@ func TestAdoption_WithAStaleCache(t *testing.T) {
 		late func(*world) (release func())
 		asks func(*http.Request) bool // that the operator asks the API server
 	}{
-		"the batch was deleted":       {func(w *world) func() { return stall(&w.watches.batches) }, func(r *http.Request) bool { return isRead(r, "/embeddeduserbatches/b", "") }},
-		"the slices lost their batch": {func(w *world) func() { return stall(&w.watches.slices) }, func(r *http.Request) bool { return isRead(r, "/embeddeduserslices", "batch") }},
+		"the batch was deleted": {
+			func(w *world) func() { return stall(&w.watches.batches) },
+			func(r *http.Request) bool { return isRead(r, "/embeddeduserbatches/b", "") },
+		},
+		"the slices lost their batch": {
+			func(w *world) func() { return stall(&w.watches.slices) },
+			func(r *http.Request) bool { return isRead(r, "/embeddeduserslices", "batch") },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})

@@ -147,7 +147,9 @@ func TestAdoption_ByABatchThatHasItsUsers(t *testing.T) {
 	// Nothing but the slice itself tells the operator of it. Nobody needs its users, so it is removed.
 	w.restore([]v1alpha1.EmbeddedUserSlice{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "b-00000000-1", Labels: map[string]string{v1alpha1.LabelBatch: "b"}},
-		Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users("old", 3)},
+		Spec: v1alpha1.EmbeddedUserSliceSpec{
+			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users("old", 3),
+		},
 	}}, false)
 	w.Eventually(func() bool {
 		return slices.ContainsFunc(w.Slices(), func(slice v1alpha1.EmbeddedUserSlice) bool { return slice.Name == "b-00000000-1" })
@@ -161,7 +163,8 @@ func TestAdoption_SendsOnlyWhoIsInTheList(t *testing.T) {
 	w.restore([]v1alpha1.EmbeddedUserSlice{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "b-00000000-0", Labels: map[string]string{v1alpha1.LabelBatch: "b"}},
 		Spec: v1alpha1.EmbeddedUserSliceSpec{
-			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: []v1alpha1.User{{Username: "stays"}, {Username: "left"}},
+			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName},
+			Users:           []v1alpha1.User{{Username: "stays"}, {Username: "left"}},
 		},
 	}}, false)
 	batch := w.Batch("b")
@@ -193,8 +196,12 @@ func TestForeign_SlicesWithTheLabelAreReportedAndLeftAlone(t *testing.T) {
 	}
 	for name, owners := range foreign {
 		w.MustCreate(&v1alpha1.EmbeddedUserSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "b"}, OwnerReferences: owners},
-			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users(name, 2)},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "b"}, OwnerReferences: owners,
+			},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{
+				APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users(name, 2),
+			},
 		})
 	}
 	w.CreateBatch("b", v1alpha1.User{Username: "x"})

@@ -224,11 +224,15 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	no := true
 	for name, owners := range map[string][]metav1.OwnerReference{
 		"nobodys": nil,
-		"gone":    {{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no}},
+		"gone": {
+			{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no},
+		},
 	} {
 		w.MustCreate(&v1alpha1.EmbeddedUserSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners},
-			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: testenv.Users(name, 2)},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners,
+			},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: testenv.Users(name, 2)},
 		})
 	}
 	w.CreateBatch("last", v1alpha1.User{Username: "x"})

@@ -19,7 +19,8 @@ import (
 func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.Sim.Inject(simulator.Fault{
-		Operation: simulator.Create, Times: 1, Apply: true, Status: http.StatusOK, Body: `{"message":"success","invalidUsers":[{"username":"somebody else"}]}`,
+		Operation: simulator.Create, Times: 1, Apply: true, Status: http.StatusOK,
+		Body: `{"message":"success","invalidUsers":[{"username":"somebody else"}]}`,
 	})
 	w.SetKey(w.Key)
 	w.CreateBatch("echo", testenv.Users("echo", 3)...)

@@ -100,9 +100,14 @@ func TestOrder_WhatComesLaterDoesNotStall(t *testing.T) {
 		sources []v1alpha1.UsersSource
 		steps   []step
 	}{
-		"a Secret":            {func(*world) {}, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
-		"a key in the Secret": {func(w *world) { w.MustCreate(w.secret("alloy", "other", "x")) }, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
-		"a ConfigMap":         {setKey, []v1alpha1.UsersSource{configMapSource("list", "users.csv")}, []step{{v1alpha1.ReasonSourceNotFound, createList}}},
+		"a Secret": {func(*world) {}, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
+		"a key in the Secret": {
+			func(w *world) { w.MustCreate(w.secret("alloy", "other", "x")) }, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}},
+		},
+		"a ConfigMap": {
+			setKey, []v1alpha1.UsersSource{configMapSource("list", "users.csv")},
+			[]step{{v1alpha1.ReasonSourceNotFound, createList}},
+		},
 		"a key in the ConfigMap": {
 			func(w *world) { setKey(w); w.MustCreate(w.configMap("list", nil)) }, []v1alpha1.UsersSource{configMapSource("list", "users.csv")},
 			[]step{{v1alpha1.ReasonSourceNotFound, func(w *world) {

@@ -17,7 +17,9 @@ func TestReference_EqualManifestsDoNotConflict(t *testing.T) {
 	for name, commands := range map[string][][]string{
 		"kubectl create and then a server-side apply": {{"create"}, {"apply", "--server-side"}},
 		"kubectl apply and then a server-side apply":  {{"apply"}, {"apply", "--server-side"}},
-		"two server-side managers":                    {{"apply", "--server-side", "--field-manager=one"}, {"apply", "--server-side", "--field-manager=two"}},
+		"two server-side managers": {
+			{"apply", "--server-side", "--field-manager=one"}, {"apply", "--server-side", "--field-manager=two"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})

@@ -142,14 +142,17 @@ func TestRows_InvalidOnesOfSourcesAreNotSent(t *testing.T) {
 func TestRows_ATextThatIsNoListChangesNothing(t *testing.T) {
 	const page = "<html>\n<body>502 hunter2</body>\n</html>\n"
 	good := map[string]string{
-		"list.ndjson": "{\"username\":\"ann\"}\n{\"username\":\"bob\"}\n", "list.json": `[{"username":"ann"},{"username":"bob"}]`, "list.yaml": "- username: ann\n- username: bob\n",
+		"list.ndjson": "{\"username\":\"ann\"}\n{\"username\":\"bob\"}\n", "list.json": `[{"username":"ann"},{"username":"bob"}]`,
+		"list.yaml": "- username: ann\n- username: bob\n",
 	}
 	for name, tc := range map[string]struct {
 		key, text string
 		says      []string
 	}{
-		"an empty file":        {"list.ndjson", "", []string{"the NDJSON is empty"}},
-		"a page":               {"list.ndjson", page, []string{"line 1: not one JSON object, line 2: not one JSON object, line 3: not one JSON object"}},
+		"an empty file": {"list.ndjson", "", []string{"the NDJSON is empty"}},
+		"a page": {
+			"list.ndjson", page, []string{"line 1: not one JSON object, line 2: not one JSON object, line 3: not one JSON object"},
+		},
 		"an error":             {"list.ndjson", `{"message":"hunter2"}`, []string{"line 1: an unknown field"}},
 		"JSON without objects": {"list.json", `["hunter2",5]`, []string{"row 0: not an object, row 1: not an object"}},
 		"YAML without objects": {"list.yaml", "- hunter2\n- {Username: x}\n", []string{"line 1: not a mapping, line 2: an unknown field"}},

@@ -28,14 +28,28 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 		reason  string
 		message []string
 	}{
-		"no Secret":              {nil, v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`}},
+		"no Secret": {
+			nil, v1alpha1.ReasonSecretNotFound,
+			[]string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`},
+		},
 		"a Secret without a key": {data("other", "x"), v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" has no key "apiKey"`, "add it"}},
-		"an empty key":           {data("apiKey", ""), v1alpha1.ReasonInvalidCredentials, []string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"}},
-		"only white space":       {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
-		"two lines":              {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
-		"a quoted key":           {data("apiKey", `"a"`), v1alpha1.ReasonInvalidCredentials, []string{`"apiKey" in Secret "alloy" is in quotation marks; put`}},
-		"a key encoded twice":    {data("apiKey", "c2VjcmV0Cg=="), v1alpha1.ReasonInvalidCredentials, []string{"is encoded in base64 once too often"}},
-		"a wrong key":            {data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized, []string{"401 Unauthorized", "put a valid API key into the Secret"}},
+		"an empty key": {
+			data("apiKey", ""), v1alpha1.ReasonInvalidCredentials,
+			[]string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"},
+		},
+		"only white space": {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
+		"two lines":        {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
+		"a quoted key": {
+			data("apiKey", `"a"`), v1alpha1.ReasonInvalidCredentials,
+			[]string{`"apiKey" in Secret "alloy" is in quotation marks; put`},
+		},
+		"a key encoded twice": {
+			data("apiKey", "c2VjcmV0Cg=="), v1alpha1.ReasonInvalidCredentials, []string{"is encoded in base64 once too often"},
+		},
+		"a wrong key": {
+			data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized,
+			[]string{"401 Unauthorized", "put a valid API key into the Secret"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})

@@ -240,13 +240,15 @@ func TestSources_RefusedByTheSchema(t *testing.T) {
 		source string
 		want   string
 	}{
-		"two kinds":                         {"{configMapKeyRef: {name: a, key: b}, secretKeyRef: {name: a, key: b}}", "exactly one of"},
-		"none":                              {"{format: CSV}", "exactly one of"},
-		"no key":                            {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
-		"a name that no ConfigMap can have": {"{configMapKeyRef: {name: team/list, key: b}}", `spec.usersFrom[0].configMapKeyRef.name: Invalid value: "team/list"`},
-		"a name that no Secret can have":    {"{secretKeyRef: {name: List, key: b}}", `spec.usersFrom[0].secretKeyRef.name: Invalid value: "List"`},
-		"a name that is too long":           {"{secretKeyRef: {name: " + strings.Repeat("x", 254) + ", key: b}}", "253"},
-		"other formats":                     {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
+		"two kinds": {"{configMapKeyRef: {name: a, key: b}, secretKeyRef: {name: a, key: b}}", "exactly one of"},
+		"none":      {"{format: CSV}", "exactly one of"},
+		"no key":    {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
+		"a name that no ConfigMap can have": {
+			"{configMapKeyRef: {name: team/list, key: b}}", `spec.usersFrom[0].configMapKeyRef.name: Invalid value: "team/list"`,
+		},
+		"a name that no Secret can have": {"{secretKeyRef: {name: List, key: b}}", `spec.usersFrom[0].secretKeyRef.name: Invalid value: "List"`},
+		"a name that is too long":        {"{secretKeyRef: {name: " + strings.Repeat("x", 254) + ", key: b}}", "253"},
+		"other formats":                  {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
 	} {
 		w.refuses(name, manifest("refused", "usersFrom: ["+tc.source+"]"), tc.want)
 	}

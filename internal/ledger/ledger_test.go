@@ -38,7 +38,8 @@ func TestMerge(t *testing.T) {
 			want: []v1alpha1.UserResult{result("a", "Created")},
 		},
 		"the newer of two invalid results counts": {
-			spec: []string{"a"}, old: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "1"}}, news: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
+			spec: []string{"a"}, old: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "1"}},
+			news: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
 			want: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
 		},
 		"results of users that left are dropped, old and new": {

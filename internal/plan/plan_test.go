@@ -275,10 +275,12 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 		updated []string
 		created int
 	}{
-		"nothing":               {func(l []v1alpha1.User) []v1alpha1.User { return l }, nil, 0},
-		"another order":         {func(l []v1alpha1.User) []v1alpha1.User { slices.Reverse(l); return l }, nil, 0},
-		"appending one":         {func(l []v1alpha1.User) []v1alpha1.User { return append(l, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
-		"one at the start":      {func(l []v1alpha1.User) []v1alpha1.User { return slices.Insert(l, 0, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"nothing":       {func(l []v1alpha1.User) []v1alpha1.User { return l }, nil, 0},
+		"another order": {func(l []v1alpha1.User) []v1alpha1.User { slices.Reverse(l); return l }, nil, 0},
+		"appending one": {func(l []v1alpha1.User) []v1alpha1.User { return append(l, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"one at the start": {
+			func(l []v1alpha1.User) []v1alpha1.User { return slices.Insert(l, 0, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0,
+		},
 		"removing one":          {func(l []v1alpha1.User) []v1alpha1.User { return slices.Delete(l, 1500, 1501) }, []string{"1"}, 0},
 		"exchanging one":        {func(l []v1alpha1.User) []v1alpha1.User { l[10].Username = "new"; return l }, []string{"0", "2"}, 0},
 		"renaming one":          {func(l []v1alpha1.User) []v1alpha1.User { l[10].FullName = "A"; return l }, nil, 0},

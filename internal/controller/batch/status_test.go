@@ -57,7 +57,8 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 		}
 		slice := cached.SliceOf(&whole)
 		reason := rapid.SampledFrom([]string{
-			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected", "UnexpectedRedirect", "Nonsense",
+			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected",
+			"UnexpectedRedirect", "Nonsense",
 		}).Draw(t, "reason")
 		if reason != "" {
 			slice.Ready = &metav1.Condition{

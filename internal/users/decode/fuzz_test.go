@@ -107,8 +107,11 @@ func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
 		"username,fullName\nann,\"Ann\nLee\"\nbob\n\"", "fullName;username\n", "\ufeffusername\r\n\r\na\"\r\n", "\xff\xfe", "\x1f\x8b\x08",
 		`[{"username":"ann","fullName":null},{"username":"\ud83d\ude00\/"},5]`, `[{"username":"a","username":"b"},]`, `[{"\u0000":[]}] x`,
-		"username,fullName\rann , \"Ann\" \r\ufeffusername,fullName\r,,\rbob\"", "fullName,username\nusername,fullName\n", "username\nUSERNAME\n\"x\n",
-		"{\"username\":\"ann\"}\n\n{}\n{\"x\":1}{}\n", "<html>\r\n", "[{\"x\":[\"username\"]}]", "- username: 1e7\n- x\n", "- username: ann\n  fullName: >-\n    Ann\n    Lee # x\n- &a [*a]\n", "[{username: 5}, {<<: *b}]\n---\n", "? a\n: - b\n  -\n",
+		"username,fullName\rann , \"Ann\" \r\ufeffusername,fullName\r,,\rbob\"", "fullName,username\nusername,fullName\n",
+		"username\nUSERNAME\n\"x\n",
+		"{\"username\":\"ann\"}\n\n{}\n{\"x\":1}{}\n", "<html>\r\n", "[{\"x\":[\"username\"]}]", "- username: 1e7\n- x\n",
+		"- username: ann\n  fullName: >-\n    Ann\n    Lee # x\n- &a [*a]\n", "[{username: 5}, {<<: *b}]\n---\n",
+		"? a\n: - b\n  -\n",
 	} {
 		for i := range formats {
 			f.Add(byte(i), []byte(seed))
