@@ -70,7 +70,8 @@ var (
 
 func TestProblem_ImplementsTheRule(t *testing.T) {
 	t.Parallel()
-	odd := rapid.SampledFrom([]rune("ab é😀\t\n\v\f\r\x00\x1f\x7f\u0080\u0085\u009f\u00a0\u00ad\u1680\u180e\u2003\u200b\u2060\u2028\u2029\u202f\u205f\u3000\ufeff\ufffd"))
+	odd := rapid.SampledFrom([]rune("ab é😀\t\n\v\f\r\x00\x1f\x7f\u0080\u0085\u009f\u00a0\u00ad\u1680\u180e\u2003\u200b\u2060" +
+		"\u2028\u2029\u202f\u205f\u3000\ufeff\ufffd"))
 	text := rapid.OneOf(
 		rapid.String(),
 		rapid.StringOf(odd),

@@ -257,7 +257,8 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 	}
 	t.Run("without gzip", func(t *testing.T) {
 		t.Parallel()
-		_, err := decode.Rows(t.Context(), []byte("username\n"+strings.Repeat(padding, 1<<16)), decode.CSV, generous, func(decode.Row) error { return nil })
+		text := []byte("username\n" + strings.Repeat(padding, 1<<16))
+		_, err := decode.Rows(t.Context(), text, decode.CSV, generous, func(decode.Row) error { return nil })
 		if err == nil || !strings.HasPrefix(err.Error(), large) {
 			t.Errorf("error %v, want %q", err, large)
 		}

@@ -130,7 +130,8 @@ func FuzzRows(f *testing.F) {
 				t.Errorf("%q is good, and %s", row.User, problem)
 			case row.Problem != "" && (row.FullName != "" || row.Username != "" && problem != ""):
 				t.Errorf("%q has a problem, and a user", row.User)
-			case format == decode.CSV && row.Problem == "" && strings.EqualFold(row.Username, "username") && strings.EqualFold(row.FullName, "fullName"):
+			case format == decode.CSV && row.Problem == "" &&
+				strings.EqualFold(row.Username, "username") && strings.EqualFold(row.FullName, "fullName"):
 				t.Errorf("%q is the header", row.User)
 			}
 		}
@@ -166,7 +167,10 @@ var special = regexp.MustCompile(`(?m) |\r[^\n]|\r\z|\x{feff}|^,+\r?$`)
 
 // FuzzCSV compares the decoder with encoding/csv.
 func FuzzCSV(f *testing.F) {
-	for _, seed := range []string{"ann,\"Ann\nLee\"\nbob\n", "\"a\"\"b\",\r\n\n,x\n", "a\"b,c\n\"d\"e,f\ng,h\n", "\"a\n\"b,c\nd,e\n", "\"a\nb,c", "\"a\n", "a,\"\",\"b\"\n"} {
+	for _, seed := range []string{
+		"ann,\"Ann\nLee\"\nbob\n", "\"a\"\"b\",\r\n\n,x\n", "a\"b,c\n\"d\"e,f\ng,h\n", "\"a\n\"b,c\nd,e\n",
+		"\"a\nb,c", "\"a\n", "a,\"\",\"b\"\n",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, rows []byte) {

@@ -73,8 +73,14 @@ func TestRows_JSONObjects(t *testing.T) {
 				return row
 			}
 			// The last row has the shape of a user, so that the text is a list.
-			list{text: "[" + tc.text + ",\n" + tc.text + `,{"username":"last"}]`, want: []decode.Row{row(0, ""), row(1, ""), good(2, "last", "")}}.check(t, decode.JSON)
-			list{text: tc.text + "\r\n\n" + tc.text + "\n{\"username\":\"last\"}", want: []decode.Row{row(0, "line 1: "), row(1, "line 3: "), good(2, "last", "")}}.check(t, decode.NDJSON)
+			list{
+				text: "[" + tc.text + ",\n" + tc.text + `,{"username":"last"}]`,
+				want: []decode.Row{row(0, ""), row(1, ""), good(2, "last", "")},
+			}.check(t, decode.JSON)
+			list{
+				text: tc.text + "\r\n\n" + tc.text + "\n{\"username\":\"last\"}",
+				want: []decode.Row{row(0, "line 1: "), row(1, "line 3: "), good(2, "last", "")},
+			}.check(t, decode.NDJSON)
 		})
 	}
 }

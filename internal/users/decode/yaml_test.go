@@ -31,20 +31,23 @@ func TestRows_YAML(t *testing.T) {
 			want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", "")},
 		},
 		"scalars that look like other types": {
-			text: "- username: \"0012\"\n  fullName: '1e3'\n- username: yes\n  fullName: on\n- {username: \"2024-01-01\", fullName: !!str 5}\n- username: 1.2.3\n  fullName: 12:30\n- username: >-\n    17\n",
+			text: "- username: \"0012\"\n  fullName: '1e3'\n- username: yes\n  fullName: on\n" +
+				"- {username: \"2024-01-01\", fullName: !!str 5}\n- username: 1.2.3\n  fullName: 12:30\n- username: >-\n    17\n",
 			want: []decode.Row{
 				good(0, "0012", "1e3"), good(1, "yes", "on"), good(2, "2024-01-01", "5"), good(3, "1.2.3", "12:30"), good(4, "17", ""),
 			},
 		},
 		"scalars that are of other types": {
-			text: "- username: 17\n- username: 0012\n- username: 1.2345678e+07\n- username: 0x1F\n- username: .inf\n- username: true\n- username: False\n- {username: 2024-01-01}\n" +
+			text: "- username: 17\n- username: 0012\n- username: 1.2345678e+07\n- username: 0x1F\n- username: .inf\n" +
+				"- username: true\n- username: False\n- {username: 2024-01-01}\n" +
 				"- username: 2024-01-01T12:00:00Z\n- username: ann\n  fullName: 1e3\n- username: 123456789012345678901234567890\n- username: bob\n",
 			want: append(others(11), good(11, "bob", "")),
 		},
 		"null in quotes is a text": {text: "- username: \"null\"\n  fullName: '~'\n", want: []decode.Row{good(0, "null", "~")}},
 		"an anchor":                {text: "- &a\n  username: &b ann\n  fullName: Ann Lee\n", want: ann},
 		"bad rows": {
-			text: "- username:\n- hunter2\n-\n- [hunter2]\n- username: ann\n  hunter2: 1\n- username: {a: hunter2}\n- fullName: hunter2\n- username: bob\n",
+			text: "- username:\n- hunter2\n-\n- [hunter2]\n- username: ann\n  hunter2: 1\n" +
+				"- username: {a: hunter2}\n- fullName: hunter2\n- username: bob\n",
 			want: []decode.Row{
 				bad(0, "line 1: username is empty"), bad(1, "line 2: not a mapping"), bad(2, "line 3: not a mapping"), bad(3, "line 4: not a mapping"),
 				bad(4, "line 5: an unknown field"), bad(5, "line 7: a field is not text"), bad(6, "line 8: username is empty"), good(7, "bob", ""),
