@@ -54,7 +54,8 @@ func TestDecodeList(t *testing.T) {
 				t.Errorf("users %q, want %q", got, tc.want)
 			}
 			want := map[error]Outcome{nil: Listed, errListCut: Unavailable, errListShape: Inconclusive, errListTooLarge: Inconclusive}[tc.fail]
-			if answer := classifyList(http.StatusOK, err); answer.Outcome != want || answer.StatusCode != http.StatusOK || (answer.Message == "") != (want == Listed) {
+			answer := classifyList(http.StatusOK, err)
+			if answer.Outcome != want || answer.StatusCode != http.StatusOK || (answer.Message == "") != (want == Listed) {
 				t.Errorf("answer %+v, want %s", answer, want)
 			}
 		})
@@ -67,7 +68,9 @@ func TestDecodeList_FailuresOfTheNetwork(t *testing.T) {
 		"a reset":   {errors.New("connection reset"), errListCut},
 		"a timeout": {context.DeadlineExceeded, errListSlow},
 	} {
-		for where, text := range map[string]string{"at the beginning": "", "after a row": `{"data":[{"username":"a"}`, "inside a row": `{"data":[{"user`} {
+		for where, text := range map[string]string{
+			"at the beginning": "", "after a row": `{"data":[{"username":"a"}`, "inside a row": `{"data":[{"user`,
+		} {
 			t.Run(name+" "+where, func(t *testing.T) {
 				t.Parallel()
 				err := decodeList(io.MultiReader(strings.NewReader(text), iotest.ErrReader(tc.err)), func(string) {})
@@ -94,7 +97,10 @@ func TestDecodeList_LongListsAreReadToTheirEnd(t *testing.T) {
 
 // FuzzDecodeList checks that a list is either read to its end or fails, and that a list which succeeds is a JSON object.
 func FuzzDecodeList(f *testing.F) {
-	for _, seed := range []string{`{"data":[{"username":"a"},{}]}`, `{"data":[]}`, `{"x":{},"data":[{"username":"a"}],"y":1}`, `{"data":[{"username":"a"}`, `[]`, ``} {
+	for _, seed := range []string{
+		`{"data":[{"username":"a"},{}]}`, `{"data":[]}`, `{"x":{},"data":[{"username":"a"}],"y":1}`,
+		`{"data":[{"username":"a"}`, `[]`, ``,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -93,7 +93,8 @@ func TestCount_AddsUp(t *testing.T) {
 			slice.Spec.Users = append(slice.Spec.Users, v1alpha1.User{Username: name})
 		}
 		for _, name := range rapid.SliceOf(username).Draw(t, "results") {
-			slice.Status.Results = append(slice.Status.Results, result(name, rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "x"}).Draw(t, "result")))
+			known := rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "x"}).Draw(t, "result")
+			slice.Status.Results = append(slice.Status.Results, result(name, known))
 		}
 		results := ledger.Merge(slice, nil)
 		c := ledger.Count(slice, results)

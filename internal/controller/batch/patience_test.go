@@ -27,7 +27,10 @@ func factsOf(slices ...cached.Slice) facts {
 
 // pendingSlice returns a slice with a pending user, under the key of a Secret, whose Ready condition has a reason.
 func pendingSlice(secret, reason string) cached.Slice {
-	slice := cached.Slice{ObjectMeta: metav1.ObjectMeta{Generation: 1}, ObservedGeneration: 1, Counts: v1alpha1.UserCounts{Total: 1, Pending: 1}}
+	slice := cached.Slice{
+		ObjectMeta: metav1.ObjectMeta{Generation: 1}, ObservedGeneration: 1,
+		Counts: v1alpha1.UserCounts{Total: 1, Pending: 1},
+	}
 	slice.APIKeySecretRef = v1alpha1.APIKeySecretReference{Name: secret, Key: v1alpha1.DefaultSecretKey}
 	slice.Ready = &metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: "said of the slice"}
 	return slice
@@ -62,7 +65,10 @@ func TestPatience_TwoMinutesFromTheTransition(t *testing.T) {
 		v1alpha1.ReasonSecretNotFound: v1alpha1.ConditionCredentialsValid, v1alpha1.ReasonSourceNotFound: v1alpha1.ConditionSourcesRead,
 	} {
 		missing := func(ago time.Duration, generation int64) *metav1.Condition {
-			return &metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(anInstant.Add(-ago))}
+			return &metav1.Condition{
+				Status: metav1.ConditionFalse, Reason: reason, ObservedGeneration: generation,
+				LastTransitionTime: metav1.NewTime(anInstant.Add(-ago)),
+			}
 		}
 		const waits, stalls = v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled
 		type outcome struct {
@@ -75,7 +81,10 @@ func TestPatience_TwoMinutesFromTheTransition(t *testing.T) {
 		}{
 			"nothing is stored": {nil, outcome{waits, 0, 2 * time.Minute}},
 			"it was there an hour ago": {
-				&metav1.Condition{Status: metav1.ConditionTrue, Reason: "Fine", ObservedGeneration: 3, LastTransitionTime: missing(time.Hour, 3).LastTransitionTime},
+				&metav1.Condition{
+					Status: metav1.ConditionTrue, Reason: "Fine", ObservedGeneration: 3,
+					LastTransitionTime: missing(time.Hour, 3).LastTransitionTime,
+				},
 				outcome{waits, 0, 2 * time.Minute},
 			},
 			"it has been missing for a while": {missing(time.Minute, 3), outcome{waits, time.Minute, time.Minute}},
@@ -84,7 +93,10 @@ func TestPatience_TwoMinutesFromTheTransition(t *testing.T) {
 			"an hour":                         {missing(time.Hour, 3), outcome{stalls, time.Hour, 0}},
 			"in another generation":           {missing(time.Hour, 2), outcome{waits, 0, 2 * time.Minute}},
 			"something else was wrong": {
-				&metav1.Condition{Status: metav1.ConditionFalse, Reason: "Other", ObservedGeneration: 3, LastTransitionTime: missing(time.Hour, 3).LastTransitionTime},
+				&metav1.Condition{
+					Status: metav1.ConditionFalse, Reason: "Other", ObservedGeneration: 3,
+					LastTransitionTime: missing(time.Hour, 3).LastTransitionTime,
+				},
 				outcome{waits, 0, 2 * time.Minute},
 			},
 			"the clock was an hour ahead": {missing(-time.Hour, 3), outcome{waits, 0, 2 * time.Minute}},

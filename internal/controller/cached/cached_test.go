@@ -25,7 +25,9 @@ import (
 
 // slice returns a slice of n users, every third of which has no result.
 func slice(name string, n int) *v1alpha1.EmbeddedUserSlice {
-	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7"}}
+	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7",
+	}}
 	for i := range n {
 		username := fmt.Sprintf("%s-user-%04d@example.com", name, i)
 		s.Spec.Users = append(s.Spec.Users, v1alpha1.User{Username: username, FullName: fmt.Sprintf("User number %d", i)})
