@@ -133,8 +133,10 @@ func TestAdoption_ByABatchThatHasItsUsers(t *testing.T) {
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
 		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "left"})
 	})
-	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).Should(gomega.Equal(v1alpha1.UserCounts{Total: 21, Created: 20, Existing: 1}))
-	w.Equal("the user that only the backup has", v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored}, w.Results()["left"])
+	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).
+		Should(gomega.Equal(v1alpha1.UserCounts{Total: 21, Created: 20, Existing: 1}))
+	restored := v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored}
+	w.Equal("the user that only the backup has", restored, w.Results()["left"])
 	if _, again := w.Sent(); again != requests {
 		t.Errorf("%d requests", again-requests)
 	}
@@ -177,7 +179,7 @@ func TestAdoption_SendsOnlyWhoIsInTheList(t *testing.T) {
 		Should(gomega.BeTrue())
 	w.CreateBatch("later", v1alpha1.User{Username: "later"}) // what waited before has been sent by then
 	w.Await("later", v1alpha1.ReasonSucceeded)
-	w.MustCreate(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "list"}, Data: map[string]string{"users.csv": "username\nstays\n"}})
+	w.MustCreate(w.configMap("list", map[string]string{"users.csv": "username\nstays\n"}))
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	if sent, _ := w.Sent(); !slices.Equal(sent, []string{"later", "stays"}) {
 		t.Errorf("sent: %q", sent)

@@ -59,7 +59,8 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 			}
 			w.CreateBatch("keys", testenv.Users("keys", 1500)...)
 			status := w.Await("keys", tc.reason).Status
-			ready, credentials := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid)
+			ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+			credentials := testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid)
 			if !contains(ready.Message, tc.message...) {
 				t.Errorf("message: %s", ready.Message)
 			}
@@ -140,7 +141,8 @@ func TestSecret_KeysAsPeoplePasteThem(t *testing.T) {
 			reason = v1alpha1.ReasonInvalidCredentials
 		}
 		status := w.Await(batches[name], reason).Status
-		ready, stalled := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionStalled)
+		ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+		stalled := testenv.Condition(status.Conditions, v1alpha1.ConditionStalled)
 		if !contains(ready.Message, row.cure) || contains(ready.Message, w.Key) || (stalled.Type != "") != (row.cure != "") {
 			t.Errorf("%s: %q, %+v", name, ready.Message, stalled)
 		}
@@ -174,7 +176,8 @@ func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	w.Await("first", v1alpha1.ReasonUnauthorized)
 	w.Edit("first", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2999] })
 	batch := w.Await("first", v1alpha1.ReasonUnauthorized)
-	if credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Status != metav1.ConditionFalse {
+	credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
+	if credentials.Status != metav1.ConditionFalse {
 		t.Errorf("CredentialsValid: %+v", credentials)
 	}
 	if more := len(w.Sim.Requests()) - asked; more != 0 {
