@@ -58,10 +58,13 @@ func run(args []string) error {
 	latency := flags.Duration("latency", 0, "time before a request is applied")
 	reject := flags.String("reject", "", "regular expression for unacceptable usernames")
 	faults := flags.StringArray("fault", nil, "fault to inject, see above (repeatable; the first that matches a request is used)")
-	invalidUsers := flags.String("invalid-users", string(simulator.InvalidUsersEmpty), "form of invalidUsers when there are none: empty, null or absent")
+	invalidUsers := flags.String("invalid-users", string(simulator.InvalidUsersEmpty),
+		"form of invalidUsers when there are none: empty, null or absent")
 	skipExisting := flags.Bool("skip-existing", false, "omit existing users from invalidUsers")
-	mixedAllExist := flags.Bool("mixed-all-exist", false, `answer "All users already exist" if no user could be created, even if some are unacceptable`)
-	checkThenCreate := flags.Bool("check-then-create", false, "check for existing users before the latency and create users after it, so that concurrent requests can create a user twice")
+	mixedAllExist := flags.Bool("mixed-all-exist", false,
+		`answer "All users already exist" if no user could be created, even if some are unacceptable`)
+	checkThenCreate := flags.Bool("check-then-create", false,
+		"check for existing users before the latency and create users after it, so that concurrent requests can create a user twice")
 	readLag := flags.Duration("read-lag", 0, "time until GET requests return a created user")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return nil

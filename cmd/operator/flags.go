@@ -61,31 +61,50 @@ func parse(args []string) (options, error) {
 }
 
 func (o *options) addAlloyFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL, "base URL of the Alloy API, the only address that API keys are sent to (through HTTPS_PROXY, if set)")
-	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false, "allow an http --alloy-url, which exposes API keys to the network")
+	flags.StringVar(&o.alloy.BaseURL, "alloy-url", alloy.DefaultBaseURL,
+		"base URL of the Alloy API, the only address that API keys are sent to (through HTTPS_PROXY, if set)")
+	flags.BoolVar(&o.alloy.AllowInsecure, "allow-insecure-alloy-url", false,
+		"allow an http --alloy-url, which exposes API keys to the network")
 	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
-	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout, "timeout of a request to the Alloy API; the pod's grace period must be at least 15s longer")
+	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout,
+		"timeout of a request to the Alloy API; the pod's grace period must be at least 15s longer")
 	o.sender = sender.DefaultOptions
-	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey, "maximum number of concurrent requests to the Alloy API per key, at least 1")
-	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests, "maximum number of concurrent requests to the Alloy API for all keys together, at least 1")
-	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger, "how long users wait for other users under the same key to share a request, while no request with that key is running; 0 sends the users of each EmbeddedUserSlice separately")
-	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond, "maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
+	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey,
+		"maximum number of concurrent requests to the Alloy API per key, at least 1")
+	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests,
+		"maximum number of concurrent requests to the Alloy API for all keys together, at least 1")
+	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger,
+		"how long users wait for other users under the same key to share a request, while no request with that key is running; "+
+			"0 sends the users of each EmbeddedUserSlice separately")
+	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond,
+		"maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
 	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
 	o.listMemory.Quantity = *resource.NewQuantity(batch.DefaultMaxListMemory, resource.BinarySI)
-	flags.Var(&o.listMemory, "max-list-memory", "maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: about 176 bytes for each user, and its text. All long lists together may take 1.25 times as much")
+	flags.Var(&o.listMemory, "max-list-memory",
+		"maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: "+
+			"about 176 bytes for each user, and its text. All long lists together may take 1.25 times as much")
 }
 
 func (o *options) addManagerFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&o.namespaces, watchNamespaces, nil, "namespaces to watch, separated by commas; all by default. One without rights does not stop the others. Several operators can share a cluster if none watches a namespace of another")
+	flags.StringSliceVar(&o.namespaces, watchNamespaces, nil,
+		"namespaces to watch, separated by commas; all by default. One without rights does not stop the others. "+
+			"Several operators can share a cluster if none watches a namespace of another")
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
-	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default the operator's own")
-	flags.StringVar(&o.manager.LeaderElectionID, "leader-election-id", "", "name of the lease; by default each set of --watch-namespaces has its own. Scale the operator to 0 before you change the name or the set")
+	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "",
+		"namespace of the lease; by default the operator's own")
+	flags.StringVar(&o.manager.LeaderElectionID, "leader-election-id", "",
+		"name of the lease; by default each set of --watch-namespaces has its own. "+
+			"Scale the operator to 0 before you change the name or the set")
 	metrics := &o.manager.Metrics
 	flags.StringVar(&metrics.BindAddress, "metrics-bind-address", ":8443", "address that serves metrics; 0 disables them")
-	flags.BoolVar(&metrics.SecureServing, "metrics-secure", true, "serve metrics over HTTPS, to clients whose token may get /metrics. This needs the cluster-wide right to create tokenreviews and subjectaccessreviews; false serves them over HTTP to everybody")
-	flags.StringVar(&metrics.CertDir, "metrics-cert-path", "", "folder with the certificate of the metrics, tls.crt and tls.key; by default they have a self-signed one")
+	flags.BoolVar(&metrics.SecureServing, "metrics-secure", true,
+		"serve metrics over HTTPS, to clients whose token may get /metrics. This needs the cluster-wide right to create "+
+			"tokenreviews and subjectaccessreviews; false serves them over HTTP to everybody")
+	flags.StringVar(&metrics.CertDir, "metrics-cert-path", "",
+		"folder with the certificate of the metrics, tls.crt and tls.key; by default they have a self-signed one")
 	flags.StringVar(&o.manager.PprofBindAddress, "pprof-bind-address", "", "address that serves profiles under /debug/pprof; none by default")
-	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "address that serves /healthz and /readyz; 0 disables them")
+	flags.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
+		"address that serves /healthz and /readyz; 0 disables them")
 }
 
 // checkNamespaces refuses what is not the name of a namespace: controller-runtime takes an empty name for all namespaces.

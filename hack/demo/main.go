@@ -83,7 +83,9 @@ func run() (err error) {
 	}
 	defer log.Close() //nolint:errcheck // the file is temporary
 	say("Starting the operator (its log: %s)", log.Name())
-	operator, err := testenv.StartOperator(ctx, testenv.OperatorOptions{Path: filepath.Join(d.programs, "operator"), Kubeconfig: d.plane.Kubeconfig, AlloyURL: d.simulator, Output: log})
+	operator, err := testenv.StartOperator(ctx, testenv.OperatorOptions{
+		Path: filepath.Join(d.programs, "operator"), Kubeconfig: d.plane.Kubeconfig, AlloyURL: d.simulator, Output: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,8 @@ func run() (err error) {
 func (d *demo) startSimulator() (simulator *testenv.Process, err error) {
 	d.key = "key-of-the-demo"
 	say("Starting the Alloy simulator, which takes %s for a request and already has three of the users", latency)
-	simulator, d.simulator, err = testenv.StartSimulator(filepath.Join(d.programs, "alloy-simulator"), "--key", d.key, "--latency", latency.String(),
+	simulator, d.simulator, err = testenv.StartSimulator(filepath.Join(d.programs, "alloy-simulator"),
+		"--key", d.key, "--latency", latency.String(),
 		"--seed", strings.Join([]string{username(0), username(d.users / 2), username(max(d.users-2, 0))}, ","))
 	return simulator, err
 }
@@ -144,7 +147,8 @@ func (d *demo) show(ctx context.Context) error {
 		say("Next: make demo KEEP=1 leaves everything running, make demo USERS=10000 uses the longest inline list")
 		return nil
 	}
-	say("Everything keeps running until Ctrl-C. In another terminal:\n\n  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
+	say("Everything keeps running until Ctrl-C. In another terminal:\n\n"+
+		"  export KUBECONFIG=%s\n  alias kubectl=%s\n  kubectl get eub,eus; kubectl explain eub.spec; kubectl edit eub demo",
 		d.plane.Kubeconfig, d.plane.Kubectl(ctx).Path)
 	<-ctx.Done()
 	return nil

@@ -56,11 +56,14 @@ func TestAnswer_Explain(t *testing.T) {
 		answer Answer
 		want   string
 	}{
-		"a status with words":       {Answer{Outcome: Refused, StatusCode: 400, Message: "no"}, "The Alloy API answered 400 Bad Request: no"},
-		"a status without words":    {Answer{Outcome: Forbidden, StatusCode: 403}, "The Alloy API answered 403 Forbidden"},
-		"a status without a name":   {Answer{Outcome: Unavailable, StatusCode: 599}, "The Alloy API answered 599"},
-		"no answer":                 {Answer{Outcome: Unavailable, Message: "it took too long"}, "The Alloy API did not answer: it took too long"},
-		"no connection":             {Answer{Outcome: Deferred, Message: "the connection was refused"}, "The Alloy API did not answer: the connection was refused"},
+		"a status with words":     {Answer{Outcome: Refused, StatusCode: 400, Message: "no"}, "The Alloy API answered 400 Bad Request: no"},
+		"a status without words":  {Answer{Outcome: Forbidden, StatusCode: 403}, "The Alloy API answered 403 Forbidden"},
+		"a status without a name": {Answer{Outcome: Unavailable, StatusCode: 599}, "The Alloy API answered 599"},
+		"no answer":               {Answer{Outcome: Unavailable, Message: "it took too long"}, "The Alloy API did not answer: it took too long"},
+		"no connection": {
+			Answer{Outcome: Deferred, Message: "the connection was refused"},
+			"The Alloy API did not answer: the connection was refused",
+		},
 		"a question that was never": {Answer{Outcome: Inconclusive, Message: "no"}, "The Alloy API was not asked: no"},
 	} {
 		t.Run(name, func(t *testing.T) {

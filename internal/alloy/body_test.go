@@ -90,10 +90,14 @@ func TestClient_AnswersThatBreakOff(t *testing.T) {
 				}
 				words := map[bool]string{false: "cut off", true: "took too long"}[slow]
 				created := client.CreateUsers(t.Context(), key(t, "secret"), []users.User{{Username: "a"}})
-				if created.Outcome != tc.create || !created.Incomplete || created.MayBeRunning() != created.InDoubt() || !strings.Contains(created.Message, words) {
+				if created.Outcome != tc.create || !created.Incomplete || created.MayBeRunning() != created.InDoubt() ||
+					!strings.Contains(created.Message, words) {
 					t.Errorf("create: %+v", created)
 				}
-				for _, got := range []alloy.Answer{client.GetUser(t.Context(), key(t, "secret"), "a"), client.ListUsers(t.Context(), key(t, "secret"), func(string) {})} {
+				for _, got := range []alloy.Answer{
+					client.GetUser(t.Context(), key(t, "secret"), "a"),
+					client.ListUsers(t.Context(), key(t, "secret"), func(string) {}),
+				} {
 					if got.Outcome != tc.read || !strings.Contains(got.Message, words) {
 						t.Errorf("read: %+v", got)
 					}
@@ -134,8 +138,9 @@ func TestClient_EndlessAnswersEnd(t *testing.T) {
 	sim := simulator.New(simulator.Options{Keys: []string{"k"}})
 	sim.Inject(simulator.Fault{Endless: true})
 	client := newClient(t, sim)
-	if got := client.CreateUsers(t.Context(), key(t, "k"), []users.User{{Username: "a"}}); got.Outcome != alloy.Unavailable || !got.MayBeRunning() {
-		t.Errorf("create: %+v", got)
+	created := client.CreateUsers(t.Context(), key(t, "k"), []users.User{{Username: "a"}})
+	if created.Outcome != alloy.Unavailable || !created.MayBeRunning() {
+		t.Errorf("create: %+v", created)
 	}
 	if got := client.GetUser(t.Context(), key(t, "k"), "a"); got.Outcome != alloy.Inconclusive {
 		t.Errorf("get: %+v", got)

@@ -78,7 +78,8 @@ func New(options Options) (*Client, error) {
 	case base.User != nil || strings.ContainsAny(options.BaseURL, "?#"):
 		return nil, errors.New("the URL of the Alloy API must have no user, query or fragment")
 	case base.Scheme == "http" && !options.AllowInsecure:
-		return nil, errors.New("the URL of the Alloy API must be https; http, which shows the API key to the network, has to be allowed expressly")
+		return nil, errors.New("the URL of the Alloy API must be https; " +
+			"http, which shows the API key to the network, has to be allowed expressly")
 	case base.Scheme != "https" && base.Scheme != "http":
 		return nil, fmt.Errorf("the URL of the Alloy API must be https, not %q", base.Scheme)
 	case options.Timeout <= 0:
@@ -138,7 +139,9 @@ func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username str
 }
 
 // do sends one request and has its answer classified.
-func (c *Client) do(ctx context.Context, key Key, operation Operation, method, path string, body []byte, classify func(*http.Response) Answer) Answer {
+func (c *Client) do(
+	ctx context.Context, key Key, operation Operation, method, path string, body []byte, classify func(*http.Response) Answer,
+) Answer {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	var connected atomic.Bool

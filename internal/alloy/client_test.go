@@ -55,7 +55,9 @@ func TestNew_OnlyTakesURLsThatAKeyMayBeSentTo(t *testing.T) {
 func TestClient_SendsWhatTheAPINeeds(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, want := range map[string]string{"Authorization": "Bearer secret", "X-Api-Version": "2025-09", "Content-Type": "application/json", "User-Agent": "test"} {
+		for name, want := range map[string]string{
+			"Authorization": "Bearer secret", "X-Api-Version": "2025-09", "Content-Type": "application/json", "User-Agent": "test",
+		} {
 			if got := r.Header.Get(name); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
@@ -71,7 +73,8 @@ func TestClient_DoesNotFollowRedirects(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
 	for name, location := range map[string]string{
-		"another server": other.URL, "the same server": "/elsewhere", "no Location": "", "half an address": "http://[::1", "a bad escape": "%zz", "a bad port": "http://a:b",
+		"another server": other.URL, "the same server": "/elsewhere", "no Location": "", "half an address": "http://[::1",
+		"a bad escape": "%zz", "a bad port": "http://a:b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,10 +88,14 @@ func TestClient_DoesNotFollowRedirects(t *testing.T) {
 					}
 					w.WriteHeader(status)
 				}))
-				if got := client.CreateUsers(t.Context(), key(t, "secret"), []users.User{{Username: "a"}}); got.Outcome != alloy.Redirected || got.StatusCode != status {
-					t.Errorf("create, %d: %+v", status, got)
+				created := client.CreateUsers(t.Context(), key(t, "secret"), []users.User{{Username: "a"}})
+				if created.Outcome != alloy.Redirected || created.StatusCode != status {
+					t.Errorf("create, %d: %+v", status, created)
 				}
-				for _, got := range []alloy.Answer{client.GetUser(t.Context(), key(t, "secret"), "a"), client.ListUsers(t.Context(), key(t, "secret"), func(string) {})} {
+				for _, got := range []alloy.Answer{
+					client.GetUser(t.Context(), key(t, "secret"), "a"),
+					client.ListUsers(t.Context(), key(t, "secret"), func(string) {}),
+				} {
 					if got.Outcome != alloy.Inconclusive || got.StatusCode != status {
 						t.Errorf("read, %d: %+v", status, got)
 					}
@@ -127,7 +134,8 @@ func TestClient_NoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := slow.CreateUsers(t.Context(), key(t, "k"), batch); got.Outcome != alloy.Unavailable || !strings.Contains(got.Explain(), "too long") {
+	got = slow.CreateUsers(t.Context(), key(t, "k"), batch)
+	if got.Outcome != alloy.Unavailable || !strings.Contains(got.Explain(), "too long") {
 		t.Errorf("a timeout: %+v", got)
 	}
 }
@@ -148,7 +156,9 @@ func TestClient_AnyUsernameSurvives(t *testing.T) {
 		}
 		return nil
 	}
-	for _, username := range []string{".", "..", "a/b", "%2F", "a?b", "a#b", "a+b", "a b", "ä日本", "../users", "batch", "\\", `"`, "<&>", ";", "a%"} {
+	for _, username := range []string{
+		".", "..", "a/b", "%2F", "a?b", "a#b", "a+b", "a b", "ä日本", "../users", "batch", "\\", `"`, "<&>", ";", "a%",
+	} {
 		if err := check(username); err != nil {
 			t.Error(err)
 		}
@@ -166,7 +176,8 @@ func TestClient_AnswersDoNotShowTheKey(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		// The key stands across the place where a long message is cut.
-		_, _ = fmt.Fprintf(w, `{"message":"%s%s is no key"}`, strings.Repeat("x", 190), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		sent := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		_, _ = fmt.Fprintf(w, `{"message":"%s%s is no key"}`, strings.Repeat("x", 190), sent)
 	}))
 	answer := client.CreateUsers(t.Context(), key(t, value), []users.User{{Username: "a"}})
 	if strings.Contains(answer.Explain(), "very") || len([]rune(answer.Message)) > 200 {

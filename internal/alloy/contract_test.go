@@ -63,7 +63,9 @@ func validated(t *testing.T, next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		recorded := httptest.NewRecorder()
 		next.ServeHTTP(recorded, r)
-		answer := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: recorded.Code, Header: recorded.Header(), Options: options}
+		answer := &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: input, Status: recorded.Code, Header: recorded.Header(), Options: options,
+		}
 		if err := openapi3filter.ValidateResponse(r.Context(), answer.SetBodyBytes(recorded.Body.Bytes())); err != nil {
 			t.Errorf("answer: %v", err)
 		}
@@ -80,7 +82,10 @@ func newClient(t *testing.T, handler http.Handler) *alloy.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	client, err := alloy.New(alloy.Options{BaseURL: server.URL + "/", AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion, Timeout: 10 * time.Second, UserAgent: "test"})
+	client, err := alloy.New(alloy.Options{
+		BaseURL: server.URL + "/", AllowInsecure: true, APIVersion: alloy.DefaultAPIVersion,
+		Timeout: 10 * time.Second, UserAgent: "test",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +106,10 @@ func TestContract_ClientAndSimulatorFollowTheDescription(t *testing.T) {
 	for _, form := range []simulator.InvalidUsersForm{simulator.InvalidUsersEmpty, simulator.InvalidUsersNull, simulator.InvalidUsersAbsent} {
 		t.Run(string(form), func(t *testing.T) {
 			t.Parallel()
-			sim := simulator.New(simulator.Options{Keys: []string{"good"}, InvalidUsers: form, Reject: func(username string) bool { return username == "refused" }})
+			sim := simulator.New(simulator.Options{
+				Keys: []string{"good"}, InvalidUsers: form,
+				Reject: func(username string) bool { return username == "refused" },
+			})
 			client := newClient(t, validated(t, sim))
 			good, bad := key(t, "good"), key(t, "bad")
 			u := func(names ...string) []users.User {

@@ -20,7 +20,8 @@ var (
 	ErrKeyEmpty   = errors.New("is empty; put the API key there as Alloy shows it under Settings, API Keys")
 	ErrKeyControl = errors.New("has a control character, such as a line break, inside; put the API key there alone, on one line")
 	ErrKeyQuoted  = errors.New("is in quotation marks; put the API key there without them")
-	ErrKeyEncoded = errors.New("is encoded in base64 once too often, together with a line break; put the API key itself under stringData, or encode it once")
+	ErrKeyEncoded = errors.New("is encoded in base64 once too often, together with a line break; " +
+		"put the API key itself under stringData, or encode it once")
 )
 
 const (

@@ -61,7 +61,8 @@ func TestParseKey(t *testing.T) {
 			if !errors.Is(err, tc.want) || key.reveal() != tc.key {
 				t.Errorf("key %q, error %v; want %q, %v", key.reveal(), err, tc.key, tc.want)
 			}
-			if err != nil && (strings.Contains(err.Error(), "secret") || strings.HasSuffix(err.Error(), ".") || !strings.Contains(err.Error(), "; put ")) {
+			if err != nil && (strings.Contains(err.Error(), "secret") || strings.HasSuffix(err.Error(), ".") ||
+				!strings.Contains(err.Error(), "; put ")) {
 				t.Errorf("the text does not say the cure, or says the value: %v", err)
 			}
 		})
@@ -87,7 +88,8 @@ func TestKey_DoesNotShow(t *testing.T) {
 	for name, held := range map[string]any{
 		"a key": k, "a pointer": &k, "an unexported field": hidden{k}, "a pointer to one": &hidden{k}, "an exported field": open{k},
 		"a list": []Key{k}, "a list of unexported fields": []hidden{{k}}, "a map": map[string]Key{"k": k}, "a map by key": map[Key]int{k: 1},
-		"a map of unexported fields": map[string]hidden{"k": {k}}, "everything": full, "a pointer to everything": &full, "an array": [1]hidden{{k}},
+		"a map of unexported fields": map[string]hidden{"k": {k}}, "everything": full, "a pointer to everything": &full,
+		"an array": [1]hidden{{k}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,8 +97,11 @@ func TestKey_DoesNotShow(t *testing.T) {
 			slog.New(slog.NewTextHandler(&logs, nil)).Info("text", "held", held)
 			slog.New(slog.NewJSONHandler(&logs, nil)).Info("json", "held", held)
 			encoded, _ := json.Marshal(held) // what cannot be encoded does not show either
-			text := fmt.Sprintf("%v %+v %#v %s %q %x %X %d %t", held, held, held, held, held, held, held, held, held) + logs.String() + string(encoded)
-			for _, form := range []string{"secret", fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), base64.StdEncoding.EncodeToString([]byte(value))} {
+			text := fmt.Sprintf("%v %+v %#v %s %q %x %X %d %t", held, held, held, held, held, held, held, held, held) +
+				logs.String() + string(encoded)
+			for _, form := range []string{
+				"secret", fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), base64.StdEncoding.EncodeToString([]byte(value)),
+			} {
 				if strings.Contains(text, form) {
 					t.Error("the key shows in", text)
 				}
@@ -146,7 +151,9 @@ func mustParse(t *testing.T, value string) Key {
 
 // FuzzParseKey checks that what is taken for a key can be an HTTP header, and is never shown.
 func FuzzParseKey(f *testing.F) {
-	for _, seed := range []string{"abc", " abc\n", "", "a\nb", "a\x00", "ä", "\xff", "\ufeffabc", "Bearer abc", `"abc"`, "c2VjcmV0Cg==", "Bearer \ufeff'"} {
+	for _, seed := range []string{
+		"abc", " abc\n", "", "a\nb", "a\x00", "ä", "\xff", "\ufeffabc", "Bearer abc", `"abc"`, "c2VjcmV0Cg==", "Bearer \ufeff'",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

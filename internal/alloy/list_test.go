@@ -21,23 +21,27 @@ func TestDecodeList(t *testing.T) {
 		want []string
 		fail error
 	}{
-		"users, one without a username": {body: `{"data":[{"userId":"1","username":"a"},{"userId":"2"},{"username":"b"}]}`, want: []string{"a", "b"}},
-		"nobody":                        {body: `{"data":[]}`},
-		"other fields around":           {body: `{"count":{"n":[1]},"data":[{"username":"a","x":{"username":"no"}}],"next":null}`, want: []string{"a"}},
-		"cut in the middle":             {body: `{"data":[{"username":"a"},{"user`, want: []string{"a"}, fail: errListCut},
-		"cut after a row":               {body: `{"data":[{"username":"a"}`, want: []string{"a"}, fail: errListCut},
-		"cut after a comma":             {body: `{"data":[{"username":"a"},`, want: []string{"a"}, fail: errListCut},
-		"cut at the end":                {body: `{"data":[{"username":"a"}]`, want: []string{"a"}, fail: errListCut},
-		"cut at the beginning":          {body: `{`, fail: errListCut},
-		"no data":                       {body: `{"users":[]}`, fail: errListShape},
-		"null":                          {body: `{"data":null}`, fail: errListShape},
-		"an array":                      {body: `[{"username":"a"}]`, fail: errListShape},
-		"rows that are no users":        {body: `{"data":["a"]}`, fail: errListShape},
-		"broken JSON":                   {body: `{"data":[}`, fail: errListShape},
-		"HTML":                          {body: `<html>`, fail: errListShape},
-		"nothing":                       {body: ``, fail: errListShape},
-		"a row that is too large":       {body: `{"data":[{"username":"` + strings.Repeat("x", 2*maxListRow) + `"}]}`, fail: errListTooLarge},
-		"a field that is too large":     {body: `{"x":"` + strings.Repeat("x", 2*maxListRow) + `","data":[]}`, fail: errListTooLarge},
+		"users, one without a username": {
+			body: `{"data":[{"userId":"1","username":"a"},{"userId":"2"},{"username":"b"}]}`, want: []string{"a", "b"},
+		},
+		"nobody": {body: `{"data":[]}`},
+		"other fields around": {
+			body: `{"count":{"n":[1]},"data":[{"username":"a","x":{"username":"no"}}],"next":null}`, want: []string{"a"},
+		},
+		"cut in the middle":         {body: `{"data":[{"username":"a"},{"user`, want: []string{"a"}, fail: errListCut},
+		"cut after a row":           {body: `{"data":[{"username":"a"}`, want: []string{"a"}, fail: errListCut},
+		"cut after a comma":         {body: `{"data":[{"username":"a"},`, want: []string{"a"}, fail: errListCut},
+		"cut at the end":            {body: `{"data":[{"username":"a"}]`, want: []string{"a"}, fail: errListCut},
+		"cut at the beginning":      {body: `{`, fail: errListCut},
+		"no data":                   {body: `{"users":[]}`, fail: errListShape},
+		"null":                      {body: `{"data":null}`, fail: errListShape},
+		"an array":                  {body: `[{"username":"a"}]`, fail: errListShape},
+		"rows that are no users":    {body: `{"data":["a"]}`, fail: errListShape},
+		"broken JSON":               {body: `{"data":[}`, fail: errListShape},
+		"HTML":                      {body: `<html>`, fail: errListShape},
+		"nothing":                   {body: ``, fail: errListShape},
+		"a row that is too large":   {body: `{"data":[{"username":"` + strings.Repeat("x", 2*maxListRow) + `"}]}`, fail: errListTooLarge},
+		"a field that is too large": {body: `{"x":"` + strings.Repeat("x", 2*maxListRow) + `","data":[]}`, fail: errListTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +54,8 @@ func TestDecodeList(t *testing.T) {
 				t.Errorf("users %q, want %q", got, tc.want)
 			}
 			want := map[error]Outcome{nil: Listed, errListCut: Unavailable, errListShape: Inconclusive, errListTooLarge: Inconclusive}[tc.fail]
-			if answer := classifyList(http.StatusOK, err); answer.Outcome != want || answer.StatusCode != http.StatusOK || (answer.Message == "") != (want == Listed) {
+			answer := classifyList(http.StatusOK, err)
+			if answer.Outcome != want || answer.StatusCode != http.StatusOK || (answer.Message == "") != (want == Listed) {
 				t.Errorf("answer %+v, want %s", answer, want)
 			}
 		})
@@ -63,7 +68,9 @@ func TestDecodeList_FailuresOfTheNetwork(t *testing.T) {
 		"a reset":   {errors.New("connection reset"), errListCut},
 		"a timeout": {context.DeadlineExceeded, errListSlow},
 	} {
-		for where, text := range map[string]string{"at the beginning": "", "after a row": `{"data":[{"username":"a"}`, "inside a row": `{"data":[{"user`} {
+		for where, text := range map[string]string{
+			"at the beginning": "", "after a row": `{"data":[{"username":"a"}`, "inside a row": `{"data":[{"user`,
+		} {
 			t.Run(name+" "+where, func(t *testing.T) {
 				t.Parallel()
 				err := decodeList(io.MultiReader(strings.NewReader(text), iotest.ErrReader(tc.err)), func(string) {})
@@ -90,7 +97,10 @@ func TestDecodeList_LongListsAreReadToTheirEnd(t *testing.T) {
 
 // FuzzDecodeList checks that a list is either read to its end or fails, and that a list which succeeds is a JSON object.
 func FuzzDecodeList(f *testing.F) {
-	for _, seed := range []string{`{"data":[{"username":"a"},{}]}`, `{"data":[]}`, `{"x":{},"data":[{"username":"a"}],"y":1}`, `{"data":[{"username":"a"}`, `[]`, ``} {
+	for _, seed := range []string{
+		`{"data":[{"username":"a"},{}]}`, `{"data":[]}`, `{"x":{},"data":[{"username":"a"}],"y":1}`,
+		`{"data":[{"username":"a"}`, `[]`, ``,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -10,14 +10,18 @@ import (
 func TestErrorText(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ body, want string }{
-		"a message":                     {`{"message":"no such plan"}`, "no such plan"},
-		"a list of messages":            {`{"statusCode":400,"message":["a is empty","b is too long"],"error":"Bad Request"}`, "a is empty; b is too long"},
-		"an error":                      {`{"error":"invalid"}`, "invalid"},
-		"an error with a message":       {`{"error":{"code":7,"message":"invalid"}}`, "invalid"},
-		"errors":                        {`{"errors":["a","b"]}`, "a; b"},
-		"errors with messages":          {`{"errors":[{"message":"a"},{"message":"b"}]}`, "a; b"},
-		"errors with details":           {`{"errors":[{"title":"Invalid","detail":"a is empty"},{"title":"Wrong"}]}`, "Invalid: a is empty; Wrong"},
-		"the errors of each field":      {`{"message":"invalid","errors":{"username":["is empty"],"fullName":["is long"]}}`, "invalid; is empty; is long"},
+		"a message": {`{"message":"no such plan"}`, "no such plan"},
+		"a list of messages": {
+			`{"statusCode":400,"message":["a is empty","b is too long"],"error":"Bad Request"}`, "a is empty; b is too long",
+		},
+		"an error":                {`{"error":"invalid"}`, "invalid"},
+		"an error with a message": {`{"error":{"code":7,"message":"invalid"}}`, "invalid"},
+		"errors":                  {`{"errors":["a","b"]}`, "a; b"},
+		"errors with messages":    {`{"errors":[{"message":"a"},{"message":"b"}]}`, "a; b"},
+		"errors with details":     {`{"errors":[{"title":"Invalid","detail":"a is empty"},{"title":"Wrong"}]}`, "Invalid: a is empty; Wrong"},
+		"the errors of each field": {
+			`{"message":"invalid","errors":{"username":["is empty"],"fullName":["is long"]}}`, "invalid; is empty; is long",
+		},
 		"a message and errors":          {`{"message":"invalid","errors":[{"message":"a"}]}`, "invalid; a"},
 		"the same error often":          {`{"errors":["a","a","a"]}`, "a"},
 		"a problem":                     {`{"type":"about:blank","title":"Forbidden","detail":"by policy","status":403}`, "Forbidden: by policy"},

@@ -25,7 +25,8 @@ func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Du
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13), // 10 ms to 41 s, above the default timeout
 	}, []string{"operation"})
 	unmatched := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "embeddeduser_alloy_unmatched_invalid_users_total", Help: "Invalid users in answers of the Alloy API that fit none of the request's, by username or, without one, by full name.",
+		Name: "embeddeduser_alloy_unmatched_invalid_users_total",
+		Help: "Invalid users in answers of the Alloy API that fit none of the request's, by username or, without one, by full name.",
 	})
 	for _, collector := range []prometheus.Collector{requests, durations, unmatched} {
 		if err := registry.Register(collector); err != nil {

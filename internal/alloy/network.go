@@ -97,7 +97,8 @@ func isCut(err error) bool {
 		}
 	}
 	text := err.Error()
-	return strings.Contains(text, "stream error: ") || strings.Contains(text, "http2: ") || strings.Contains(text, "server closed idle connection")
+	return strings.Contains(text, "stream error: ") || strings.Contains(text, "http2: ") ||
+		strings.Contains(text, "server closed idle connection")
 }
 
 func isHandshake(err error) bool {

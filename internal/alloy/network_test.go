@@ -34,24 +34,29 @@ func TestNetworkFailure(t *testing.T) {
 		err  error
 		want string
 	}{
-		"the request's time limit":      {context.DeadlineExceeded, failureTimeout},
-		"a dial that takes too long":    {dial(timeoutError{}), failureTimeout},
-		"a name that does not exist":    {dial(&net.DNSError{Err: "no such host", Name: "a", Server: "10.0.0.2:53", IsNotFound: true}), failureName},
-		"a name server that is away":    {dial(&net.DNSError{Err: "i/o timeout", Name: "a", Server: "10.0.0.2:53", IsTimeout: true}), failureName},
-		"a port that is closed":         {dial(syscall.ECONNREFUSED), failureRefused},
-		"a host without a route":        {dial(syscall.EHOSTUNREACH), failureUnreachable},
-		"a proxy that is away":          {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)}, failureProxy},
-		"a reset":                       {&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, failureCut},
-		"an end":                        {io.EOF, failureCut},
-		"an end in the middle":          {fmt.Errorf("reading: %w", io.ErrUnexpectedEOF), failureCut},
-		"a stream of HTTP/2":            {errors.New("stream error: stream ID 3; INTERNAL_ERROR; received from peer"), failureCut},
-		"a connection of HTTP/2":        {errors.New("http2: server sent GOAWAY and closed the connection; LastStreamID=1999, ErrCode=ENHANCE_YOUR_CALM"), failureCut},
+		"the request's time limit":   {context.DeadlineExceeded, failureTimeout},
+		"a dial that takes too long": {dial(timeoutError{}), failureTimeout},
+		"a name that does not exist": {dial(&net.DNSError{Err: "no such host", Name: "a", Server: "10.0.0.2:53", IsNotFound: true}), failureName},
+		"a name server that is away": {dial(&net.DNSError{Err: "i/o timeout", Name: "a", Server: "10.0.0.2:53", IsTimeout: true}), failureName},
+		"a port that is closed":      {dial(syscall.ECONNREFUSED), failureRefused},
+		"a host without a route":     {dial(syscall.EHOSTUNREACH), failureUnreachable},
+		"a proxy that is away":       {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)}, failureProxy},
+		"a reset":                    {&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, failureCut},
+		"an end":                     {io.EOF, failureCut},
+		"an end in the middle":       {fmt.Errorf("reading: %w", io.ErrUnexpectedEOF), failureCut},
+		"a stream of HTTP/2":         {errors.New("stream error: stream ID 3; INTERNAL_ERROR; received from peer"), failureCut},
+		"a connection of HTTP/2": {
+			errors.New("http2: server sent GOAWAY and closed the connection; LastStreamID=1999, ErrCode=ENHANCE_YOUR_CALM"),
+			failureCut,
+		},
 		"an idle connection that ended": {errors.New("http: server closed idle connection"), failureCut},
 		"a certificate of nobody":       {x509.UnknownAuthorityError{}, failureUntrusted},
-		"a certificate for nothing":     {&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, failureUntrusted},
-		"a handshake that is refused":   {&net.OpError{Op: "remote error", Err: tls.AlertError(40)}, failureHandshake},
-		"a cipher that is missing":      {errors.New("tls: no cipher suite supported by both client and server"), failureHandshake},
-		"anything else":                 {errors.New(`malformed HTTP response "\x16\x03"`), failureOther},
+		"a certificate for nothing": {
+			&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, failureUntrusted,
+		},
+		"a handshake that is refused": {&net.OpError{Op: "remote error", Err: tls.AlertError(40)}, failureHandshake},
+		"a cipher that is missing":    {errors.New("tls: no cipher suite supported by both client and server"), failureHandshake},
+		"anything else":               {errors.New(`malformed HTTP response "\x16\x03"`), failureOther},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,13 +98,26 @@ func TestClient_FailuresOfTheNetworkHaveOneTextEach(t *testing.T) {
 		outcome Outcome
 		want    string
 	}{
-		"a certificate of nobody":        {server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), outcome: Deferred, want: failureUntrusted},
-		"a certificate that has expired": {server: secure(fine, certificate(t, now.Add(-time.Hour), "127.0.0.1")), trusted: true, outcome: Deferred, want: failureExpired},
-		"a certificate for another name": {server: secure(fine, certificate(t, now.Add(time.Hour), "192.0.2.1")), trusted: true, outcome: Deferred, want: failureOtherName},
-		"a good certificate":             {server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Accepted, want: "success"},
-		"no TLS":                         {server: httptest.NewServer(fine), outcome: Deferred, want: failureHandshake},
-		"a stream of HTTP/2 that ends":   {server: secure(abort, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Unavailable, want: failureCut},
-		"a connection that is reset":     {server: httptest.NewUnstartedServer(reset), outcome: Unavailable, want: failureCut},
+		"a certificate of nobody": {
+			server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), outcome: Deferred, want: failureUntrusted,
+		},
+		"a certificate that has expired": {
+			server: secure(fine, certificate(t, now.Add(-time.Hour), "127.0.0.1")), trusted: true, outcome: Deferred,
+			want: failureExpired,
+		},
+		"a certificate for another name": {
+			server: secure(fine, certificate(t, now.Add(time.Hour), "192.0.2.1")), trusted: true, outcome: Deferred,
+			want: failureOtherName,
+		},
+		"a good certificate": {
+			server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Accepted, want: "success",
+		},
+		"no TLS": {server: httptest.NewServer(fine), outcome: Deferred, want: failureHandshake},
+		"a stream of HTTP/2 that ends": {
+			server: secure(abort, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Unavailable,
+			want: failureCut,
+		},
+		"a connection that is reset": {server: httptest.NewUnstartedServer(reset), outcome: Unavailable, want: failureCut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +165,8 @@ func certificate(t *testing.T, until time.Time, address string) tls.Certificate 
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: until.Add(-48 * time.Hour), NotAfter: until, IPAddresses: []net.IP{net.ParseIP(address)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {

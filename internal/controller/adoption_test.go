@@ -31,7 +31,8 @@ func (w *world) orphan() {
 		}
 	}
 	w.Must(w.Patch(w.Context(), batch, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
-	w.Eventually(func() bool { return apierrors.IsNotFound(w.Get(w.Context(), client.ObjectKeyFromObject(batch), batch)) }).Should(gomega.BeTrue())
+	isGone := func() bool { return apierrors.IsNotFound(w.Get(w.Context(), client.ObjectKeyFromObject(batch), batch)) }
+	w.Eventually(isGone).Should(gomega.BeTrue())
 }
 
 // checkAdopted checks that each slice belongs to the batch b, and that its users have a result.
@@ -70,7 +71,8 @@ func TestAdoption_TheSlicesOfADeletedBatchProveWhoExists(t *testing.T) {
 	w.Equal("a created user", v1alpha1.ReasonRestored, results[list[0].Username].Reason)
 	w.Equal("a refused user", v1alpha1.ResultInvalid, results["refused"].Result)
 	w.Equal("requests", requests, len(w.Sim.Requests()))
-	w.Eventually(func() v1alpha1.SliceCounts { return w.Load("b").Status.Slices }).Should(gomega.Equal(v1alpha1.SliceCounts{Total: 2, Ready: 2}))
+	w.Eventually(func() v1alpha1.SliceCounts { return w.Load("b").Status.Slices }).
+		Should(gomega.Equal(v1alpha1.SliceCounts{Total: 2, Ready: 2}))
 
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
 		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "new"})
@@ -183,8 +185,14 @@ func TestAdoption_WithAStaleCache(t *testing.T) {
 		late func(*world) (release func())
 		asks func(*http.Request) bool // that the operator asks the API server
 	}{
-		"the batch was deleted":       {func(w *world) func() { return stall(&w.watches.batches) }, func(r *http.Request) bool { return isRead(r, "/embeddeduserbatches/b", "") }},
-		"the slices lost their batch": {func(w *world) func() { return stall(&w.watches.slices) }, func(r *http.Request) bool { return isRead(r, "/embeddeduserslices", "batch") }},
+		"the batch was deleted": {
+			func(w *world) func() { return stall(&w.watches.batches) },
+			func(r *http.Request) bool { return isRead(r, "/embeddeduserbatches/b", "") },
+		},
+		"the slices lost their batch": {
+			func(w *world) func() { return stall(&w.watches.slices) },
+			func(r *http.Request) bool { return isRead(r, "/embeddeduserslices", "batch") },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})

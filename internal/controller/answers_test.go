@@ -36,7 +36,8 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 		"425": {fault: says(425), reason: v1alpha1.ReasonRetrying, message: []string{"425 Too Early"}},
 		"429": {fault: says(429), reason: v1alpha1.ReasonRetrying, message: []string{"429 Too Many Requests"}},
 		"400 with another message": {
-			fault: says(400), reason: v1alpha1.ReasonRequestRejected, message: []string{"400 Bad Request: so it is", "--alloy-api-version"}, stalls: true,
+			fault: says(400), reason: v1alpha1.ReasonRequestRejected,
+			message: []string{"400 Bad Request: so it is", "--alloy-api-version"}, stalls: true,
 		},
 		"422": {fault: says(422), reason: v1alpha1.ReasonRequestRejected, message: []string{"422 Unprocessable Entity"}, stalls: true},
 		"402": {fault: says(402), reason: v1alpha1.ReasonRequestRejected, message: []string{"402 Payment Required", "plan"}, stalls: true},
@@ -46,11 +47,22 @@ func TestAnswers_WhatTheStatusShows(t *testing.T) {
 			fault:  simulator.Fault{Status: 302, Header: http.Header{"Location": {"/elsewhere"}}},
 			reason: v1alpha1.ReasonUnexpectedRedirect, message: []string{"302 Found", "not followed"}, stalls: true,
 		},
-		"success with another message":    {fault: says(200), reason: v1alpha1.ReasonRetrying, message: []string{"200 OK: so it is"}, inDoubt: true},
-		"half an answer":                  {fault: simulator.Fault{Apply: true, Body: `{"message":"succ`}, reason: v1alpha1.ReasonRetrying, message: []string{"could not be read"}, inDoubt: true},
-		"an answer that never ends":       {fault: simulator.Fault{Apply: true, Endless: true}, reason: v1alpha1.ReasonRetrying, message: []string{"could not be read"}, inDoubt: true},
-		"a cut connection, not applied":   {fault: simulator.Fault{Cut: true}, reason: v1alpha1.ReasonRetrying, message: []string{"did not answer"}, inDoubt: true},
-		"a cut connection, after applied": {fault: simulator.Fault{Apply: true, Cut: true}, reason: v1alpha1.ReasonRetrying, message: []string{"did not answer"}, inDoubt: true},
+		"success with another message": {fault: says(200), reason: v1alpha1.ReasonRetrying, message: []string{"200 OK: so it is"}, inDoubt: true},
+		"half an answer": {
+			fault: simulator.Fault{Apply: true, Body: `{"message":"succ`}, reason: v1alpha1.ReasonRetrying,
+			message: []string{"could not be read"}, inDoubt: true,
+		},
+		"an answer that never ends": {
+			fault: simulator.Fault{Apply: true, Endless: true}, reason: v1alpha1.ReasonRetrying,
+			message: []string{"could not be read"}, inDoubt: true,
+		},
+		"a cut connection, not applied": {
+			fault: simulator.Fault{Cut: true}, reason: v1alpha1.ReasonRetrying, message: []string{"did not answer"}, inDoubt: true,
+		},
+		"a cut connection, after applied": {
+			fault: simulator.Fault{Apply: true, Cut: true}, reason: v1alpha1.ReasonRetrying, message: []string{"did not answer"},
+			inDoubt: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})

@@ -133,8 +133,10 @@ func TestAdoption_ByABatchThatHasItsUsers(t *testing.T) {
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) {
 		b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "left"})
 	})
-	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).Should(gomega.Equal(v1alpha1.UserCounts{Total: 21, Created: 20, Existing: 1}))
-	w.Equal("the user that only the backup has", v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored}, w.Results()["left"])
+	w.Eventually(func() v1alpha1.UserCounts { return w.Load("b").Status.Counts }).
+		Should(gomega.Equal(v1alpha1.UserCounts{Total: 21, Created: 20, Existing: 1}))
+	restored := v1alpha1.UserResult{Username: "left", Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored}
+	w.Equal("the user that only the backup has", restored, w.Results()["left"])
 	if _, again := w.Sent(); again != requests {
 		t.Errorf("%d requests", again-requests)
 	}
@@ -147,7 +149,9 @@ func TestAdoption_ByABatchThatHasItsUsers(t *testing.T) {
 	// Nothing but the slice itself tells the operator of it. Nobody needs its users, so it is removed.
 	w.restore([]v1alpha1.EmbeddedUserSlice{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "b-00000000-1", Labels: map[string]string{v1alpha1.LabelBatch: "b"}},
-		Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users("old", 3)},
+		Spec: v1alpha1.EmbeddedUserSliceSpec{
+			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users("old", 3),
+		},
 	}}, false)
 	w.Eventually(func() bool {
 		return slices.ContainsFunc(w.Slices(), func(slice v1alpha1.EmbeddedUserSlice) bool { return slice.Name == "b-00000000-1" })
@@ -161,7 +165,8 @@ func TestAdoption_SendsOnlyWhoIsInTheList(t *testing.T) {
 	w.restore([]v1alpha1.EmbeddedUserSlice{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "b-00000000-0", Labels: map[string]string{v1alpha1.LabelBatch: "b"}},
 		Spec: v1alpha1.EmbeddedUserSliceSpec{
-			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: []v1alpha1.User{{Username: "stays"}, {Username: "left"}},
+			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName},
+			Users:           []v1alpha1.User{{Username: "stays"}, {Username: "left"}},
 		},
 	}}, false)
 	batch := w.Batch("b")
@@ -174,7 +179,7 @@ func TestAdoption_SendsOnlyWhoIsInTheList(t *testing.T) {
 		Should(gomega.BeTrue())
 	w.CreateBatch("later", v1alpha1.User{Username: "later"}) // what waited before has been sent by then
 	w.Await("later", v1alpha1.ReasonSucceeded)
-	w.MustCreate(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "list"}, Data: map[string]string{"users.csv": "username\nstays\n"}})
+	w.MustCreate(w.configMap("list", map[string]string{"users.csv": "username\nstays\n"}))
 	w.Await("b", v1alpha1.ReasonSucceeded)
 	if sent, _ := w.Sent(); !slices.Equal(sent, []string{"later", "stays"}) {
 		t.Errorf("sent: %q", sent)
@@ -193,8 +198,12 @@ func TestForeign_SlicesWithTheLabelAreReportedAndLeftAlone(t *testing.T) {
 	}
 	for name, owners := range foreign {
 		w.MustCreate(&v1alpha1.EmbeddedUserSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "b"}, OwnerReferences: owners},
-			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users(name, 2)},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "b"}, OwnerReferences: owners,
+			},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{
+				APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: testenv.SecretName}, Users: testenv.Users(name, 2),
+			},
 		})
 	}
 	w.CreateBatch("b", v1alpha1.User{Username: "x"})

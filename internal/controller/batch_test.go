@@ -40,7 +40,8 @@ func TestBatch_EveryUserIsAccountedFor(t *testing.T) {
 			status := w.Await("main", reason).Status
 			w.Equal("counts", v1alpha1.UserCounts{Total: 2503, Created: 2499, Existing: 3, Invalid: 1}, status.Counts)
 			w.Equal("slices", v1alpha1.SliceCounts{Total: 3, Ready: 3}, status.Slices)
-			if len(status.InvalidUsers) != 1 || status.InvalidUsers[0].Row != 2502 || status.InvalidUsers[0].Reason != v1alpha1.InvalidReasonDuplicateUsername {
+			if len(status.InvalidUsers) != 1 || status.InvalidUsers[0].Row != 2502 ||
+				status.InvalidUsers[0].Reason != v1alpha1.InvalidReasonDuplicateUsername {
 				t.Errorf("invalid users: %+v", status.InvalidUsers)
 			}
 			if out, err := w.Kubectl("", "wait", "--for=condition=Ready="+ready, "eub/main", "--timeout=10s"); err != nil {
@@ -203,7 +204,8 @@ func TestBatch_DamagedSlicesDoNotStopIt(t *testing.T) {
 				t.Errorf("counts: %+v, the API holds %d users", status.Counts, len(w.Sim.Users(w.Key)))
 			}
 			repaired := w.Slices()[0]
-			if status.Slices.Total != 2 || repaired.Labels[v1alpha1.LabelBatch] != "damaged" || !metav1.IsControlledBy(&repaired, w.Load("damaged")) {
+			if status.Slices.Total != 2 || repaired.Labels[v1alpha1.LabelBatch] != "damaged" ||
+				!metav1.IsControlledBy(&repaired, w.Load("damaged")) {
 				t.Errorf("the slice was not repaired: %+v", status)
 			}
 			wantCreated := int32(1501)
@@ -224,11 +226,15 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	no := true
 	for name, owners := range map[string][]metav1.OwnerReference{
 		"nobodys": nil,
-		"gone":    {{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no}},
+		"gone": {
+			{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: "last", UID: "another", Controller: &no},
+		},
 	} {
 		w.MustCreate(&v1alpha1.EmbeddedUserSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners},
-			Spec:       v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: testenv.Users(name, 2)},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelBatch: "last"}, OwnerReferences: owners,
+			},
+			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"}, Users: testenv.Users(name, 2)},
 		})
 	}
 	w.CreateBatch("last", v1alpha1.User{Username: "x"})
@@ -274,7 +280,8 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 
 // manifest returns the manifest of a batch with a field.
 func manifest(name, field string) string {
-	return "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: " + name + "}\nspec:\n  apiKeySecretRef: {name: alloy}\n  " + field + "\n"
+	return "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: " + name + "}\n" +
+		"spec:\n  apiKeySecretRef: {name: alloy}\n  " + field + "\n"
 }
 
 // refuses checks that the API server refuses a manifest with an error that contains the parts.

@@ -19,7 +19,8 @@ import (
 func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.Sim.Inject(simulator.Fault{
-		Operation: simulator.Create, Times: 1, Apply: true, Status: http.StatusOK, Body: `{"message":"success","invalidUsers":[{"username":"somebody else"}]}`,
+		Operation: simulator.Create, Times: 1, Apply: true, Status: http.StatusOK,
+		Body: `{"message":"success","invalidUsers":[{"username":"somebody else"}]}`,
 	})
 	w.SetKey(w.Key)
 	w.CreateBatch("echo", testenv.Users("echo", 3)...)
@@ -29,7 +30,8 @@ func TestEvidence_AnEchoThatFitsNobody(t *testing.T) {
 			t.Errorf("%s: %+v", username, result)
 		}
 	}
-	w.Eventually(func() []string { return w.warnings("echo") }).Should(gomega.ConsistOf(gomega.HavePrefix(v1alpha1.ReasonUnmatchedInvalidUsers + ": ")))
+	w.Eventually(func() []string { return w.warnings("echo") }).
+		Should(gomega.ConsistOf(gomega.HavePrefix(v1alpha1.ReasonUnmatchedInvalidUsers + ": ")))
 }
 
 func TestEvidence_ResultsAreRecordedWhileTheSecretCannotBeRead(t *testing.T) {
@@ -66,7 +68,8 @@ func TestEvidence_A403ForSomeUsersIsTheirs(t *testing.T) {
 	})
 	w.CreateBatch("forbidden", testenv.Users("forbidden", 3)...)
 	status := w.Await("forbidden", v1alpha1.ReasonUnauthorized).Status
-	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "403 Forbidden: not this domain", "gateway") {
+	ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+	if !contains(ready.Message, "403 Forbidden: not this domain", "gateway") {
 		t.Errorf("message: %s", ready.Message)
 	}
 	if key := testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid); key.Reason == v1alpha1.ReasonUnauthorized {

@@ -36,7 +36,8 @@ func TestGolden_WhatKubectlPrints(t *testing.T) {
 	w.SetKey(w.Key)
 	w.Sim.Seed(w.Key, "existing@example.com")
 	w.CreateBatch("customers", v1alpha1.User{FullName: "Missing Username"},
-		v1alpha1.User{Username: "existing@example.com", FullName: "Existing User"}, v1alpha1.User{Username: "new@example.com", FullName: "New User"})
+		v1alpha1.User{Username: "existing@example.com", FullName: "Existing User"},
+		v1alpha1.User{Username: "new@example.com", FullName: "New User"})
 	w.Await("customers", v1alpha1.ReasonInvalidUsers)
 	for name, args := range map[string]string{
 		"get":            "get eub",

@@ -29,7 +29,8 @@ func (w *world) watch(name string) (statuses func() []v1alpha1.EmbeddedUserBatch
 	w.Helper()
 	watching, err := client.NewWithWatch(plane.Config, client.Options{Scheme: controller.NewScheme()})
 	w.Must(err)
-	watcher, err := watching.Watch(w.Context(), &v1alpha1.EmbeddedUserBatchList{}, client.InNamespace(w.Namespace), client.MatchingFields{"metadata.name": name})
+	watcher, err := watching.Watch(w.Context(), &v1alpha1.EmbeddedUserBatchList{},
+		client.InNamespace(w.Namespace), client.MatchingFields{"metadata.name": name})
 	w.Must(err)
 	w.Cleanup(watcher.Stop)
 	var mu sync.Mutex
@@ -100,9 +101,14 @@ func TestOrder_WhatComesLaterDoesNotStall(t *testing.T) {
 		sources []v1alpha1.UsersSource
 		steps   []step
 	}{
-		"a Secret":            {func(*world) {}, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
-		"a key in the Secret": {func(w *world) { w.MustCreate(w.secret("alloy", "other", "x")) }, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
-		"a ConfigMap":         {setKey, []v1alpha1.UsersSource{configMapSource("list", "users.csv")}, []step{{v1alpha1.ReasonSourceNotFound, createList}}},
+		"a Secret": {func(*world) {}, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}}},
+		"a key in the Secret": {
+			func(w *world) { w.MustCreate(w.secret("alloy", "other", "x")) }, nil, []step{{v1alpha1.ReasonSecretNotFound, setKey}},
+		},
+		"a ConfigMap": {
+			setKey, []v1alpha1.UsersSource{configMapSource("list", "users.csv")},
+			[]step{{v1alpha1.ReasonSourceNotFound, createList}},
+		},
 		"a key in the ConfigMap": {
 			func(w *world) { setKey(w); w.MustCreate(w.configMap("list", nil)) }, []v1alpha1.UsersSource{configMapSource("list", "users.csv")},
 			[]step{{v1alpha1.ReasonSourceNotFound, func(w *world) {
@@ -189,7 +195,8 @@ func TestOrder_StalledAfterTwoMinutes(t *testing.T) {
 				b.Spec.Users = append(b.Spec.Users, v1alpha1.UserRow{Username: "another"})
 			})
 			again := w.Await("b", tc.reason).Status
-			if began := testenv.Condition(again.Conditions, tc.condition).LastTransitionTime; !since.Before(&began) || meta.IsStatusConditionTrue(again.Conditions, v1alpha1.ConditionStalled) {
+			began := testenv.Condition(again.Conditions, tc.condition).LastTransitionTime
+			if !since.Before(&began) || meta.IsStatusConditionTrue(again.Conditions, v1alpha1.ConditionStalled) {
 				t.Errorf("after an edit: %+v", again.Conditions)
 			}
 			if _, requests := w.Sent(); requests > 0 {
@@ -272,7 +279,9 @@ func TestOrder_AnotherKeyWhileTheListIsMissing(t *testing.T) {
 			w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.APIKeySecretRef.Name = "good" })
 			w.Await("b", v1alpha1.ReasonSourceNotFound)
 			w.setSince("b", v1alpha1.ConditionSourcesRead, ago(patience))
-			if status := w.awaitStalled("b").Status; testenv.Condition(status.Conditions, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonSourceNotFound || status.Counts.Pending != 1 {
+			status := w.awaitStalled("b").Status
+			ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+			if ready.Reason != v1alpha1.ReasonSourceNotFound || status.Counts.Pending != 1 {
 				t.Errorf("status: %+v", status)
 			}
 			if _, requests := w.Sent(); requests != before {

@@ -60,7 +60,8 @@ func (w *world) blockSlices(batch string) (blocked <-chan struct{}, release func
 func (w *world) createLong(name string, n int) {
 	w.Helper()
 	list := w.configMap(name, nil)
-	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username,fullName\n" + strings.ReplaceAll(lines(name, n), "\n", ",Somebody with quite a long name\n"))}
+	rows := strings.ReplaceAll(lines(name, n), "\n", ",Somebody with quite a long name\n")
+	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username,fullName\n" + rows)}
 	w.MustCreate(list)
 	w.createFrom(name, configMapSource(name, "users.csv.gz"))
 }

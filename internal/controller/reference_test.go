@@ -13,11 +13,14 @@ import (
 // TestReference_EqualManifestsDoNotConflict applies the same manifest in two ways. The API server must not have added to an atomic
 // struct what neither says.
 func TestReference_EqualManifestsDoNotConflict(t *testing.T) {
-	const fields = "users: [{username: ann}]\n  usersFrom: [{configMapKeyRef: {name: list, key: users.csv}}, {secretKeyRef: {name: list, key: users.csv, optional: true}}]"
+	const fields = "users: [{username: ann}]\n" +
+		"  usersFrom: [{configMapKeyRef: {name: list, key: users.csv}}, {secretKeyRef: {name: list, key: users.csv, optional: true}}]"
 	for name, commands := range map[string][][]string{
 		"kubectl create and then a server-side apply": {{"create"}, {"apply", "--server-side"}},
 		"kubectl apply and then a server-side apply":  {{"apply"}, {"apply", "--server-side"}},
-		"two server-side managers":                    {{"apply", "--server-side", "--field-manager=one"}, {"apply", "--server-side", "--field-manager=two"}},
+		"two server-side managers": {
+			{"apply", "--server-side", "--field-manager=one"}, {"apply", "--server-side", "--field-manager=two"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
@@ -30,7 +33,8 @@ func TestReference_EqualManifestsDoNotConflict(t *testing.T) {
 				w.Await("b", v1alpha1.ReasonSucceeded) // with the default key
 			}
 			batch := w.Load("b")
-			if credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Reason != v1alpha1.ReasonCredentialsAccepted {
+			credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
+			if credentials.Reason != v1alpha1.ReasonCredentialsAccepted {
 				t.Errorf("CredentialsValid: %+v", credentials)
 			}
 			if want := (v1alpha1.APIKeySecretReference{Name: "alloy"}); batch.Spec.APIKeySecretRef != want || batch.Generation != 1 {

@@ -49,7 +49,8 @@ func (f forbidding) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"not allowed"}`
 	return &http.Response{
-		StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r,
+		StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r,
 	}, nil
 }
 
@@ -58,14 +59,19 @@ func (w *world) deny(resource string, operations ...admissionv1.OperationType) (
 	w.Helper()
 	name := w.Namespace + "-" + strings.ReplaceAll(resource, "/", "-")
 	fail, deny := admissionv1.Fail, admissionv1.Deny
+	rule := admissionv1.RuleWithOperations{
+		Operations: operations,
+		Rule: admissionv1.Rule{
+			APIGroups: []string{v1alpha1.SchemeGroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{resource},
+		},
+	}
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy: &fail,
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: operations,
-				Rule:       admissionv1.Rule{APIGroups: []string{v1alpha1.SchemeGroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{resource}},
-			}}}},
+			MatchConstraints: &admissionv1.MatchResources{
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: rule}},
+			},
 			Validations: []admissionv1.Validation{{Expression: "false", Message: "the platform team said no"}},
 		},
 	}
@@ -73,7 +79,9 @@ func (w *world) deny(resource string, operations ...admissionv1.OperationType) (
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{deny},
-			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.Namespace}}},
+			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{
+				MatchLabels: map[string]string{corev1.LabelMetadataName: w.Namespace},
+			}},
 		},
 	}
 	w.MustCreate(policy)
@@ -117,7 +125,8 @@ func TestRejection_WhatDeniesTheSlicesIsInTheStatus(t *testing.T) {
 		want []string
 	}{
 		"an admission policy": {
-			func(w *world) func() { return w.deny("embeddeduserslices", admissionv1.Create) }, []string{"creating slice", "the platform team said no"},
+			func(w *world) func() { return w.deny("embeddeduserslices", admissionv1.Create) },
+			[]string{"creating slice", "the platform team said no"},
 		},
 		"a quota": {
 			func(w *world) func() { return w.limitSlices(0) }, []string{"creating slice", "exceeded quota: quota"},
@@ -250,12 +259,15 @@ func TestRejection_AStatusThatIsDeniedHasAnEvent(t *testing.T) {
 	w.SetKey(w.Key)
 	w.CreateBatch("probe", testenv.Users("probe", 1)...)
 	w.Await("probe", v1alpha1.ReasonSucceeded)
-	for resource, probe := range map[string]client.Object{"embeddeduserslices/status": &w.Slices()[0], "embeddeduserbatches/status": w.Load("probe")} {
+	for resource, probe := range map[string]client.Object{
+		"embeddeduserslices/status": &w.Slices()[0], "embeddeduserbatches/status": w.Load("probe"),
+	} {
 		name := strings.ReplaceAll(resource, "/", "-")
 		remove := w.deny(resource, admissionv1.Update)
 		w.Eventually(func() error { return w.Status().Update(w.Context(), probe, client.DryRunAll) }).ShouldNot(gomega.Succeed())
 		w.CreateBatch(name, testenv.Users(name, 3)...)
-		w.Eventually(func() []string { return w.warnings(name) }).Should(gomega.ContainElement(gomega.HavePrefix(v1alpha1.ReasonStatusRejected + ": ")))
+		w.Eventually(func() []string { return w.warnings(name) }).
+			Should(gomega.ContainElement(gomega.HavePrefix(v1alpha1.ReasonStatusRejected + ": ")))
 		remove()
 		w.Await(name, v1alpha1.ReasonSucceeded)
 	}

@@ -23,7 +23,9 @@ func TestRows_TheVendorsExample(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.Sim.Seed(w.Key, "alreadyexists123")
 	w.SetKey(w.Key)
-	if out, err := w.apply(manifest("example", "users:\n  - fullName: Missing Username\n  - username: alreadyexists123\n  - {username: demo@runalloy.com, fullName: Gregg Mojica}")); err != nil {
+	const rows = "users:\n  - fullName: Missing Username\n  - username: alreadyexists123\n" +
+		"  - {username: demo@runalloy.com, fullName: Gregg Mojica}"
+	if out, err := w.apply(manifest("example", rows)); err != nil {
 		t.Fatal(out)
 	}
 	w.Await("example", v1alpha1.ReasonInvalidUsers)
@@ -108,9 +110,11 @@ func TestRows_InvalidOnesOfSourcesAreNotSent(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	w.MustCreate(w.configMap("lists", map[string]string{
-		"joined.csv":  "username,fullName\nann,Ann\n\ufeffUsername,FullName\nbob , Bob\n,\n\"x\"y,Z\nx\u200b,X\none,two,three\ny,\"never closed\n",
-		"mac.csv":     "username\rcy\rx\ufeffusername\rdan\r",
-		"helm.yaml":   "- username: 1.2345678e+07\n- username: 00123\n- username: true\n- username: 2024-01-01\n- username: eve\n  fullName: 17\n- username: \"17\"\n",
+		"joined.csv": "username,fullName\nann,Ann\n\ufeffUsername,FullName\nbob , Bob\n,\n" +
+			"\"x\"y,Z\nx\u200b,X\none,two,three\ny,\"never closed\n",
+		"mac.csv": "username\rcy\rx\ufeffusername\rdan\r",
+		"helm.yaml": "- username: 1.2345678e+07\n- username: 00123\n- username: true\n- username: 2024-01-01\n" +
+			"- username: eve\n  fullName: 17\n- username: \"17\"\n",
 		"types.json":  `[{"username":12345678},{"username":true},{"username":["x"]},{"username":"fay","id":1},{"username":"fay"}]`,
 		"lines.jsonl": "{\"username\":1e7}\n\ufeff{\"username\":\"gus\"}\nnonsense\n{\"username\":\"hal\"},\n",
 	}))
@@ -135,21 +139,27 @@ func TestRows_InvalidOnesOfSourcesAreNotSent(t *testing.T) {
 			t.Errorf("%+v does not say how to mend it", invalid)
 		}
 	}
-	w.Equal("invalid rows", map[string][]int32{"joined.csv": {1, 3, 4, 5, 6}, "mac.csv": {1}, "helm.yaml": {0, 1, 2, 3, 4}, "types.json": {0, 1, 2, 3}, "lines.jsonl": {0, 2, 3}}, rows)
+	w.Equal("invalid rows", map[string][]int32{
+		"joined.csv": {1, 3, 4, 5, 6}, "mac.csv": {1}, "helm.yaml": {0, 1, 2, 3, 4},
+		"types.json": {0, 1, 2, 3}, "lines.jsonl": {0, 2, 3},
+	}, rows)
 }
 
 // TestRows_ATextThatIsNoListChangesNothing replaces a list by what a broken export or a proxy leaves.
 func TestRows_ATextThatIsNoListChangesNothing(t *testing.T) {
 	const page = "<html>\n<body>502 hunter2</body>\n</html>\n"
 	good := map[string]string{
-		"list.ndjson": "{\"username\":\"ann\"}\n{\"username\":\"bob\"}\n", "list.json": `[{"username":"ann"},{"username":"bob"}]`, "list.yaml": "- username: ann\n- username: bob\n",
+		"list.ndjson": "{\"username\":\"ann\"}\n{\"username\":\"bob\"}\n", "list.json": `[{"username":"ann"},{"username":"bob"}]`,
+		"list.yaml": "- username: ann\n- username: bob\n",
 	}
 	for name, tc := range map[string]struct {
 		key, text string
 		says      []string
 	}{
-		"an empty file":        {"list.ndjson", "", []string{"the NDJSON is empty"}},
-		"a page":               {"list.ndjson", page, []string{"line 1: not one JSON object, line 2: not one JSON object, line 3: not one JSON object"}},
+		"an empty file": {"list.ndjson", "", []string{"the NDJSON is empty"}},
+		"a page": {
+			"list.ndjson", page, []string{"line 1: not one JSON object, line 2: not one JSON object, line 3: not one JSON object"},
+		},
 		"an error":             {"list.ndjson", `{"message":"hunter2"}`, []string{"line 1: an unknown field"}},
 		"JSON without objects": {"list.json", `["hunter2",5]`, []string{"row 0: not an object, row 1: not an object"}},
 		"YAML without objects": {"list.yaml", "- hunter2\n- {Username: x}\n", []string{"line 1: not a mapping, line 2: an unknown field"}},
@@ -185,7 +195,9 @@ func TestRows_EmptyListsAreLists(t *testing.T) {
 	w.SetKey(w.Key)
 	w.MustCreate(w.configMap("empty", map[string]string{"a.csv": "username,fullName\n", "b.json": "[]", "c.yaml": "[]\n"}))
 	b := w.Batch("empty")
-	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("empty", "a.csv"), configMapSource("empty", "b.json"), configMapSource("empty", "c.yaml")}
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{
+		configMapSource("empty", "a.csv"), configMapSource("empty", "b.json"), configMapSource("empty", "c.yaml"),
+	}
 	w.MustCreate(b)
 	w.Equal("counts", v1alpha1.UserCounts{}, w.Await("empty", v1alpha1.ReasonSucceeded).Status.Counts)
 }
@@ -195,7 +207,9 @@ func TestRows_EmptyListsAreLists(t *testing.T) {
 func TestRows_RepeatedOnesAreCounted(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
-	list := w.configMap("list", map[string]string{"users.csv": "username,fullName\n1.23457E+11,\n1.23457E+11,\n1.23457E+11,\nann,Ann\nann,Anna\n"})
+	list := w.configMap("list", map[string]string{
+		"users.csv": "username,fullName\n1.23457E+11,\n1.23457E+11,\n1.23457E+11,\nann,Ann\nann,Anna\n",
+	})
 	w.MustCreate(list)
 	w.createFrom("b", configMapSource("list", "users.csv"), v1alpha1.User{Username: "inline"}, v1alpha1.User{Username: "inline"})
 	w.CreateBatch("inline", v1alpha1.User{Username: "inline"}, v1alpha1.User{Username: "inline"})
@@ -203,7 +217,8 @@ func TestRows_RepeatedOnesAreCounted(t *testing.T) {
 	repeats := func(want int32, said string) {
 		t.Helper()
 		status := w.Load("b").Status
-		if message := testenv.Condition(status.Conditions, v1alpha1.ConditionSourcesRead).Message; status.RepeatedRows != want || strings.Contains(message, "repeat") != (said != "") || !strings.Contains(message, said) {
+		message := testenv.Condition(status.Conditions, v1alpha1.ConditionSourcesRead).Message
+		if status.RepeatedRows != want || strings.Contains(message, "repeat") != (said != "") || !strings.Contains(message, said) {
 			t.Errorf("%d repeated rows, and SourcesRead says %q", status.RepeatedRows, message)
 		}
 	}
@@ -234,7 +249,8 @@ func TestRows_LongNamesAreCutByCharacters(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	whole := strings.Repeat("😀", 256)
-	w.CreateBatch("long", v1alpha1.User{Username: whole, FullName: "A"}, v1alpha1.User{Username: whole, FullName: "B"}, v1alpha1.User{Username: whole + "😀"})
+	w.CreateBatch("long", v1alpha1.User{Username: whole, FullName: "A"}, v1alpha1.User{Username: whole, FullName: "B"},
+		v1alpha1.User{Username: whole + "😀"})
 	status := w.Await("long", v1alpha1.ReasonInvalidUsers).Status
 	var names []string
 	for _, invalid := range status.InvalidUsers {

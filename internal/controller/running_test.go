@@ -10,8 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -108,7 +106,7 @@ func TestRunning_ABadKeyDoesNotSlowAGoodOne(t *testing.T) {
 			fault.Match = func(r simulator.Request) bool { return strings.HasPrefix(r.Usernames[0], "bad") }
 			w.Sim.Inject(fault)
 			w.SetKey(w.Key)
-			w.MustCreate(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "bad"}, Data: map[string][]byte{"apiKey": []byte("bad")}})
+			w.MustCreate(w.secret("bad", "apiKey", "bad"))
 			for i := range 12 {
 				bad := w.Batch(fmt.Sprintf("bad-%d", i), testenv.Users(fmt.Sprintf("bad-%d", i), 2)...)
 				bad.Spec.APIKeySecretRef.Name = "bad"

@@ -28,14 +28,28 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 		reason  string
 		message []string
 	}{
-		"no Secret":              {nil, v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`}},
+		"no Secret": {
+			nil, v1alpha1.ReasonSecretNotFound,
+			[]string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`},
+		},
 		"a Secret without a key": {data("other", "x"), v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" has no key "apiKey"`, "add it"}},
-		"an empty key":           {data("apiKey", ""), v1alpha1.ReasonInvalidCredentials, []string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"}},
-		"only white space":       {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
-		"two lines":              {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
-		"a quoted key":           {data("apiKey", `"a"`), v1alpha1.ReasonInvalidCredentials, []string{`"apiKey" in Secret "alloy" is in quotation marks; put`}},
-		"a key encoded twice":    {data("apiKey", "c2VjcmV0Cg=="), v1alpha1.ReasonInvalidCredentials, []string{"is encoded in base64 once too often"}},
-		"a wrong key":            {data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized, []string{"401 Unauthorized", "put a valid API key into the Secret"}},
+		"an empty key": {
+			data("apiKey", ""), v1alpha1.ReasonInvalidCredentials,
+			[]string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"},
+		},
+		"only white space": {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
+		"two lines":        {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
+		"a quoted key": {
+			data("apiKey", `"a"`), v1alpha1.ReasonInvalidCredentials,
+			[]string{`"apiKey" in Secret "alloy" is in quotation marks; put`},
+		},
+		"a key encoded twice": {
+			data("apiKey", "c2VjcmV0Cg=="), v1alpha1.ReasonInvalidCredentials, []string{"is encoded in base64 once too often"},
+		},
+		"a wrong key": {
+			data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized,
+			[]string{"401 Unauthorized", "put a valid API key into the Secret"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
@@ -45,7 +59,8 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 			}
 			w.CreateBatch("keys", testenv.Users("keys", 1500)...)
 			status := w.Await("keys", tc.reason).Status
-			ready, credentials := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid)
+			ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+			credentials := testenv.Condition(status.Conditions, v1alpha1.ConditionCredentialsValid)
 			if !contains(ready.Message, tc.message...) {
 				t.Errorf("message: %s", ready.Message)
 			}
@@ -126,7 +141,8 @@ func TestSecret_KeysAsPeoplePasteThem(t *testing.T) {
 			reason = v1alpha1.ReasonInvalidCredentials
 		}
 		status := w.Await(batches[name], reason).Status
-		ready, stalled := testenv.Condition(status.Conditions, v1alpha1.ConditionReady), testenv.Condition(status.Conditions, v1alpha1.ConditionStalled)
+		ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+		stalled := testenv.Condition(status.Conditions, v1alpha1.ConditionStalled)
 		if !contains(ready.Message, row.cure) || contains(ready.Message, w.Key) || (stalled.Type != "") != (row.cure != "") {
 			t.Errorf("%s: %q, %+v", name, ready.Message, stalled)
 		}
@@ -160,7 +176,8 @@ func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	w.Await("first", v1alpha1.ReasonUnauthorized)
 	w.Edit("first", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2999] })
 	batch := w.Await("first", v1alpha1.ReasonUnauthorized)
-	if credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); credentials.Status != metav1.ConditionFalse {
+	credentials := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
+	if credentials.Status != metav1.ConditionFalse {
 		t.Errorf("CredentialsValid: %+v", credentials)
 	}
 	if more := len(w.Sim.Requests()) - asked; more != 0 {

@@ -150,8 +150,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
-		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource), Fingerprint: ledgers.Sender.Fingerprint,
-		Options: batch.Options{MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers)},
+		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Fingerprint: ledgers.Sender.Fingerprint,
+		Options: batch.Options{
+			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers),
+		},
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)

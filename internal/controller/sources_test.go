@@ -71,7 +71,10 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	optional := configMapSource("lists", "none.csv")
 	optional.ConfigMapKeyRef.Optional = true
 	b := w.Batch("all", v1alpha1.User{Username: "inline"})
-	b.Spec.UsersFrom = []v1alpha1.UsersSource{configMapSource("lists", "users.csv"), secretSource("list", "users.json.gz"), configMapSource("lists", "users.ndjson"), yaml, optional}
+	b.Spec.UsersFrom = []v1alpha1.UsersSource{
+		configMapSource("lists", "users.csv"), secretSource("list", "users.json.gz"), configMapSource("lists", "users.ndjson"),
+		yaml, optional,
+	}
 	w.MustCreate(b)
 	status := w.Await("all", v1alpha1.ReasonInvalidUsers).Status
 
@@ -85,7 +88,8 @@ func TestSources_EveryFormatIsMergedInOrder(t *testing.T) {
 	}
 	var got []place
 	for _, invalid := range status.InvalidUsers {
-		got = append(got, place{invalid.Username, fmt.Sprint(invalid.Source.Kind, "/", invalid.Source.Name, "/", invalid.Source.Key), invalid.Row, invalid.Reason})
+		source := fmt.Sprint(invalid.Source.Kind, "/", invalid.Source.Name, "/", invalid.Source.Key)
+		got = append(got, place{invalid.Username, source, invalid.Row, invalid.Reason})
 	}
 	want := []place{
 		{"", "ConfigMap/lists/users.csv", 2, v1alpha1.InvalidReasonInvalidRow},
@@ -138,7 +142,8 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 
 			tc.breakIt(w, list)
 			status := w.Await("b", tc.reason).Status
-			if !contains(testenv.Condition(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) || status.Counts.Created != 1501 || status.Counts.Total != 1501 {
+			if !contains(testenv.Condition(status.Conditions, v1alpha1.ConditionReady).Message, tc.says...) ||
+				status.Counts.Created != 1501 || status.Counts.Total != 1501 {
 				t.Errorf("status: %+v", status)
 			}
 			w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = nil }) // must not be planned either
@@ -148,7 +153,8 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 					t.Errorf("%s was changed: %s", slice.Name, diff)
 				}
 			}
-			if out, err := w.Kubectl("", "get", "events", "-o", "custom-columns=R:.reason,M:.message"); err != nil || !contains(out, tc.reason, tc.says[0]) {
+			out, err := w.Kubectl("", "get", "events", "-o", "custom-columns=R:.reason,M:.message")
+			if err != nil || !contains(out, tc.reason, tc.says[0]) {
 				t.Errorf("events: %v\n%s", err, out)
 			}
 
@@ -213,10 +219,12 @@ func TestSources_KustomizeNames(t *testing.T) {
 	apply := func(users string) {
 		t.Helper()
 		for name, text := range map[string]string{
-			"users.csv":          users,
-			"batch.yaml":         manifest("generated", "usersFrom: [{configMapKeyRef: {name: customers, key: users.csv}}]"),
-			"names.yaml":         "nameReference:\n- kind: ConfigMap\n  version: v1\n  fieldSpecs:\n  - kind: EmbeddedUserBatch\n    path: spec/usersFrom/configMapKeyRef/name\n",
-			"kustomization.yaml": "resources: [batch.yaml]\nconfigurations: [names.yaml]\nconfigMapGenerator:\n- name: customers\n  files: [users.csv]\n",
+			"users.csv":  users,
+			"batch.yaml": manifest("generated", "usersFrom: [{configMapKeyRef: {name: customers, key: users.csv}}]"),
+			"names.yaml": "nameReference:\n- kind: ConfigMap\n  version: v1\n  fieldSpecs:\n  - kind: EmbeddedUserBatch\n" +
+				"    path: spec/usersFrom/configMapKeyRef/name\n",
+			"kustomization.yaml": "resources: [batch.yaml]\nconfigurations: [names.yaml]\n" +
+				"configMapGenerator:\n- name: customers\n  files: [users.csv]\n",
 		} {
 			w.Must(os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 		}
@@ -240,13 +248,15 @@ func TestSources_RefusedByTheSchema(t *testing.T) {
 		source string
 		want   string
 	}{
-		"two kinds":                         {"{configMapKeyRef: {name: a, key: b}, secretKeyRef: {name: a, key: b}}", "exactly one of"},
-		"none":                              {"{format: CSV}", "exactly one of"},
-		"no key":                            {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
-		"a name that no ConfigMap can have": {"{configMapKeyRef: {name: team/list, key: b}}", `spec.usersFrom[0].configMapKeyRef.name: Invalid value: "team/list"`},
-		"a name that no Secret can have":    {"{secretKeyRef: {name: List, key: b}}", `spec.usersFrom[0].secretKeyRef.name: Invalid value: "List"`},
-		"a name that is too long":           {"{secretKeyRef: {name: " + strings.Repeat("x", 254) + ", key: b}}", "253"},
-		"other formats":                     {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
+		"two kinds": {"{configMapKeyRef: {name: a, key: b}, secretKeyRef: {name: a, key: b}}", "exactly one of"},
+		"none":      {"{format: CSV}", "exactly one of"},
+		"no key":    {"{configMapKeyRef: {name: a}}", "spec.usersFrom[0].configMapKeyRef.key"},
+		"a name that no ConfigMap can have": {
+			"{configMapKeyRef: {name: team/list, key: b}}", `spec.usersFrom[0].configMapKeyRef.name: Invalid value: "team/list"`,
+		},
+		"a name that no Secret can have": {"{secretKeyRef: {name: List, key: b}}", `spec.usersFrom[0].secretKeyRef.name: Invalid value: "List"`},
+		"a name that is too long":        {"{secretKeyRef: {name: " + strings.Repeat("x", 254) + ", key: b}}", "253"},
+		"other formats":                  {"{configMapKeyRef: {name: a, key: b}, format: XML}", "spec.usersFrom[0].format"},
 	} {
 		w.refuses(name, manifest("refused", "usersFrom: ["+tc.source+"]"), tc.want)
 	}

@@ -76,7 +76,9 @@ func (w *world) start() {
 	stopped := make(chan struct{})
 	config := rest.CopyConfig(plane.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
-	operator := testenv.InProcess{Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory}
+	operator := testenv.InProcess{
+		Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory,
+	}
 	mgr, err := operator.NewManager(ctx)
 	w.Must(err)
 	w.halt = func() { stop(); <-stopped }

@@ -57,7 +57,10 @@ func Rank(result v1alpha1.UserResult) int {
 }
 
 // Each visits the users of a slice in order, each with its result if known.
-func Each(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult, visit func(user v1alpha1.User, result v1alpha1.UserResult, known bool)) {
+func Each(
+	slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult,
+	visit func(user v1alpha1.User, result v1alpha1.UserResult, known bool),
+) {
 	// The operator writes results in the order of the users. If every user has one, no index is needed, which saves much time
 	// and memory.
 	if len(results) == len(slice.Spec.Users) {

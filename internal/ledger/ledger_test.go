@@ -38,7 +38,8 @@ func TestMerge(t *testing.T) {
 			want: []v1alpha1.UserResult{result("a", "Created")},
 		},
 		"the newer of two invalid results counts": {
-			spec: []string{"a"}, old: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "1"}}, news: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
+			spec: []string{"a"}, old: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "1"}},
+			news: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
 			want: []v1alpha1.UserResult{{Username: "a", Result: "Invalid", Hash: "2"}},
 		},
 		"results of users that left are dropped, old and new": {
@@ -92,7 +93,8 @@ func TestCount_AddsUp(t *testing.T) {
 			slice.Spec.Users = append(slice.Spec.Users, v1alpha1.User{Username: name})
 		}
 		for _, name := range rapid.SliceOf(username).Draw(t, "results") {
-			slice.Status.Results = append(slice.Status.Results, result(name, rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "x"}).Draw(t, "result")))
+			known := rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "x"}).Draw(t, "result")
+			slice.Status.Results = append(slice.Status.Results, result(name, known))
 		}
 		results := ledger.Merge(slice, nil)
 		c := ledger.Count(slice, results)

@@ -53,7 +53,8 @@ func TestRestored(t *testing.T) {
 				t.Errorf("the slice was changed (-want +got):\n%s", diff)
 			}
 			slice.Status = got
-			if settled := ledger.SettledUsers(slice); len(settled) != int(tc.want.Counts.Total-tc.want.Counts.Pending) || len(settled) > 0 && !slices.Equal(settled, slice.Spec.Users[:4]) {
+			settled, want := ledger.SettledUsers(slice), int(tc.want.Counts.Total-tc.want.Counts.Pending)
+			if len(settled) != want || len(settled) > 0 && !slices.Equal(settled, slice.Spec.Users[:4]) {
 				t.Errorf("settled: %+v", settled)
 			}
 			if diff := cmp.Diff(got, ledger.Restored(slice, "key")); diff != "" {

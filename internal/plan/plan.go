@@ -190,10 +190,12 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 		}
 		return &v1alpha1.EmbeddedUserSlice{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace:       batch.Namespace,
-				Name:            name,
-				Labels:          map[string]string{v1alpha1.LabelBatch: batch.Name},
-				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))},
+				Namespace: batch.Namespace,
+				Name:      name,
+				Labels:    map[string]string{v1alpha1.LabelBatch: batch.Name},
+				OwnerReferences: []metav1.OwnerReference{
+					*metav1.NewControllerRef(batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind)),
+				},
 			},
 			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef.WithDefaultKey()},
 		}, index + 1

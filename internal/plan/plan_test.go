@@ -99,7 +99,10 @@ var (
 	})
 	anyResult = rapid.Custom(func(t *rapid.T) v1alpha1.UserResult {
 		user := anyUser.Draw(t, "user")
-		result := v1alpha1.UserResult{Username: user.Username, Result: rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "Nonsense"}).Draw(t, "result")}
+		result := v1alpha1.UserResult{
+			Username: user.Username,
+			Result:   rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid", "Nonsense"}).Draw(t, "result"),
+		}
 		if result.Result == v1alpha1.ResultInvalid {
 			result.Hash = users.Hash(users.User(user))
 		}
@@ -157,19 +160,22 @@ func anySlicesAreRepaired(t *rapid.T) {
 	}
 
 	for _, slice := range p.Create {
-		if isTaken := slices.ContainsFunc(existing, func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }); isTaken || !IsName(slice.Name, b.Name) {
+		hasItsName := func(other v1alpha1.EmbeddedUserSlice) bool { return other.Name == slice.Name }
+		if slices.ContainsFunc(existing, hasItsName) || !IsName(slice.Name, b.Name) {
 			t.Fatalf("a new slice has the name %s", slice.Name)
 		}
 	}
 	for _, slice := range p.Remove {
 		if len(slice.Status.Results) > 0 || slice.Status.ObservedGeneration != slice.Generation {
-			t.Fatalf("%s is removed with %d results, observed %d of %d", slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
+			t.Fatalf("%s is removed with %d results, observed %d of %d",
+				slice.Name, len(slice.Status.Results), slice.Status.ObservedGeneration, slice.Generation)
 		}
 	}
 	// A user that exists must stay with its result, so that it is not sent again.
 	for _, slice := range planned {
 		for _, user := range slice.Spec.Users {
-			if best := before[user.Username]; !p.IsPartial && best > 1 && slice.DeletionTimestamp.IsZero() && ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
+			if best := before[user.Username]; !p.IsPartial && best > 1 && slice.DeletionTimestamp.IsZero() &&
+				ledger.Rank(ledger.Index(slice.Status.Results)[user.Username]) != best {
 				t.Fatalf("%s was moved away from its result", user.Username)
 			}
 		}
@@ -265,7 +271,8 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 	existing := after(nil, planFor(testBatch(list...), nil))
 	for i := range existing {
 		for _, user := range existing[i].Spec.Users {
-			existing[i].Status.Results = append(existing[i].Status.Results, v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultCreated})
+			created := v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultCreated}
+			existing[i].Status.Results = append(existing[i].Status.Results, created)
 		}
 	}
 	existing = settleAll(existing)
@@ -275,10 +282,13 @@ func TestPlan_EditsTouchFewSlices(t *testing.T) {
 		updated []string
 		created int
 	}{
-		"nothing":               {func(l []v1alpha1.User) []v1alpha1.User { return l }, nil, 0},
-		"another order":         {func(l []v1alpha1.User) []v1alpha1.User { slices.Reverse(l); return l }, nil, 0},
-		"appending one":         {func(l []v1alpha1.User) []v1alpha1.User { return append(l, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
-		"one at the start":      {func(l []v1alpha1.User) []v1alpha1.User { return slices.Insert(l, 0, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"nothing":       {func(l []v1alpha1.User) []v1alpha1.User { return l }, nil, 0},
+		"another order": {func(l []v1alpha1.User) []v1alpha1.User { slices.Reverse(l); return l }, nil, 0},
+		"appending one": {func(l []v1alpha1.User) []v1alpha1.User { return append(l, v1alpha1.User{Username: "new"}) }, []string{"2"}, 0},
+		"one at the start": {
+			func(l []v1alpha1.User) []v1alpha1.User { return slices.Insert(l, 0, v1alpha1.User{Username: "new"}) },
+			[]string{"2"}, 0,
+		},
 		"removing one":          {func(l []v1alpha1.User) []v1alpha1.User { return slices.Delete(l, 1500, 1501) }, []string{"1"}, 0},
 		"exchanging one":        {func(l []v1alpha1.User) []v1alpha1.User { l[10].Username = "new"; return l }, []string{"0", "2"}, 0},
 		"renaming one":          {func(l []v1alpha1.User) []v1alpha1.User { l[10].FullName = "A"; return l }, nil, 0},
@@ -333,7 +343,8 @@ func TestPlan_NewSlicesAreOwnedAndNamedAfterTheBatch(t *testing.T) {
 	p := planFor(testBatch(numberedUsers(1001)...), nil)
 	for i, slice := range p.Create {
 		owner := metav1.GetControllerOf(slice)
-		if slice.Name != fmt.Sprintf("b-01234567-%d", i) || slice.Labels[v1alpha1.LabelBatch] != "b" || owner == nil || owner.UID != "0123-4567-89ab" {
+		if slice.Name != fmt.Sprintf("b-01234567-%d", i) || slice.Labels[v1alpha1.LabelBatch] != "b" ||
+			owner == nil || owner.UID != "0123-4567-89ab" {
 			t.Errorf("%s: labels %v, owner %+v", slice.Name, slice.Labels, owner)
 		}
 	}

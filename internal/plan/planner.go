@@ -70,7 +70,8 @@ type claim struct {
 
 // Add adds a slice that the batch controls.
 func (p *Planner) Add(slice *v1alpha1.EmbeddedUserSlice) {
-	d := &draft{name: slice.Name, number: int32(len(p.drafts) + 1), rows: v1alpha1.MaxSliceUsers} //nolint:gosec // a batch has far fewer slices
+	number := int32(len(p.drafts) + 1) //nolint:gosec // a batch has far fewer slices
+	d := &draft{name: slice.Name, number: number, rows: v1alpha1.MaxSliceUsers}
 	p.drafts = append(p.drafts, d)
 	if !slice.DeletionTimestamp.IsZero() { // its users are planned into another one
 		return
@@ -148,7 +149,8 @@ func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
 
 // hasSettings reports whether a slice has what every slice of a batch has besides users.
 func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) bool {
-	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.APIKeySecretRef.WithDefaultKey() == batch.Spec.APIKeySecretRef.WithDefaultKey()
+	return slice.Labels[v1alpha1.LabelBatch] == batch.Name &&
+		slice.Spec.APIKeySecretRef.WithDefaultKey() == batch.Spec.APIKeySecretRef.WithDefaultKey()
 }
 
 // maxRoomy is the maximum number of slices that are filled up with new users; the other users get new slices.
@@ -165,7 +167,8 @@ func (p *Planner) Missing() (names []string) {
 		}
 	}
 	for _, d := range p.drafts {
-		if d.fate == unchanged && unplaced > 0 && roomy < maxRoomy && d.rows < v1alpha1.MaxSliceUsers && d.bytes+smallest <= v1alpha1.MaxSliceBytes {
+		if d.fate == unchanged && unplaced > 0 && roomy < maxRoomy &&
+			d.rows < v1alpha1.MaxSliceUsers && d.bytes+smallest <= v1alpha1.MaxSliceBytes {
 			d.fate = changed
 			unplaced -= v1alpha1.MaxSliceUsers - d.rows
 			roomy++

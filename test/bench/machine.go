@@ -56,5 +56,6 @@ func hardware() string {
 		}
 	}
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease") // empty if unknown
-	return fmt.Sprintf("- %d cores %s, %.0f GiB memory, Linux %s, %s", runtime.NumCPU(), model, float64(memory)/mib, bytes.TrimSpace(release), runtime.Version())
+	return fmt.Sprintf("- %d cores %s, %.0f GiB memory, Linux %s, %s",
+		runtime.NumCPU(), model, float64(memory)/mib, bytes.TrimSpace(release), runtime.Version())
 }

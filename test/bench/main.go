@@ -52,7 +52,8 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d requires b1, and e requires c1 or c2")
-	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey, "maximum number of concurrent requests of the operator and of the bare loops")
+	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey,
+		"maximum number of concurrent requests of the operator and of the bare loops")
 	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "latency of the simulated API")
 	flags.Float64Var(&o.scale, "scale", 1, "factor for the number of users and batches, for development")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU and allocs profiles of the operator in b2 and c2")

@@ -31,10 +31,12 @@ var (
 const alloyTimeout = 1500 * time.Millisecond
 
 var senderOptions = sender.Options{
-	RequestsPerKey: 4, Requests: 6, Linger: 20 * time.Millisecond, SharePause: 300 * time.Millisecond, RequestsPerSecond: 100, Burst: 50, RequestTimeout: alloyTimeout,
+	RequestsPerKey: 4, Requests: 6, Linger: 20 * time.Millisecond, SharePause: 300 * time.Millisecond, RequestsPerSecond: 100,
+	Burst: 50, RequestTimeout: alloyTimeout,
 	SecondRead: 500 * time.Millisecond, NoticeDelay: 500 * time.Millisecond, BackOff: sender.BackOffs{
 		API: sender.BackOff{Min: 50 * time.Millisecond, Max: time.Second}, User: sender.BackOff{Min: 500 * time.Millisecond, Max: time.Second},
-		Key: sender.BackOff{Min: 500 * time.Millisecond, Max: time.Second}, Refused: sender.BackOff{Min: 500 * time.Millisecond, Max: time.Second},
+		Key:     sender.BackOff{Min: 500 * time.Millisecond, Max: time.Second},
+		Refused: sender.BackOff{Min: 500 * time.Millisecond, Max: time.Second},
 	},
 }
 

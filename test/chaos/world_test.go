@@ -59,10 +59,11 @@ func newWorld(t *testing.T, seed int64) *world {
 	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
 	w := &world{rnd: rnd, wanted: wanted{ever: map[string]struct{}{}, shared: map[string]struct{}{}}}
 	w.fromFile = rnd.IntN(2) == 0
+	forms := []simulator.InvalidUsersForm{simulator.InvalidUsersEmpty, simulator.InvalidUsersNull, simulator.InvalidUsersAbsent}
 	w.options = simulator.Options{
 		Latency:         time.Duration(rnd.IntN(80)) * time.Millisecond,
 		Reject:          func(username string) bool { return strings.HasPrefix(username, "bad-") },
-		InvalidUsers:    []simulator.InvalidUsersForm{simulator.InvalidUsersEmpty, simulator.InvalidUsersNull, simulator.InvalidUsersAbsent}[rnd.IntN(3)],
+		InvalidUsers:    forms[rnd.IntN(len(forms))],
 		SkipExisting:    rnd.IntN(6) == 0,
 		MixedAllExist:   rnd.IntN(6) == 0,
 		CheckThenCreate: rnd.IntN(6) == 0,

@@ -84,7 +84,8 @@ func harass(t *testing.T, namespace string, list list) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("peak %d MiB, the neighbour was ready after %s, all after %s", peak>>20, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	t.Logf("peak %d MiB, the neighbour was ready after %s, all after %s",
+		peak>>20, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	if peak > memoryLimit {
 		t.Errorf("the operator takes %d MiB", peak>>20)
 	}
@@ -98,7 +99,9 @@ func (l list) store(w *testenv.World) []v1alpha1.UsersSource {
 		part := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprintf("list-%d", i)}}
 		part.BinaryData = map[string][]byte{"list": l.zipped(w.TB, text)}
 		w.MustCreate(part)
-		sources = append(sources, v1alpha1.UsersSource{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: part.Name, Key: "list"}, Format: l.format})
+		sources = append(sources, v1alpha1.UsersSource{
+			ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: part.Name, Key: "list"}, Format: l.format,
+		})
 	}
 	return slices.Repeat(sources, max(l.times, 1))
 }

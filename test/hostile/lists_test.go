@@ -59,27 +59,40 @@ func lists() map[string]list {
 	}
 	return map[string]list{
 		"two million short rows": {format: "CSV", parts: parts(2*million, 8, "username\n", "%d\n"), want: tooLarge},
-		"a million users":        {format: "CSV", parts: parts(million, 4, "username,fullName\n", "user-%07d@example.com,Customer number 1234567\n")},
-		"long names":             {format: "NDJSON", parts: parts(300_000, 5, "", `{"username":"`+long+`%d","fullName":"`+long+`"}`+"\n")},
-		"long names of emoji":    {format: "NDJSON", parts: parts(250_000, 10, "", `{"username":"`+wide+`%d","fullName":"`+wide+`"}`+"\n"), want: tooLarge},
+		"a million users": {
+			format: "CSV", parts: parts(million, 4, "username,fullName\n", "user-%07d@example.com,Customer number 1234567\n"),
+		},
+		"long names": {format: "NDJSON", parts: parts(300_000, 5, "", `{"username":"`+long+`%d","fullName":"`+long+`"}`+"\n")},
+		"long names of emoji": {
+			format: "NDJSON", parts: parts(250_000, 10, "", `{"username":"`+wide+`%d","fullName":"`+wide+`"}`+"\n"), want: tooLarge,
+		},
 		"64 sources of blank lines": {
 			format: "NDJSON", parts: []string{"{\"username\":\"ann\"}\n" + strings.Repeat("\n", 60<<20)}, times: 64, want: tooLarge,
 		},
-		"rows of no list":                    {format: "NDJSON", parts: []string{strings.Repeat("{\"x\":1}\n", 7<<20)}, want: unreadable},
-		"64 sources of the same rows":        {format: "CSV", parts: []string{"username\n" + rows(0, 30_000, "user-%d\n")}, times: 64},
-		"two million invalid rows":           {format: "CSV", parts: parts(2*million, 8, "username\n", "\t%d\n"), want: done},
-		"two million duplicates":             {format: "CSV", parts: parts(2*million, 8, "username,fullName\n", "ann,%d\n"), want: done},
-		"YAML aliases":                       {isQuick: true, format: "YAML", parts: []string{laughs.String()}, want: unreadable},
-		"8 MiB of YAML":                      {format: "YAML", parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")}},
-		"YAML of commas":                     {isQuick: true, format: "YAML", parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, want: tooLarge},
-		"YAML of short rows":                 {format: "YAML", parts: []string{rows(0, 390_000, "- username: u%d\n")}},
-		"YAML of pairs":                      {format: "YAML", parts: []string{strings.Repeat("- a: b\n", 480_000) + "- username: ann\n"}, want: done},
-		"YAML of dashes":                     {format: "YAML", parts: []string{strings.Repeat("-\n", 4<<20-4)}, want: tooLarge},
-		"gzip in gzip":                       {isQuick: true, format: "CSV", parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, want: unreadable},
-		"a quote that is never closed":       {isQuick: true, format: "CSV", parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, want: unreadable},
-		"one row of 60 MiB":                  {format: "JSON", parts: []string{`[{"username":"` + strings.Repeat("x", 60<<20) + `"}]`}, want: unreadable},
-		"brackets":                           {format: "JSON", parts: []string{strings.Repeat("[", 60<<20)}, want: unreadable},
-		"20,000 rows and then repeated ones": {format: "CSV", parts: []string{"username\n" + rows(0, 20_000, "user-%d\n"), "username\n" + rows(0, 3, "user-%d\n")}, want: done},
+		"rows of no list":             {format: "NDJSON", parts: []string{strings.Repeat("{\"x\":1}\n", 7<<20)}, want: unreadable},
+		"64 sources of the same rows": {format: "CSV", parts: []string{"username\n" + rows(0, 30_000, "user-%d\n")}, times: 64},
+		"two million invalid rows":    {format: "CSV", parts: parts(2*million, 8, "username\n", "\t%d\n"), want: done},
+		"two million duplicates":      {format: "CSV", parts: parts(2*million, 8, "username,fullName\n", "ann,%d\n"), want: done},
+		"YAML aliases":                {isQuick: true, format: "YAML", parts: []string{laughs.String()}, want: unreadable},
+		"8 MiB of YAML": {
+			format: "YAML", parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")},
+		},
+		"YAML of commas":     {isQuick: true, format: "YAML", parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, want: tooLarge},
+		"YAML of short rows": {format: "YAML", parts: []string{rows(0, 390_000, "- username: u%d\n")}},
+		"YAML of pairs":      {format: "YAML", parts: []string{strings.Repeat("- a: b\n", 480_000) + "- username: ann\n"}, want: done},
+		"YAML of dashes":     {format: "YAML", parts: []string{strings.Repeat("-\n", 4<<20-4)}, want: tooLarge},
+		"gzip in gzip": {
+			isQuick: true, format: "CSV", parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, want: unreadable,
+		},
+		"a quote that is never closed": {
+			isQuick: true, format: "CSV", parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, want: unreadable,
+		},
+		"one row of 60 MiB": {format: "JSON", parts: []string{`[{"username":"` + strings.Repeat("x", 60<<20) + `"}]`}, want: unreadable},
+		"brackets":          {format: "JSON", parts: []string{strings.Repeat("[", 60<<20)}, want: unreadable},
+		"20,000 rows and then repeated ones": {
+			format: "CSV", parts: []string{"username\n" + rows(0, 20_000, "user-%d\n"), "username\n" + rows(0, 3, "user-%d\n")},
+			want: done,
+		},
 	}
 }
 

@@ -28,7 +28,10 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 		w.Must(testenv.WriteKey(t.Context(), w, w.Namespace, name, value))
 	}
 	for _, status := range []int{400, 503} {
-		body, err := json.Marshal(map[string]string{"message": "You sent Bearer " + canary + ", " + url.QueryEscape(canary) + ", " + base64.StdEncoding.EncodeToString([]byte("Bearer "+canary))})
+		encoded := base64.StdEncoding.EncodeToString([]byte("Bearer " + canary))
+		body, err := json.Marshal(map[string]string{
+			"message": "You sent Bearer " + canary + ", " + url.QueryEscape(canary) + ", " + encoded,
+		})
 		w.Must(err)
 		prefix := map[int]string{400: "refused-", 503: "failing-"}[status]
 		w.Sim.Inject(simulator.Fault{Operation: simulator.Create, Status: status, Body: string(body), Match: func(r simulator.Request) bool {
@@ -36,7 +39,9 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 		}})
 	}
 	operator := w.start()
-	for name, secret := range map[string]string{"good": "good", "wrong": "wrong", "unusable": "unusable", "refused": "good", "failing": "good"} {
+	for name, secret := range map[string]string{
+		"good": "good", "wrong": "wrong", "unusable": "unusable", "refused": "good", "failing": "good",
+	} {
 		batch := w.Batch(name, testenv.Users(name, 3)...)
 		batch.Spec.APIKeySecretRef.Name = secret
 		w.MustCreate(batch)

@@ -15,7 +15,8 @@ import (
 func TestOldCRD_IsNamedInTheStatus(t *testing.T) {
 	w := newWorld(t, "old-crd", simulator.Options{})
 	const field = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/plan"
-	if out, err := w.Kubectl("", "patch", "crd", "embeddeduserbatches."+v1alpha1.SchemeGroupVersion.Group, "--type=json", "-p", `[{"op":"remove","path":"`+field+`"}]`); err != nil {
+	if out, err := w.Kubectl("", "patch", "crd", "embeddeduserbatches."+v1alpha1.SchemeGroupVersion.Group,
+		"--type=json", "-p", `[{"op":"remove","path":"`+field+`"}]`); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -26,7 +27,8 @@ func TestOldCRD_IsNamedInTheStatus(t *testing.T) {
 	w.start()
 	w.createBatch("b", 3)
 	status := w.Await("b", v1alpha1.ReasonPlanRejected).Status
-	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !strings.Contains(ready.Message, "refused the whole status") || !strings.Contains(ready.Message, "plan") {
+	ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady)
+	if !strings.Contains(ready.Message, "refused the whole status") || !strings.Contains(ready.Message, "plan") {
 		t.Errorf("message: %s", ready.Message)
 	}
 	if _, err := deploy(); err != nil {

@@ -52,7 +52,10 @@ func TestKill_AfterARequestWasApplied(t *testing.T) {
 func TestKill_BeforeARequestWasApplied(t *testing.T) {
 	w := newWorld(t, "kill-before", simulator.Options{})
 	operator := w.start()
-	w.Sim.Inject(simulator.Fault{Operation: simulator.Create, Times: 1, Cut: true, Match: func(simulator.Request) bool { operator.Kill(); return true }})
+	w.Sim.Inject(simulator.Fault{
+		Operation: simulator.Create, Times: 1, Cut: true,
+		Match: func(simulator.Request) bool { operator.Kill(); return true },
+	})
 	w.createBatch("b", 300)
 	if err := operator.Wait(); err == nil {
 		t.Fatal("the operator was not killed")

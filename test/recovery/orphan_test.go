@@ -49,7 +49,8 @@ func TestOrphan_ANewBatchAdoptsTheSlices(t *testing.T) {
 			t.Errorf("%s is not adopted: owners %+v", slice.Name, slice.OwnerReferences)
 		}
 	}
-	if out, err := w.Kubectl("", "get", "eus", "-o", "jsonpath={.items[*].status.results[*].reason}"); err != nil || strings.Count(out, v1alpha1.ReasonRestored) != 1500 {
+	out, err := w.Kubectl("", "get", "eus", "-o", "jsonpath={.items[*].status.results[*].reason}")
+	if err != nil || strings.Count(out, v1alpha1.ReasonRestored) != 1500 {
 		t.Errorf("%d results are Restored, %v", strings.Count(out, v1alpha1.ReasonRestored), err)
 	}
 

@@ -33,8 +33,14 @@ func TestRoles_WhoMayReadUsers(t *testing.T) {
 		w.Eventually(func() string { return may(role, "list", "embeddeduserbatches") }).Should(gomega.Equal("yes"))
 	}
 	for role, want := range map[string]map[string]string{
-		"view":   {"get embeddeduserslices": "no", "list embeddeduserslices": "no", "watch embeddeduserslices": "no", "get secrets": "no", "get embeddeduserbatches": "yes", "create embeddeduserbatches": "no"},
-		"edit":   {"list embeddeduserslices": "yes", "get secrets": "yes", "create embeddeduserbatches": "yes", "update embeddeduserslices": "no"},
+		"view": {
+			"get embeddeduserslices": "no", "list embeddeduserslices": "no", "watch embeddeduserslices": "no", "get secrets": "no",
+			"get embeddeduserbatches": "yes", "create embeddeduserbatches": "no",
+		},
+		"edit": {
+			"list embeddeduserslices": "yes", "get secrets": "yes", "create embeddeduserbatches": "yes",
+			"update embeddeduserslices": "no",
+		},
 		"admin":  {"list embeddeduserslices": "yes", "get secrets": "yes", "create embeddeduserbatches": "yes"},
 		roles[3]: {"list embeddeduserslices": "yes", "get secrets": "no", "list embeddeduserbatches": "no"},
 	} {

@@ -22,7 +22,8 @@ func (w *world) patchReferences(loose bool) {
 	const spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
 	const key = spec + "/apiKeySecretRef/properties/key/default"
 	change := func(crd string, operations ...string) {
-		if out, err := w.Kubectl("", "patch", "crd", crd+"."+v1alpha1.SchemeGroupVersion.Group, "--type=json", "-p", "["+strings.Join(operations, ",")+"]"); err != nil {
+		if out, err := w.Kubectl("", "patch", "crd", crd+"."+v1alpha1.SchemeGroupVersion.Group,
+			"--type=json", "-p", "["+strings.Join(operations, ",")+"]"); err != nil {
 			w.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -34,7 +35,8 @@ func (w *world) patchReferences(loose bool) {
 		w.Must(err)
 		return
 	}
-	add, name := `{"op":"add","path":"`+key+`","value":"`+v1alpha1.DefaultSecretKey+`"}`, remove(spec+"/apiKeySecretRef/properties/name/pattern")
+	add := `{"op":"add","path":"` + key + `","value":"` + v1alpha1.DefaultSecretKey + `"}`
+	name := remove(spec + "/apiKeySecretRef/properties/name/pattern")
 	change("embeddeduserbatches", add, name, remove(spec+"/usersFrom/items/properties/configMapKeyRef/properties/name/pattern"))
 	change("embeddeduserslices", add, name)
 }

@@ -66,14 +66,17 @@ func batchViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) []
 	if int(c.Invalid) != len(status.InvalidUsers)+int(status.InvalidUsersOmitted) {
 		violations = append(violations, fmt.Errorf("%d users are invalid, and %d are listed", c.Invalid, len(status.InvalidUsers)))
 	}
-	for _, conditionType := range []string{v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid} {
+	for _, conditionType := range []string{
+		v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid,
+	} {
 		if Condition(status.Conditions, conditionType).Type == "" {
 			violations = append(violations, fmt.Errorf("%s is missing", conditionType))
 		}
 	}
 	for _, condition := range status.Conditions {
 		if condition.ObservedGeneration != status.ObservedGeneration {
-			violations = append(violations, fmt.Errorf("%s describes generation %d, the status %d", condition.Type, condition.ObservedGeneration, status.ObservedGeneration))
+			violations = append(violations, fmt.Errorf("%s describes generation %d, the status %d",
+				condition.Type, condition.ObservedGeneration, status.ObservedGeneration))
 		}
 	}
 	return violations
@@ -124,7 +127,8 @@ func missingViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) 
 	var violations []error
 	since := Condition(status.Conditions, saysSince)
 	if since.Status != metav1.ConditionFalse || since.Reason != ready.Reason {
-		violations = append(violations, fmt.Errorf("the reason of Ready is %s, and %s is %s with %q", ready.Reason, saysSince, since.Status, since.Reason))
+		violations = append(violations, fmt.Errorf("the reason of Ready is %s, and %s is %s with %q",
+			ready.Reason, saysSince, since.Status, since.Reason))
 	}
 	isStalled := Condition(status.Conditions, v1alpha1.ConditionStalled).Type != ""
 	if waited := now.Sub(since.LastTransitionTime.Time); isStalled && waited < stalledAfter {

@@ -16,7 +16,9 @@ import (
 // TestContract_EachViolationIsFound breaks a valid status in each way.
 func TestContract_EachViolationIsFound(t *testing.T) {
 	valid := v1alpha1.EmbeddedUserBatchStatus{ObservedGeneration: 2, Counts: v1alpha1.UserCounts{Total: 1, Created: 1}}
-	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid} {
+	for _, conditionType := range []string{
+		v1alpha1.ConditionReady, v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid,
+	} {
 		valid.Conditions = append(valid.Conditions, metav1.Condition{
 			Type: conditionType, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSucceeded, Message: "fine", ObservedGeneration: 2,
 		})
@@ -33,7 +35,10 @@ func TestContract_EachViolationIsFound(t *testing.T) {
 		also.Type, also.Status = conditionType, metav1.ConditionTrue
 		s.Conditions = append(s.Conditions, also)
 	}
-	stalled := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRetrying, Message: "other", ObservedGeneration: 2}
+	stalled := metav1.Condition{
+		Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRetrying, Message: "other",
+		ObservedGeneration: 2,
+	}
 	for name, tolerate := range map[string]func(*v1alpha1.EmbeddedUserBatchStatus){
 		"everybody exists":            func(*v1alpha1.EmbeddedUserBatchStatus) {},
 		"the Secret is missing":       func(s *v1alpha1.EmbeddedUserBatchStatus) { missing(s, v1alpha1.ConditionReconciling, 0) },

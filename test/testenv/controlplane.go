@@ -57,7 +57,10 @@ func Start(options Options) (_ *ControlPlane, err error) {
 	if c.Folder, err = os.MkdirTemp("", "embedded-user-operator-"); err != nil {
 		return nil, fmt.Errorf("creating a folder: %w", err)
 	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{Root("config", "crd", "bases")}, ErrorIfCRDPathMissing: true, ControlPlaneStopTimeout: stopPatience}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths: []string{Root("config", "crd", "bases")}, ErrorIfCRDPathMissing: true,
+		ControlPlaneStopTimeout: stopPatience,
+	}
 	if options.Restartable {
 		if err := c.makeRestartable(environment); err != nil {
 			return nil, err
@@ -138,7 +141,8 @@ func (c *ControlPlane) startController(name string) (*Process, error) {
 		"--controllers="+name, "--leader-elect=false", "--secure-port=0")
 	controller, err := StartProcess(command)
 	if err != nil {
-		return nil, fmt.Errorf("starting the %s (KUBE_CONTROLLER_MANAGER must be the output of hack/control-plane.sh kube-controller-manager): %w", name, err)
+		return nil, fmt.Errorf("starting the %s "+
+			"(KUBE_CONTROLLER_MANAGER must be the output of hack/control-plane.sh kube-controller-manager): %w", name, err)
 	}
 	c.controllers = append(c.controllers, controller)
 	return controller, nil

@@ -59,7 +59,8 @@ func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, err
 	if err != nil {
 		return nil, err
 	}
-	args = append(args, "--metrics-bind-address", addresses[0], "--metrics-secure=false", "--health-probe-bind-address", addresses[1], "--pprof-bind-address", addresses[2])
+	args = append(args, "--metrics-bind-address", addresses[0], "--metrics-secure=false",
+		"--health-probe-bind-address", addresses[1], "--pprof-bind-address", addresses[2])
 	command := exec.Command(options.Path, append(args, options.Args...)...) //nolint:gosec,noctx // our own program, which the caller stops
 	command.Env = append(os.Environ(), options.Env...)
 	command.Stdout, command.Stderr = options.Output, options.Output
@@ -67,7 +68,10 @@ func StartOperator(ctx context.Context, options OperatorOptions) (*Operator, err
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{Process: process, Metrics: "http://" + addresses[0], Health: "http://" + addresses[1], Pprof: "http://" + addresses[2]}, nil
+	return &Operator{
+		Process: process,
+		Metrics: "http://" + addresses[0], Health: "http://" + addresses[1], Pprof: "http://" + addresses[2],
+	}, nil
 }
 
 // InProcess says how to run the operator in this process, with delays that its flags do not offer.
@@ -93,7 +97,9 @@ func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SkipNameValidation: true})
+	err = controller.Setup(ctx, mgr, controller.Options{
+		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SkipNameValidation: true,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}
@@ -110,7 +116,8 @@ func (o *Operator) AwaitReady(ctx context.Context) error {
 
 // StartSimulator starts the program alloy-simulator on a free port, and returns its URL.
 func StartSimulator(path string, args ...string) (*Process, string, error) {
-	command := exec.Command(path, append([]string{"--listen", "127.0.0.1:0"}, args...)...) //nolint:gosec,noctx // our own program, which the caller stops
+	args = append([]string{"--listen", "127.0.0.1:0"}, args...)
+	command := exec.Command(path, args...) //nolint:gosec,noctx // our own program, which the caller stops
 	output, write := io.Pipe()
 	command.Stdout, command.Stderr = write, os.Stderr
 	simulator, err := StartProcess(command)

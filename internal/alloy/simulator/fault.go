@@ -127,7 +127,8 @@ func ParseFault(text string) (Fault, error) {
 	default:
 		status, err := strconv.Atoi(parts[0])
 		if err != nil || status < 200 || status > 599 {
-			return Fault{}, fmt.Errorf("fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless or garbage", text, parts[0])
+			return Fault{}, fmt.Errorf(
+				"fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless or garbage", text, parts[0])
 		}
 		fault.Status = status
 		fault.Body = fmt.Sprintf(`{"message":%q}`, "injected "+http.StatusText(status))

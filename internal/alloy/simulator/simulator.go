@@ -222,8 +222,9 @@ func (s *Simulator) begin(r *Request) {
 		for _, username := range r.Usernames {
 			names[username] = struct{}{}
 		}
+		isShared := func(username string) bool { _, ok := names[username]; return ok }
 		for _, other := range s.requests {
-			if other.running && other.Operation == Create && other.key == r.key && slices.ContainsFunc(other.Usernames, func(u string) bool { _, ok := names[u]; return ok }) {
+			if other.running && other.Operation == Create && other.key == r.key && slices.ContainsFunc(other.Usernames, isShared) {
 				r.Overlapped = true
 			}
 		}

@@ -104,7 +104,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	untold := r.reportForeign(seen)
 	if past := r.unfinished.refusalOf(seen); past != nil && time.Now().Before(past.until) {
 		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
-		wait, err := r.write(ctx, seen.batch, summarize(facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}))
+		known := facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}
+		wait, err := r.write(ctx, seen.batch, summarize(known))
 		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait, untold)}, err
 	}
 	seen, listing, later, err := r.distribute(ctx, seen)

@@ -52,7 +52,8 @@ func notices(old, current []metav1.Condition) []notice {
 // whatHappened returns the message of a condition, unless it quotes the API: the quote may name users, and events are logged.
 func whatHappened(c *metav1.Condition) string {
 	switch c.Reason {
-	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
+	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound,
+		v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
 		return c.Message
 	case v1alpha1.ReasonUnauthorized:
 		return "The Alloy API rejected the key; see the message of the condition " + c.Type

@@ -37,7 +37,8 @@ type report struct {
 func (r *Reconciler) reportForeign(v view) time.Duration {
 	due, wait := r.reports.due(v.name(), v.foreign)
 	for i := range due {
-		r.Recorder.Eventf(v.batch, &due[i], corev1.EventTypeWarning, v1alpha1.ReasonForeignSlice, actionCreateUsers, "%s", foreignNote(&due[i], v.batch))
+		r.Recorder.Eventf(v.batch, &due[i], corev1.EventTypeWarning, v1alpha1.ReasonForeignSlice, actionCreateUsers,
+			"%s", foreignNote(&due[i], v.batch))
 	}
 	return wait
 }
@@ -52,7 +53,8 @@ func foreignNote(slice *cached.Slice, batch *cached.Batch) string {
 	case owner != nil:
 		why = fmt.Sprintf("%s %q controls it", owner.Kind, owner.Name)
 	}
-	return fmt.Sprintf("EmbeddedUserSlice %q has the label of this batch, and is ignored because %s; unless it is needed there, remove it: kubectl delete eus %s -n %s",
+	return fmt.Sprintf("EmbeddedUserSlice %q has the label of this batch, and is ignored because %s; "+
+		"unless it is needed there, remove it: kubectl delete eus %s -n %s",
 		slice.Name, why, slice.Name, slice.Namespace)
 }
 

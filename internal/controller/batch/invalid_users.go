@@ -62,7 +62,8 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []cac
 	}
 	for _, flaw := range list.Flawed {
 		if flaw.Problem == "" {
-			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername, "An earlier row with the same username and a different fullName is used; remove one of the two")
+			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername,
+				"An earlier row with the same username and a different fullName is used; remove one of the two")
 		} else {
 			add(flaw.Row, v1alpha1.InvalidReasonInvalidRow, flaw.Problem)
 		}

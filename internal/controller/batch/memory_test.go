@@ -20,13 +20,15 @@ func TestMemory_AListOfOneMiBIsAShortOne(t *testing.T) {
 		format      v1alpha1.UsersFormat
 		header, row string
 	}{
-		"CSV":                                {format: "CSV", header: "username\n", row: "u%06d\n"},
-		"JSON":                               {format: "JSON", header: "[{\"username\":\"first\"}", row: ",{\"username\":\"u%06d\"}"},
-		"NDJSON":                             {format: "NDJSON", row: "{\"username\":\"u%06d\"}\n"},
-		"YAML of usernames":                  {format: "YAML", row: "- username: u%06d\n"},
-		"YAML of usernames with dashes":      {format: "YAML", row: "- username: customer-%06d\n"},
-		"YAML of short rows in braces":       {format: "YAML", row: "- {username: u%06d, fullName: Ann Lee}\n"},
-		"YAML that is JSON":                  {format: "YAML", header: "[{\"username\":\"first\"}", row: ",{\"username\":\"u%06d\",\"fullName\":\"Ann\"}"},
+		"CSV":                           {format: "CSV", header: "username\n", row: "u%06d\n"},
+		"JSON":                          {format: "JSON", header: "[{\"username\":\"first\"}", row: ",{\"username\":\"u%06d\"}"},
+		"NDJSON":                        {format: "NDJSON", row: "{\"username\":\"u%06d\"}\n"},
+		"YAML of usernames":             {format: "YAML", row: "- username: u%06d\n"},
+		"YAML of usernames with dashes": {format: "YAML", row: "- username: customer-%06d\n"},
+		"YAML of short rows in braces":  {format: "YAML", row: "- {username: u%06d, fullName: Ann Lee}\n"},
+		"YAML that is JSON": {
+			format: "YAML", header: "[{\"username\":\"first\"}", row: ",{\"username\":\"u%06d\",\"fullName\":\"Ann\"}",
+		},
 		"YAML of addresses and names":        {format: "YAML", row: "- username: customer-%06d@example.com\n  fullName: Ann-Marie Lee\n"},
 		"YAML of short usernames and names":  {format: "YAML", row: "- username: u%06d\n  fullName: Ann\n"},
 		"YAML of usernames and names quoted": {format: "YAML", row: "- username: \"u%06d\"\n  fullName: \"Ann Lee\"\n"},

@@ -27,7 +27,10 @@ func factsOf(slices ...cached.Slice) facts {
 
 // pendingSlice returns a slice with a pending user, under the key of a Secret, whose Ready condition has a reason.
 func pendingSlice(secret, reason string) cached.Slice {
-	slice := cached.Slice{ObjectMeta: metav1.ObjectMeta{Generation: 1}, ObservedGeneration: 1, Counts: v1alpha1.UserCounts{Total: 1, Pending: 1}}
+	slice := cached.Slice{
+		ObjectMeta: metav1.ObjectMeta{Generation: 1}, ObservedGeneration: 1,
+		Counts: v1alpha1.UserCounts{Total: 1, Pending: 1},
+	}
 	slice.APIKeySecretRef = v1alpha1.APIKeySecretReference{Name: secret, Key: v1alpha1.DefaultSecretKey}
 	slice.Ready = &metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: "said of the slice"}
 	return slice
@@ -62,7 +65,10 @@ func TestPatience_TwoMinutesFromTheTransition(t *testing.T) {
 		v1alpha1.ReasonSecretNotFound: v1alpha1.ConditionCredentialsValid, v1alpha1.ReasonSourceNotFound: v1alpha1.ConditionSourcesRead,
 	} {
 		missing := func(ago time.Duration, generation int64) *metav1.Condition {
-			return &metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(anInstant.Add(-ago))}
+			return &metav1.Condition{
+				Status: metav1.ConditionFalse, Reason: reason, ObservedGeneration: generation,
+				LastTransitionTime: metav1.NewTime(anInstant.Add(-ago)),
+			}
 		}
 		const waits, stalls = v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled
 		type outcome struct {
@@ -73,15 +79,27 @@ func TestPatience_TwoMinutesFromTheTransition(t *testing.T) {
 			stored *metav1.Condition
 			want   outcome
 		}{
-			"nothing is stored":               {nil, outcome{waits, 0, 2 * time.Minute}},
-			"it was there an hour ago":        {&metav1.Condition{Status: metav1.ConditionTrue, Reason: "Fine", ObservedGeneration: 3, LastTransitionTime: missing(time.Hour, 3).LastTransitionTime}, outcome{waits, 0, 2 * time.Minute}},
+			"nothing is stored": {nil, outcome{waits, 0, 2 * time.Minute}},
+			"it was there an hour ago": {
+				&metav1.Condition{
+					Status: metav1.ConditionTrue, Reason: "Fine", ObservedGeneration: 3,
+					LastTransitionTime: missing(time.Hour, 3).LastTransitionTime,
+				},
+				outcome{waits, 0, 2 * time.Minute},
+			},
 			"it has been missing for a while": {missing(time.Minute, 3), outcome{waits, time.Minute, time.Minute}},
 			"not quite two minutes":           {missing(2*time.Minute-time.Second, 3), outcome{waits, 2*time.Minute - time.Second, time.Second}},
 			"two minutes":                     {missing(2*time.Minute, 3), outcome{stalls, 2 * time.Minute, 0}},
 			"an hour":                         {missing(time.Hour, 3), outcome{stalls, time.Hour, 0}},
 			"in another generation":           {missing(time.Hour, 2), outcome{waits, 0, 2 * time.Minute}},
-			"something else was wrong":        {&metav1.Condition{Status: metav1.ConditionFalse, Reason: "Other", ObservedGeneration: 3, LastTransitionTime: missing(time.Hour, 3).LastTransitionTime}, outcome{waits, 0, 2 * time.Minute}},
-			"the clock was an hour ahead":     {missing(-time.Hour, 3), outcome{waits, 0, 2 * time.Minute}},
+			"something else was wrong": {
+				&metav1.Condition{
+					Status: metav1.ConditionFalse, Reason: "Other", ObservedGeneration: 3,
+					LastTransitionTime: missing(time.Hour, 3).LastTransitionTime,
+				},
+				outcome{waits, 0, 2 * time.Minute},
+			},
+			"the clock was an hour ahead": {missing(-time.Hour, 3), outcome{waits, 0, 2 * time.Minute}},
 		} {
 			f := lacking(reason)
 			if tc.stored != nil {
@@ -139,14 +157,39 @@ func TestVerdict_OfSlicesWithAnotherKey(t *testing.T) {
 		key, list    string // what is wrong with them
 		reason, turn string
 	}{
-		"their Secret is missing":       {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound)}, "", v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling},
-		"their key is unusable":         {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonInvalidCredentials)}, "", v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling},
-		"their key was rejected":        {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonUnauthorized)}, "", v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonSourceUnreadable, v1alpha1.ConditionStalled},
-		"they can be sent":              {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonProgressing)}, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonProgressing, v1alpha1.ConditionReconciling},
-		"they are tried again":          {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonRetrying)}, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonRetrying, v1alpha1.ConditionReconciling},
-		"both keys are missing":         {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound)}, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling},
-		"another one can be sent":       {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound), pendingSlice("alloy", v1alpha1.ReasonProgressing)}, "", v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonProgressing, v1alpha1.ConditionReconciling},
-		"another one misses its Secret": {[]cached.Slice{pendingSlice("old", v1alpha1.ReasonUnauthorized), pendingSlice("alloy", v1alpha1.ReasonProgressing)}, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonSecretNotFound, v1alpha1.ConditionReconciling},
+		"their Secret is missing": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound)}, "", v1alpha1.ReasonSourceNotFound,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling,
+		},
+		"their key is unusable": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonInvalidCredentials)}, "", v1alpha1.ReasonSourceNotFound,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling,
+		},
+		"their key was rejected": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonUnauthorized)}, "", v1alpha1.ReasonSourceUnreadable,
+			v1alpha1.ReasonSourceUnreadable, v1alpha1.ConditionStalled,
+		},
+		"they can be sent": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonProgressing)}, v1alpha1.ReasonSecretNotFound,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonProgressing, v1alpha1.ConditionReconciling,
+		},
+		"they are tried again": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonRetrying)}, v1alpha1.ReasonSecretNotFound,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonRetrying, v1alpha1.ConditionReconciling,
+		},
+		"both keys are missing": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound)}, v1alpha1.ReasonSecretNotFound,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ConditionReconciling,
+		},
+		"another one can be sent": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonSecretNotFound), pendingSlice("alloy", v1alpha1.ReasonProgressing)},
+			"", v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonProgressing, v1alpha1.ConditionReconciling,
+		},
+		"another one misses its Secret": {
+			[]cached.Slice{pendingSlice("old", v1alpha1.ReasonUnauthorized), pendingSlice("alloy", v1alpha1.ReasonProgressing)},
+			v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonSecretNotFound,
+			v1alpha1.ConditionReconciling,
+		},
 	} {
 		f := lacking(tc.list)
 		f.slices = tc.slices

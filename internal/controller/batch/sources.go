@@ -74,9 +74,12 @@ func (r *Reconciler) read(ctx context.Context, v view) (*reading, *budget.Hold, 
 			return nil, nil, err
 		}
 	}
-	return nil, nil, &listError{Verdict: conditions.Stalled(v1alpha1.ReasonListTooLarge, fmt.Sprintf("The list takes more memory than the operator allows for one batch "+
+	tooLarge := fmt.Sprintf("The list takes more memory than the operator allows for one batch "+
 		"(--max-list-memory, %s); split it into several batches, or write CSV or NDJSON instead of YAML",
-		resource.NewQuantity(r.memory.long.most.Memory, resource.BinarySI))), plan: v1alpha1.PlanStatus{Sources: v.sources}}
+		resource.NewQuantity(r.memory.long.most.Memory, resource.BinarySI))
+	return nil, nil, &listError{
+		Verdict: conditions.Stalled(v1alpha1.ReasonListTooLarge, tooLarge), plan: v1alpha1.PlanStatus{Sources: v.sources},
+	}
 }
 
 // readWithin reads the list of a batch if it keeps to the limits, else the error is decode.ErrLimit.
@@ -152,7 +155,9 @@ func (read *reading) add(row users.Row, problem string, most decode.Limits) erro
 }
 
 // addSource adds the rows of a source; data is nil if it does not exist. It returns the size of its text.
-func (read *reading) addSource(ctx context.Context, number int32, source *v1alpha1.UsersSource, data []byte, most decode.Limits) (text int64, err error) {
+func (read *reading) addSource(
+	ctx context.Context, number int32, source *v1alpha1.UsersSource, data []byte, most decode.Limits,
+) (text int64, err error) {
 	kind, ref := referred(source)
 	problem := func(reason, what string) error {
 		return &listError{Verdict: conditions.Stalled(reason, fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what))}
@@ -168,7 +173,8 @@ func (read *reading) addSource(ctx context.Context, number int32, source *v1alph
 	}
 	left := decode.Limits{Text: most.Text, Memory: most.Memory - read.bytes}
 	text, err = decode.Rows(ctx, data, format, left, func(row decode.Row) error {
-		return read.add(users.Row{User: row.User, Source: number, Index: int32(row.Index)}, row.Problem, most) //nolint:gosec // bounded by the size of a list
+		index := int32(row.Index) //nolint:gosec // bounded by the size of a list
+		return read.add(users.Row{User: row.User, Source: number, Index: index}, row.Problem, most)
 	})
 	switch {
 	case err == nil, errors.Is(err, decode.ErrLimit):
@@ -196,7 +202,9 @@ func formatOf(source *v1alpha1.UsersSource, key string) (decode.Format, bool) {
 }
 
 // readSource returns the data of a source, nil if there is none, and its version.
-func (r *Reconciler) readSource(ctx context.Context, namespace string, source *v1alpha1.UsersSource) (data []byte, version string, err error) {
+func (r *Reconciler) readSource(
+	ctx context.Context, namespace string, source *v1alpha1.UsersSource,
+) (data []byte, version string, err error) {
 	kind, ref := referred(source)
 	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // stored before the schema refused such names; nothing has one
 		return nil, "", nil

@@ -164,9 +164,11 @@ func (f facts) credentialsValid() metav1.Condition {
 	}
 	switch {
 	case last == nil:
-		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried, "The Alloy API has not answered a request with this key")
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried,
+			"The Alloy API has not answered a request with this key")
 	case last.KeyCheck.Result == v1alpha1.KeyAccepted:
-		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted, "The Alloy API accepted the key")
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted,
+			"The Alloy API accepted the key")
 	}
 	message := "The Alloy API rejected the key; put a valid API key into the Secret, it is used as soon as it changes"
 	if last.Ready != nil && last.Ready.Reason == v1alpha1.ReasonUnauthorized {

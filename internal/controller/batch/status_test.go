@@ -22,7 +22,10 @@ import (
 // anyUser generates one of thirty users, and anyResult a result of one.
 var (
 	anyUser = rapid.Custom(func(t *rapid.T) v1alpha1.User {
-		return v1alpha1.User{Username: fmt.Sprintf("user-%d", rapid.IntRange(0, 30).Draw(t, "username")), FullName: rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "fullName")}
+		return v1alpha1.User{
+			Username: fmt.Sprintf("user-%d", rapid.IntRange(0, 30).Draw(t, "username")),
+			FullName: rapid.SampledFrom([]string{"", "A", "B"}).Draw(t, "fullName"),
+		}
 	})
 	anyResult = rapid.Custom(func(t *rapid.T) v1alpha1.UserResult {
 		user := anyUser.Draw(t, "user")
@@ -43,7 +46,8 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 	isSettled := rapid.Bool().Draw(t, "settled") // nothing is pending
 	for i := range rapid.IntRange(0, 5).Draw(t, "slices") {
 		whole := v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprintf("b-01234567-%d", i), Generation: 2}}
-		whole.Spec.Users, whole.Status.Results = rapid.SliceOfN(anyUser, 0, 15).Draw(t, "users"), rapid.SliceOfN(anyResult, 0, 15).Draw(t, "results")
+		whole.Spec.Users = rapid.SliceOfN(anyUser, 0, 15).Draw(t, "users")
+		whole.Status.Results = rapid.SliceOfN(anyResult, 0, 15).Draw(t, "results")
 		if isSettled {
 			whole.Status.Results = nil
 			for _, user := range whole.Spec.Users {
@@ -57,7 +61,8 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 		}
 		slice := cached.SliceOf(&whole)
 		reason := rapid.SampledFrom([]string{
-			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected", "UnexpectedRedirect", "Nonsense",
+			"", "Progressing", "Retrying", "Succeeded", "SecretNotFound", "InvalidCredentials", "Unauthorized", "RequestRejected",
+			"UnexpectedRedirect", "Nonsense",
 		}).Draw(t, "reason")
 		if reason != "" {
 			slice.Ready = &metav1.Condition{
@@ -81,7 +86,8 @@ var anyFacts = rapid.Custom(func(t *rapid.T) facts {
 		f.key.problem = &credentials.Problem{Reason: v1alpha1.ReasonSecretNotFound, Message: "gone"}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "source") == 0 {
-		f.listing.problem = &listError{Verdict: conditions.Stalled(rapid.SampledFrom([]string{"SourceNotFound", "SourceUnreadable"}).Draw(t, "listing"), "no list")}
+		reason := rapid.SampledFrom([]string{"SourceNotFound", "SourceUnreadable"}).Draw(t, "listing")
+		f.listing.problem = &listError{Verdict: conditions.Stalled(reason, "no list")}
 		kept.UsersFrom = make([]v1alpha1.UsersSource, 1)
 	}
 	if rapid.Bool().Draw(t, "planning") {
@@ -121,7 +127,8 @@ func TestStatus_OfAnySlicesKeepsTheContract(t *testing.T) {
 			t.Fatal("Ready while the list is being distributed")
 		case ready.Status == metav1.ConditionTrue && c.Pending > 0:
 			t.Fatalf("Ready with %d pending", c.Pending)
-		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && f.listing.problem == nil && f.listing.total == 0 && ready.Status != metav1.ConditionTrue:
+		case c.Pending == 0 && c.Invalid == 0 && f.obstacle == nil && f.listing.problem == nil && f.listing.total == 0 &&
+			ready.Status != metav1.ConditionTrue:
 			t.Fatalf("nothing is left to do, and Ready says %s", ready.Reason)
 		}
 		// The status must not depend on the order in which the cache lists slices.

@@ -49,7 +49,8 @@ func (r *Reconciler) batchesBy(indexes ...string) handler.MapFunc {
 		var requests []reconcile.Request
 		for _, field := range indexes {
 			var list cached.BatchList
-			if err := r.Cache.List(ctx, &list, client.InNamespace(referred.GetNamespace()), client.MatchingFields{field: referred.GetName()}); err != nil {
+			referring := client.MatchingFields{field: referred.GetName()}
+			if err := r.Cache.List(ctx, &list, client.InNamespace(referred.GetNamespace()), referring); err != nil {
 				log.FromContext(ctx).Error(err, "Failed to list the batches that refer to an object")
 				return nil
 			}

@@ -27,7 +27,9 @@ import (
 
 // write writes the status of a batch if it has changed, and records events. Updates that only show progress are rate limited:
 // the result is the time until such an update is due.
-func (r *Reconciler) write(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) (wait time.Duration, err error) {
+func (r *Reconciler) write(
+	ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus,
+) (wait time.Duration, err error) {
 	if equality.Semantic.DeepEqual(batch.Status, status) {
 		return 0, nil
 	}
@@ -38,7 +40,9 @@ func (r *Reconciler) write(ctx context.Context, batch *cached.Batch, status v1al
 }
 
 // writeNow writes a status, or what the API server accepts of it. Then the result is the time until the next attempt.
-func (r *Reconciler) writeNow(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) (retry time.Duration, err error) {
+func (r *Reconciler) writeNow(
+	ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus,
+) (retry time.Duration, err error) {
 	err = r.applyStatus(ctx, batch, status)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // deleted, or recreated under the same name
@@ -50,18 +54,22 @@ func (r *Reconciler) writeNow(ctx context.Context, batch *cached.Batch, status v
 	}
 	r.unwritten.Forget(client.ObjectKeyFromObject(batch))
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason, "created", status.Counts.Created, "existing", status.Counts.Existing,
+	log.FromContext(ctx).Info("Updated status of EmbeddedUserBatch", "reason", ready.Reason,
+		"created", status.Counts.Created, "existing", status.Counts.Existing,
 		"invalid", status.Counts.Invalid, "pending", status.Counts.Pending, "slices", status.Slices.Total)
 	return 0, nil
 }
 
 // writeLess writes what fits of a status that the API server refuses, and says why.
-func (r *Reconciler) writeLess(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus, refusal error) (retry time.Duration, err error) {
+func (r *Reconciler) writeLess(
+	ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus, refusal error,
+) (retry time.Duration, err error) {
 	event, note := v1alpha1.ReasonStatusTooLarge, "The status does not fit beside the list within etcd's limit of 1.5 MiB for an object; "+
 		"split the list into two batches. Until then see the EmbeddedUserSlices"
 	status.InvalidUsers, status.InvalidUsersOmitted = nil, status.Counts.Invalid
 	if !isTooLarge(refusal) {
-		event, note = v1alpha1.ReasonStatusRejected, "The API server refuses the status; see the admission policies, and whether the operator's CRDs are up to date"
+		event, note = v1alpha1.ReasonStatusRejected, "The API server refuses the status; "+
+			"see the admission policies, and whether the operator's CRDs are up to date"
 		verdict := conditions.Failing(v1alpha1.ReasonPlanRejected, "The API server refused the whole status: "+refusal.Error()+
 			"; see the admission policies, and whether the operator's CRDs are up to date")
 		isVerdict := func(c metav1.Condition) bool {
@@ -95,7 +103,8 @@ func (r *Reconciler) applyStatus(ctx context.Context, batch *cached.Batch, statu
 	if err != nil {
 		return fmt.Errorf("encoding the status: %w", err)
 	}
-	if err := r.Client.Status().Patch(ctx, object, client.RawPatch(types.ApplyPatchType, encoded), fieldOwner, client.ForceOwnership); err != nil {
+	patch := client.RawPatch(types.ApplyPatchType, encoded)
+	if err := r.Client.Status().Patch(ctx, object, patch, fieldOwner, client.ForceOwnership); err != nil {
 		return err //nolint:wrapcheck // the caller says what failed
 	}
 	written := *batch

@@ -25,7 +25,9 @@ import (
 
 // slice returns a slice of n users, every third of which has no result.
 func slice(name string, n int) *v1alpha1.EmbeddedUserSlice {
-	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7"}}
+	s := &v1alpha1.EmbeddedUserSlice{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), ResourceVersion: "7",
+	}}
 	for i := range n {
 		username := fmt.Sprintf("%s-user-%04d@example.com", name, i)
 		s.Spec.Users = append(s.Spec.Users, v1alpha1.User{Username: username, FullName: fmt.Sprintf("User number %d", i)})
@@ -130,7 +132,8 @@ func TestBatch_AListIsKeptOnlyIfItIsShort(t *testing.T) {
 func TestTransform_NothingOfASecretIsKept(t *testing.T) {
 	t.Parallel()
 	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Name: "s", ResourceVersion: "1", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "the key"}, Labels: map[string]string{"a": "b"},
+		Name: "s", ResourceVersion: "1", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "the key"},
+		Labels: map[string]string{"a": "b"},
 	}}
 	kept, err := cached.Transform(metadata)
 	want := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "s", ResourceVersion: "1"}}
@@ -201,7 +204,9 @@ func TestVersions_AreAheadUntilTheCacheHasThem(t *testing.T) {
 		"one of two is missing":                  {note(at("a", "8"), at("b", "9")), []client.Object{at("a", "8")}, true},
 		"an older one that was read since":       {note(at("a", "8"), at("a", "5")), []client.Object{at("a", "5")}, false},
 		"of an owner that is forgotten":          {func(v *cached.Versions) { v.Note(owner, at("a", "8")); v.Forget(owner) }, nil, false},
-		"of another owner":                       {func(v *cached.Versions) { v.Note(types.NamespacedName{Name: "x"}, at("a", "8")) }, nil, false},
+		"of another owner": {
+			func(v *cached.Versions) { v.Note(types.NamespacedName{Name: "x"}, at("a", "8")) }, nil, false,
+		},
 		"an object that was made again by another": {func(v *cached.Versions) {
 			s := at("a", "8")
 			s.UID = "other"

@@ -51,7 +51,9 @@ func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeyS
 	ref = ref.WithDefaultKey()
 	at := reference{namespace, ref.Name, ref.Key}
 	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // stored before the schema refused such names
-		return alloy.Key{}, &Problem{v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name)}, nil
+		return alloy.Key{}, &Problem{
+			v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name),
+		}, nil
 	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
@@ -90,7 +92,8 @@ func parse(ref v1alpha1.APIKeySecretReference, secret *corev1.Secret, err error)
 	if apierrors.IsNotFound(err) {
 		return alloy.Key{}, &Problem{
 			Reason: v1alpha1.ReasonSecretNotFound,
-			Message: fmt.Sprintf("Secret %q does not exist in this namespace; create it with the API key under %q, or correct spec.apiKeySecretRef.name",
+			Message: fmt.Sprintf("Secret %q does not exist in this namespace; "+
+				"create it with the API key under %q, or correct spec.apiKeySecretRef.name",
 				ref.Name, ref.Key),
 		}, nil
 	}

@@ -62,7 +62,8 @@ func Batches(slice client.Object) []string {
 	if label := slice.GetLabels()[v1alpha1.LabelBatch]; label != "" {
 		names = append(names, label)
 	}
-	if owner := metav1.GetControllerOf(slice); owner != nil && owner.Kind == v1alpha1.EmbeddedUserBatchKind && !slices.Contains(names, owner.Name) {
+	owner := metav1.GetControllerOf(slice)
+	if owner != nil && owner.Kind == v1alpha1.EmbeddedUserBatchKind && !slices.Contains(names, owner.Name) {
 		names = append(names, owner.Name)
 	}
 	return names

@@ -75,8 +75,13 @@ func (o Options) NewCache(config *rest.Config, options cache.Options) (cache.Cac
 	}), nil
 }
 
-func (o Options) newCache(scheme *runtime.Scheme, review func(context.Context, string) error, newCache func(string) (cache.Cache, error)) *Cache {
-	c := &Cache{names: o.Names, scheme: scheme, newCache: newCache, review: review, watched: map[string]cache.Cache{}, problems: map[string]error{}}
+func (o Options) newCache(
+	scheme *runtime.Scheme, review func(context.Context, string) error, newCache func(string) (cache.Cache, error),
+) *Cache {
+	c := &Cache{
+		names: o.Names, scheme: scheme, newCache: newCache, review: review,
+		watched: map[string]cache.Cache{}, problems: map[string]error{},
+	}
 	for _, kind := range o.Kinds {
 		c.informers = append(c.informers, &informer{cache: c, object: kind})
 	}

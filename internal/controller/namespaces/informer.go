@@ -30,12 +30,16 @@ func (i *informer) AddEventHandler(handler toolscache.ResourceEventHandler) (too
 }
 
 // AddEventHandlerWithResyncPeriod adds a handler with a resync period.
-func (i *informer) AddEventHandlerWithResyncPeriod(handler toolscache.ResourceEventHandler, period time.Duration) (toolscache.ResourceEventHandlerRegistration, error) {
+func (i *informer) AddEventHandlerWithResyncPeriod(
+	handler toolscache.ResourceEventHandler, period time.Duration,
+) (toolscache.ResourceEventHandlerRegistration, error) {
 	return i.AddEventHandlerWithOptions(handler, toolscache.HandlerOptions{ResyncPeriod: &period})
 }
 
 // AddEventHandlerWithOptions adds a handler with options.
-func (i *informer) AddEventHandlerWithOptions(handler toolscache.ResourceEventHandler, options toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {
+func (i *informer) AddEventHandlerWithOptions(
+	handler toolscache.ResourceEventHandler, options toolscache.HandlerOptions,
+) (toolscache.ResourceEventHandlerRegistration, error) {
 	i.cache.publishing.Lock()
 	defer i.cache.publishing.Unlock()
 	r := &registration{handler: handler, options: options}
@@ -77,7 +81,9 @@ type registration struct {
 }
 
 // addTo adds the handler to the informer of one namespace, which has synced.
-func (r *registration) addTo(ctx context.Context, one cache.Cache, object client.Object) (toolscache.ResourceEventHandlerRegistration, error) {
+func (r *registration) addTo(
+	ctx context.Context, one cache.Cache, object client.Object,
+) (toolscache.ResourceEventHandlerRegistration, error) {
 	found, err := one.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("getting the informer of %T: %w", object, err)

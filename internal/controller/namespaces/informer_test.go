@@ -81,12 +81,13 @@ func TestInformer_HandlersGetANamespaceThatIsTakenUpLater(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, isInInitialList bool) {
+			handler := toolscache.ResourceEventHandlerDetailedFuncs{AddFunc: func(object any, isInInitialList bool) {
 				time.Sleep(delay)
 				mu.Lock()
 				defer mu.Unlock()
 				got = append(got, fmt.Sprintf("%T, initial: %t", object, isInInitialList))
-			}})
+			}}
+			registration, err := informer.AddEventHandler(handler)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,7 +5,8 @@ package namespaces
 import "github.com/prometheus/client_golang/prometheus"
 
 var watchedDesc = prometheus.NewDesc("embeddeduser_namespace_watched",
-	"1 if a namespace of --watch-namespaces is watched, 0 if it does not exist, the operator has no rights there, or its objects cannot be read.",
+	"1 if a namespace of --watch-namespaces is watched, "+
+		"0 if it does not exist, the operator has no rights there, or its objects cannot be read.",
 	[]string{"namespace"}, nil)
 
 var _ prometheus.Collector = &Cache{}

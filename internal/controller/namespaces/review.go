@@ -76,7 +76,9 @@ func (r *reviewer) may(ctx context.Context, verb string, kind client.Object, nam
 		return fmt.Errorf("finding the resource of %s: %w", gvk.Kind, err)
 	}
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: gvk.Group, Resource: mapping.Resource.Resource},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: verb, Group: gvk.Group, Resource: mapping.Resource.Resource,
+		},
 	}}
 	if err := r.client.Create(ctx, review); err != nil {
 		return fmt.Errorf("asking for the operator's rights: %w", err)

@@ -206,7 +206,8 @@ func (r *Reconciler) record(ctx context.Context, s state) error {
 		updated.Status = status
 		if err := r.Client.Status().Update(ctx, updated); err != nil {
 			if rejection.Is(err) {
-				r.event(s.slice, v1alpha1.ReasonStatusRejected, "The API server refuses to record results; see the admission policies, and whether the operator's CRDs are up to date")
+				r.event(s.slice, v1alpha1.ReasonStatusRejected,
+					"The API server refuses to record results; see the admission policies, and whether the operator's CRDs are up to date")
 			}
 			return fmt.Errorf("recording results: %w", rejection.Redact(err))
 		}

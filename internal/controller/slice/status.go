@@ -80,7 +80,8 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 // needsSomebody reports whether a status says that the slice cannot proceed until somebody changes something.
 func needsSomebody(status v1alpha1.EmbeddedUserSliceStatus) bool {
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	return meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) || ready != nil && ready.Reason == v1alpha1.ReasonSecretNotFound
+	return meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) ||
+		ready != nil && ready.Reason == v1alpha1.ReasonSecretNotFound
 }
 
 // sameButForTime compares two statuses; that a key was accepted once more is not worth a write.
@@ -200,7 +201,8 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 	}
 }
 
-const forbiddenHint = "; put a valid API key into the Secret, check what the key may do, and whether a gateway in between refuses these users"
+const forbiddenHint = "; put a valid API key into the Secret, check what the key may do, " +
+	"and whether a gateway in between refuses these users"
 
 const unauthorizedHint = "; put a valid API key into the Secret, it is used as soon as it changes"
 

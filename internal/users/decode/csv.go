@@ -128,7 +128,8 @@ func columnsOf(header []string) (columns, error) {
 		*column = i
 	}
 	if found.username < 0 {
-		return found, listError(fmt.Sprintf("the CSV's header has no username, only fullName in column %d; add a column username", found.fullName+1))
+		return found, listError(fmt.Sprintf(
+			"the CSV's header has no username, only fullName in column %d; add a column username", found.fullName+1))
 	}
 	return found, nil
 }

@@ -81,8 +81,8 @@ type Limits struct {
 //
 // An error says in at most 200 bytes why the list cannot be read and how to fix that; the caller must discard the rows it has
 // visited. A text is no list if it has no row with a username or a full name, unless it says that it is empty: a CSV by its
-// header, JSON and YAML by []. A list that exceeds the limits is ErrLimit. If visit returns an error or the context ends, Rows stops and returns
-// that error unchanged.
+// header, JSON and YAML by []. A list that exceeds the limits is ErrLimit. If visit returns an error or the context ends, Rows
+// stops and returns that error unchanged.
 func Rows(ctx context.Context, data []byte, format Format, limits Limits, visit func(Row) error) (text int64, err error) {
 	read, limit := readCSV, bound{MaxBytes, errTooLarge}
 	switch format {

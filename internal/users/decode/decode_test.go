@@ -143,19 +143,22 @@ func TestRows_Encodings(t *testing.T) {
 		want []decode.Row
 		fail string
 	}{
-		"a gzip of two members":                {data: zip("username,full", "Name\nann,Ann Lee\n"), want: ann},
-		"a BOM in a gzip":                      {data: zip("\ufeff" + text), want: ann},
-		"a gzip with a wrong checksum":         {data: damaged, fail: "the gzip is damaged"},
-		"a gzip that is cut off":               {data: zipped[:len(zipped)-12], fail: "the gzip is damaged"},
-		"a gzip of which the start is there":   {data: zipped[:2], fail: "the gzip is damaged"},
-		"a gzip with trailing data":            {data: append(slices.Clone(zipped), secret...), fail: "the gzip is damaged"},
-		"UTF-16, little-endian":                {data: []byte("\xff\xfeu\x00s\x00"), fail: "the list is UTF-16; save it as UTF-8"},
-		"UTF-16, big-endian":                   {data: []byte("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
-		"UTF-16 in a gzip":                     {data: zip("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
-		"UTF-16 and no text":                   {data: []byte("\xff\xfe"), fail: "the list is UTF-16; save it as UTF-8"},
-		"UTF-32, little-endian":                {data: []byte("\xff\xfe\x00\x00u\x00\x00\x00"), fail: "the list is UTF-32; save it as UTF-8"},
-		"UTF-32, big-endian":                   {data: []byte("\x00\x00\xfe\xff\x00\x00\x00u"), fail: "the list is UTF-32; save it as UTF-8"},
-		"Latin-1 is a problem of its row only": {data: []byte("username\na\xefb\nann\n"), want: []decode.Row{bad(0, "line 2: username is not valid UTF-8"), good(1, "ann", "")}},
+		"a gzip of two members":              {data: zip("username,full", "Name\nann,Ann Lee\n"), want: ann},
+		"a BOM in a gzip":                    {data: zip("\ufeff" + text), want: ann},
+		"a gzip with a wrong checksum":       {data: damaged, fail: "the gzip is damaged"},
+		"a gzip that is cut off":             {data: zipped[:len(zipped)-12], fail: "the gzip is damaged"},
+		"a gzip of which the start is there": {data: zipped[:2], fail: "the gzip is damaged"},
+		"a gzip with trailing data":          {data: append(slices.Clone(zipped), secret...), fail: "the gzip is damaged"},
+		"UTF-16, little-endian":              {data: []byte("\xff\xfeu\x00s\x00"), fail: "the list is UTF-16; save it as UTF-8"},
+		"UTF-16, big-endian":                 {data: []byte("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
+		"UTF-16 in a gzip":                   {data: zip("\xfe\xff\x00u\x00s"), fail: "the list is UTF-16; save it as UTF-8"},
+		"UTF-16 and no text":                 {data: []byte("\xff\xfe"), fail: "the list is UTF-16; save it as UTF-8"},
+		"UTF-32, little-endian":              {data: []byte("\xff\xfe\x00\x00u\x00\x00\x00"), fail: "the list is UTF-32; save it as UTF-8"},
+		"UTF-32, big-endian":                 {data: []byte("\x00\x00\xfe\xff\x00\x00\x00u"), fail: "the list is UTF-32; save it as UTF-8"},
+		"Latin-1 is a problem of its row only": {
+			data: []byte("username\na\xefb\nann\n"),
+			want: []decode.Row{bad(0, "line 2: username is not valid UTF-8"), good(1, "ann", "")},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,12 +223,19 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 		spare   int    // bytes by which the list is shorter than 64 MiB
 		fail    string
 	}{
-		"as much CSV as there may be":  {format: decode.CSV, head: "username\n", padding: padding},
-		"a byte of CSV more":           {format: decode.CSV, head: "username\n", padding: padding, spare: -1, fail: large},
-		"a byte of JSON more":          {format: decode.JSON, head: "[1", padding: "," + strings.Repeat(" ", 1<<10-2) + "1", spare: -1, fail: large},
-		"a byte of NDJSON more":        {format: decode.NDJSON, padding: padding, spare: -1, fail: large},
-		"as much YAML as there may be": {format: decode.YAML, head: "- username: a\n", padding: "#" + padding[1:], spare: decode.MaxBytes - decode.MaxYAMLBytes},
-		"a byte of YAML more":          {format: decode.YAML, head: "- username: a\n", padding: "#" + padding[1:], spare: decode.MaxBytes - decode.MaxYAMLBytes - 1, fail: "the YAML has more than 8 MiB of text"},
+		"as much CSV as there may be": {format: decode.CSV, head: "username\n", padding: padding},
+		"a byte of CSV more":          {format: decode.CSV, head: "username\n", padding: padding, spare: -1, fail: large},
+		"a byte of JSON more": {
+			format: decode.JSON, head: "[1", padding: "," + strings.Repeat(" ", 1<<10-2) + "1", spare: -1, fail: large,
+		},
+		"a byte of NDJSON more": {format: decode.NDJSON, padding: padding, spare: -1, fail: large},
+		"as much YAML as there may be": {
+			format: decode.YAML, head: "- username: a\n", padding: "#" + padding[1:], spare: decode.MaxBytes - decode.MaxYAMLBytes,
+		},
+		"a byte of YAML more": {
+			format: decode.YAML, head: "- username: a\n", padding: "#" + padding[1:],
+			spare: decode.MaxBytes - decode.MaxYAMLBytes - 1, fail: "the YAML has more than 8 MiB of text",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,7 +257,8 @@ func TestRows_TheTextIsBounded(t *testing.T) {
 	}
 	t.Run("without gzip", func(t *testing.T) {
 		t.Parallel()
-		_, err := decode.Rows(t.Context(), []byte("username\n"+strings.Repeat(padding, 1<<16)), decode.CSV, generous, func(decode.Row) error { return nil })
+		text := []byte("username\n" + strings.Repeat(padding, 1<<16))
+		_, err := decode.Rows(t.Context(), text, decode.CSV, generous, func(decode.Row) error { return nil })
 		if err == nil || !strings.HasPrefix(err.Error(), large) {
 			t.Errorf("error %v, want %q", err, large)
 		}

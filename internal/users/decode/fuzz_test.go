@@ -107,8 +107,11 @@ func FuzzRows(f *testing.F) {
 	for _, seed := range []string{
 		"username,fullName\nann,\"Ann\nLee\"\nbob\n\"", "fullName;username\n", "\ufeffusername\r\n\r\na\"\r\n", "\xff\xfe", "\x1f\x8b\x08",
 		`[{"username":"ann","fullName":null},{"username":"\ud83d\ude00\/"},5]`, `[{"username":"a","username":"b"},]`, `[{"\u0000":[]}] x`,
-		"username,fullName\rann , \"Ann\" \r\ufeffusername,fullName\r,,\rbob\"", "fullName,username\nusername,fullName\n", "username\nUSERNAME\n\"x\n",
-		"{\"username\":\"ann\"}\n\n{}\n{\"x\":1}{}\n", "<html>\r\n", "[{\"x\":[\"username\"]}]", "- username: 1e7\n- x\n", "- username: ann\n  fullName: >-\n    Ann\n    Lee # x\n- &a [*a]\n", "[{username: 5}, {<<: *b}]\n---\n", "? a\n: - b\n  -\n",
+		"username,fullName\rann , \"Ann\" \r\ufeffusername,fullName\r,,\rbob\"", "fullName,username\nusername,fullName\n",
+		"username\nUSERNAME\n\"x\n",
+		"{\"username\":\"ann\"}\n\n{}\n{\"x\":1}{}\n", "<html>\r\n", "[{\"x\":[\"username\"]}]", "- username: 1e7\n- x\n",
+		"- username: ann\n  fullName: >-\n    Ann\n    Lee # x\n- &a [*a]\n", "[{username: 5}, {<<: *b}]\n---\n",
+		"? a\n: - b\n  -\n",
 	} {
 		for i := range formats {
 			f.Add(byte(i), []byte(seed))
@@ -127,7 +130,8 @@ func FuzzRows(f *testing.F) {
 				t.Errorf("%q is good, and %s", row.User, problem)
 			case row.Problem != "" && (row.FullName != "" || row.Username != "" && problem != ""):
 				t.Errorf("%q has a problem, and a user", row.User)
-			case format == decode.CSV && row.Problem == "" && strings.EqualFold(row.Username, "username") && strings.EqualFold(row.FullName, "fullName"):
+			case format == decode.CSV && row.Problem == "" &&
+				strings.EqualFold(row.Username, "username") && strings.EqualFold(row.FullName, "fullName"):
 				t.Errorf("%q is the header", row.User)
 			}
 		}
@@ -163,7 +167,10 @@ var special = regexp.MustCompile(`(?m) |\r[^\n]|\r\z|\x{feff}|^,+\r?$`)
 
 // FuzzCSV compares the decoder with encoding/csv.
 func FuzzCSV(f *testing.F) {
-	for _, seed := range []string{"ann,\"Ann\nLee\"\nbob\n", "\"a\"\"b\",\r\n\n,x\n", "a\"b,c\n\"d\"e,f\ng,h\n", "\"a\n\"b,c\nd,e\n", "\"a\nb,c", "\"a\n", "a,\"\",\"b\"\n"} {
+	for _, seed := range []string{
+		"ann,\"Ann\nLee\"\nbob\n", "\"a\"\"b\",\r\n\n,x\n", "a\"b,c\n\"d\"e,f\ng,h\n", "\"a\n\"b,c\nd,e\n",
+		"\"a\nb,c", "\"a\n", "a,\"\",\"b\"\n",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, rows []byte) {

@@ -26,13 +26,15 @@ func TestRows_LimitsBindEveryFormat(t *testing.T) {
 		decode.YAML:   strings.Repeat("- username: ann\n", 1000),
 	} {
 		size := int64(len(text))
-		if read, err := decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size, Memory: 1 << 20}, ignore); err != nil || read != size {
+		read, err := decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size, Memory: 1 << 20}, ignore)
+		if err != nil || read != size {
 			t.Errorf("%s: read %d of %d bytes: %v", format, read, size, err)
 		}
-		if _, err := decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size - 1, Memory: 1 << 20}, ignore); !errors.Is(err, decode.ErrLimit) {
+		_, err = decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size - 1, Memory: 1 << 20}, ignore)
+		if !errors.Is(err, decode.ErrLimit) {
 			t.Errorf("%s: one byte more than the limit: %v", format, err)
 		}
-		_, err := decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size, Memory: 100_000}, ignore)
+		_, err = decode.Rows(t.Context(), []byte(text), format, decode.Limits{Text: size, Memory: 100_000}, ignore)
 		if errors.Is(err, decode.ErrLimit) != (format == decode.YAML) {
 			t.Errorf("%s with 100 KB of memory: %v", format, err)
 		}

@@ -32,7 +32,8 @@ func (r *rows) addObject(line int, value []byte) error {
 // hasField reports whether a value is an object with a field of a user.
 func hasField(value []byte) bool {
 	var fields map[string]json.RawMessage
-	mayHave := bytes.Contains(value, []byte(fieldUsername)) || bytes.Contains(value, []byte(fieldFullName)) || bytes.IndexByte(value, '\\') >= 0
+	mayHave := bytes.Contains(value, []byte(fieldUsername)) || bytes.Contains(value, []byte(fieldFullName)) ||
+		bytes.IndexByte(value, '\\') >= 0
 	if !mayHave || json.Unmarshal(value, &fields) != nil { // which takes long for millions of rows
 		return false
 	}
