@@ -153,16 +153,16 @@ func (x *checks) circuit(k *simKey) {
 	}
 	for _, c := range x.answered {
 		if c.answer.InDoubt() && len(c.request.users) > 1 && !a.gate.isOpen() {
-			x.w.violated(backOffIsKept, "the circuit is closed after request %d", c.request.number)
+			x.w.violated(backOffIsKept, "the circuit is closed after request of %v", c.request.began)
 		}
 		if began = c.began; c.answer.Outcome != alloy.Unauthorized {
 			only = c.request.suspect().owner
 		}
 	}
 	switch {
-	case len(x.answered) == 0 && x.read == nil:
-	case !a.gate.isOpen():
+	case !a.gate.isOpen(): // perhaps because nobody wants the refused users any more
 		s.failure = seenFailure{}
+	case len(x.answered) == 0 && x.read == nil:
 	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
 		if until := k.worldTime(a.gate.until); !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
 			x.w.violated(backOffIsKept, "the next probe is in %v", until-x.w.now)
