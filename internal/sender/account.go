@@ -28,8 +28,7 @@ type account struct {
 	largestUntil time.Duration // until then
 	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
 	tellAt       time.Duration // when owners that only wait are told of it
-	updates      []*update     // of the step that is made
-	released     []released    // in it
+	told         decision      // what owners are told by the step that is made
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
@@ -98,7 +97,7 @@ type released struct {
 func (a *account) news(o *owner) *update {
 	if o.news == nil {
 		o.news = &update{owner: o, results: map[string]Result{}}
-		a.updates = append(a.updates, o.news)
+		a.told.updates = append(a.told.updates, o.news)
 	}
 	return o.news
 }

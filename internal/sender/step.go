@@ -52,11 +52,11 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	if d.wantSlot = next.at <= now; !d.wantSlot {
 		d.wakeAt = min(d.wakeAt, next.at)
 	}
-	for _, u := range a.updates {
+	for _, u := range a.told.updates {
 		u.owner.news = nil
 		a.releaseIfDone(u.owner)
 	}
-	d.updates, d.released, a.updates, a.released = a.updates, a.released, nil, nil
+	d.updates, d.released, a.told = a.told.updates, a.told.released, decision{}
 	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
 		// Then a new account would send as soon.
 		doneAt := max(a.gate.tokensAt(now, a.gate.limiter.Burst()), a.gate.next(), a.turns.sharedAt+a.options.SharePause)
@@ -115,7 +115,7 @@ func (a *account) releaseIfDone(o *owner) {
 		}
 	}
 	delete(a.queue.owners, o.id.key())
-	a.released = append(a.released, gone)
+	a.told.released = append(a.told.released, gone)
 }
 
 func (a *account) choose(now time.Duration) turn {
