@@ -91,33 +91,22 @@ func TestClient_FailuresOfTheNetworkHaveOneTextEach(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	now := time.Now()
+	serve := func(handler http.Handler, validity time.Duration, address string) *httptest.Server {
+		return secure(handler, certificate(t, time.Now().Add(validity), address))
+	}
 	for name, tc := range map[string]struct {
 		server  *httptest.Server
 		trusted bool
 		outcome Outcome
 		want    string
 	}{
-		"a certificate of nobody": {
-			server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), outcome: Deferred, want: failureUntrusted,
-		},
-		"a certificate that has expired": {
-			server: secure(fine, certificate(t, now.Add(-time.Hour), "127.0.0.1")), trusted: true, outcome: Deferred,
-			want: failureExpired,
-		},
-		"a certificate for another name": {
-			server: secure(fine, certificate(t, now.Add(time.Hour), "192.0.2.1")), trusted: true, outcome: Deferred,
-			want: failureOtherName,
-		},
-		"a good certificate": {
-			server: secure(fine, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Accepted, want: "success",
-		},
-		"no TLS": {server: httptest.NewServer(fine), outcome: Deferred, want: failureHandshake},
-		"a stream of HTTP/2 that ends": {
-			server: secure(abort, certificate(t, now.Add(time.Hour), "127.0.0.1")), trusted: true, outcome: Unavailable,
-			want: failureCut,
-		},
-		"a connection that is reset": {server: httptest.NewUnstartedServer(reset), outcome: Unavailable, want: failureCut},
+		"a certificate of nobody":        {server: serve(fine, time.Hour, "127.0.0.1"), outcome: Deferred, want: failureUntrusted},
+		"a certificate that has expired": {server: serve(fine, -time.Hour, "127.0.0.1"), trusted: true, outcome: Deferred, want: failureExpired},
+		"a certificate for another name": {server: serve(fine, time.Hour, "192.0.2.1"), trusted: true, outcome: Deferred, want: failureOtherName},
+		"a good certificate":             {server: serve(fine, time.Hour, "127.0.0.1"), trusted: true, outcome: Accepted, want: "success"},
+		"no TLS":                         {server: httptest.NewServer(fine), outcome: Deferred, want: failureHandshake},
+		"a stream of HTTP/2 that ends":   {server: serve(abort, time.Hour, "127.0.0.1"), trusted: true, outcome: Unavailable, want: failureCut},
+		"a connection that is reset":     {server: httptest.NewUnstartedServer(reset), outcome: Unavailable, want: failureCut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

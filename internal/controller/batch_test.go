@@ -277,30 +277,3 @@ func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	w.Edit("huge", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:1000] })
 	w.Await("huge", v1alpha1.ReasonSucceeded)
 }
-
-// manifest returns the manifest of a batch with a field.
-func manifest(name, field string) string {
-	return "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: " + name + "}\n" +
-		"spec:\n  apiKeySecretRef: {name: alloy}\n  " + field + "\n"
-}
-
-// refuses checks that the API server refuses a manifest with an error that contains the parts.
-func (w *world) refuses(what, manifest string, parts ...string) {
-	w.Helper()
-	if out, err := w.apply(manifest); err == nil || !contains(out, parts...) {
-		w.Errorf("%s: %v, %s", what, err, out)
-	}
-}
-
-func (w *world) apply(manifest string) (string, error) {
-	return w.Kubectl(manifest, "apply", "--server-side", "-f", "-")
-}
-
-func contains(text string, parts ...string) bool {
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			return false
-		}
-	}
-	return true
-}

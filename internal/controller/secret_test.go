@@ -23,33 +23,20 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 	data := func(key, value string) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "alloy"}, Data: map[string][]byte{key: []byte(value)}}
 	}
+	const missing, unusable, rejected = v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized
 	for name, tc := range map[string]struct {
 		secret  *corev1.Secret
 		reason  string
 		message []string
 	}{
-		"no Secret": {
-			nil, v1alpha1.ReasonSecretNotFound,
-			[]string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`},
-		},
-		"a Secret without a key": {data("other", "x"), v1alpha1.ReasonSecretNotFound, []string{`Secret "alloy" has no key "apiKey"`, "add it"}},
-		"an empty key": {
-			data("apiKey", ""), v1alpha1.ReasonInvalidCredentials,
-			[]string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"},
-		},
-		"only white space": {data("apiKey", " \n"), v1alpha1.ReasonInvalidCredentials, []string{"is empty"}},
-		"two lines":        {data("apiKey", "a\nb"), v1alpha1.ReasonInvalidCredentials, []string{"control character"}},
-		"a quoted key": {
-			data("apiKey", `"a"`), v1alpha1.ReasonInvalidCredentials,
-			[]string{`"apiKey" in Secret "alloy" is in quotation marks; put`},
-		},
-		"a key encoded twice": {
-			data("apiKey", "c2VjcmV0Cg=="), v1alpha1.ReasonInvalidCredentials, []string{"is encoded in base64 once too often"},
-		},
-		"a wrong key": {
-			data("apiKey", "wrong"), v1alpha1.ReasonUnauthorized,
-			[]string{"401 Unauthorized", "put a valid API key into the Secret"},
-		},
+		"no Secret":              {nil, missing, []string{`Secret "alloy" does not exist`, `create it with the API key under "apiKey"`}},
+		"a Secret without a key": {data("other", "x"), missing, []string{`Secret "alloy" has no key "apiKey"`, "add it"}},
+		"an empty key":           {data("apiKey", ""), unusable, []string{`"apiKey" in Secret "alloy" is empty`, "put the API key there"}},
+		"only white space":       {data("apiKey", " \n"), unusable, []string{"is empty"}},
+		"two lines":              {data("apiKey", "a\nb"), unusable, []string{"control character"}},
+		"a quoted key":           {data("apiKey", `"a"`), unusable, []string{`"apiKey" in Secret "alloy" is in quotation marks; put`}},
+		"a key encoded twice":    {data("apiKey", "c2VjcmV0Cg=="), unusable, []string{"is encoded in base64 once too often"}},
+		"a wrong key":            {data("apiKey", "wrong"), rejected, []string{"401 Unauthorized", "put a valid API key into the Secret"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
@@ -71,7 +58,7 @@ func TestSecret_FixingItIsEnough(t *testing.T) {
 				t.Errorf("counts: %+v", status.Counts)
 			}
 			asked := len(w.Sim.Requests())
-			if tc.reason == v1alpha1.ReasonUnauthorized && asked != 1 || tc.reason != v1alpha1.ReasonUnauthorized && asked != 0 {
+			if tc.reason == rejected && asked != 1 || tc.reason != rejected && asked != 0 {
 				t.Errorf("%d requests were sent", asked)
 			}
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,4 +89,31 @@ func (w *world) start() {
 			w.Error("the manager failed:", err)
 		}
 	}()
+}
+
+// manifest returns the manifest of a batch with a field.
+func manifest(name, field string) string {
+	return "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: " + name + "}\n" +
+		"spec:\n  apiKeySecretRef: {name: alloy}\n  " + field + "\n"
+}
+
+// refuses checks that the API server refuses a manifest with an error that contains the parts.
+func (w *world) refuses(what, manifest string, parts ...string) {
+	w.Helper()
+	if out, err := w.apply(manifest); err == nil || !contains(out, parts...) {
+		w.Errorf("%s: %v, %s", what, err, out)
+	}
+}
+
+func (w *world) apply(manifest string) (string, error) {
+	return w.Kubectl(manifest, "apply", "--server-side", "-f", "-")
+}
+
+func contains(text string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
 }

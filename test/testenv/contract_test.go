@@ -13,16 +13,22 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
-// TestContract_EachViolationIsFound breaks a valid status in each way.
-func TestContract_EachViolationIsFound(t *testing.T) {
-	valid := v1alpha1.EmbeddedUserBatchStatus{ObservedGeneration: 2, Counts: v1alpha1.UserCounts{Total: 1, Created: 1}}
+// validStatus returns the status of a batch whose only user exists.
+func validStatus() v1alpha1.EmbeddedUserBatchStatus {
+	status := v1alpha1.EmbeddedUserBatchStatus{ObservedGeneration: 2, Counts: v1alpha1.UserCounts{Total: 1, Created: 1}}
 	for _, conditionType := range []string{
 		v1alpha1.ConditionReady, v1alpha1.ConditionUsersCreated, v1alpha1.ConditionUsersInvalid, v1alpha1.ConditionCredentialsValid,
 	} {
-		valid.Conditions = append(valid.Conditions, metav1.Condition{
+		status.Conditions = append(status.Conditions, metav1.Condition{
 			Type: conditionType, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSucceeded, Message: "fine", ObservedGeneration: 2,
 		})
 	}
+	return status
+}
+
+// TestContract_EachViolationIsFound breaks a valid status in each way.
+func TestContract_EachViolationIsFound(t *testing.T) {
+	valid := validStatus()
 	now := time.Now()
 	// missing makes the status that of a batch that misses its Secret, and has one of the conditions besides Ready.
 	missing := func(s *v1alpha1.EmbeddedUserBatchStatus, conditionType string, since time.Duration) {

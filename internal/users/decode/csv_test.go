@@ -12,7 +12,6 @@ import (
 
 func TestRows_CSV(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", decode.MaxRowBytes)
 	for name, tc := range map[string]list{
 		"both columns": {
 			text: "username,fullName\nann,Ann Lee\nbob,\n", want: []decode.Row{good(0, "ann", "Ann Lee"), good(1, "bob", "")},
@@ -52,6 +51,19 @@ func TestRows_CSV(t *testing.T) {
 			want: []decode.Row{bad(0, "line 2: username begins or ends with white space"), bad(1, "line 3: username contains a control")},
 		},
 		"an empty username in quotes": {text: "username\n\"\"\n", want: []decode.Row{bad(0, "line 2: username is empty")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.CSV)
+		})
+	}
+}
+
+// TestRows_CSVBadRows tests what is the problem of one row only.
+func TestRows_CSVBadRows(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", decode.MaxRowBytes)
+	for name, tc := range map[string]list{
 		"lines are counted in quotes too": {
 			text: "username,fullName\nann,\"Ann\n\nLee\"\n,hunter2\n",
 			want: []decode.Row{good(0, "ann", "Ann\n\nLee"), bad(1, "line 5: username is empty; give one of 1 to 256 characters")},
@@ -75,11 +87,6 @@ func TestRows_CSV(t *testing.T) {
 			text: "username\n" + long + "\nann\n" + long,
 			want: []decode.Row{bad(0, "line 2: username has more"), good(1, "ann", ""), bad(2, "line 4: username has more")},
 		},
-		"a row that is too long": {text: "username\nann\n" + long + "xx\n", fail: "the row after the one in line 2 has more than 64 KiB"},
-		"a long line of commas": {
-			text: "username\n" + strings.Repeat(",", 1<<20), fail: "the row after the one in line 1 has more than 64 KiB",
-		},
-		"a header that is too long": {text: long + "xxx", fail: "the header of the CSV has more than 64 KiB"},
 		"text after a quoted field": {
 			text: "username,fullName\n\"hunter2\"x,Ann\nbob,\"Bob \"hunter2\" Lee\"\ncy,Cy\n",
 			want: []decode.Row{
@@ -91,6 +98,24 @@ func TestRows_CSV(t *testing.T) {
 			text: "username\nann\n\"hunter2\n",
 			want: []decode.Row{good(0, "ann", ""), bad(1, "line 3: a double quote is never closed")},
 		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.CSV)
+		})
+	}
+}
+
+// TestRows_CSVThatIsNoList tests what is a problem of the whole list.
+func TestRows_CSVThatIsNoList(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", decode.MaxRowBytes)
+	for name, tc := range map[string]list{
+		"a row that is too long": {text: "username\nann\n" + long + "xx\n", fail: "the row after the one in line 2 has more than 64 KiB"},
+		"a long line of commas": {
+			text: "username\n" + strings.Repeat(",", 1<<20), fail: "the row after the one in line 1 has more than 64 KiB",
+		},
+		"a header that is too long":    {text: long + "xxx", fail: "the header of the CSV has more than 64 KiB"},
 		"a quote that is never closed": {text: "username\nann\n\"hunter2\nbob\n", fail: "line 3: a double quote is never closed"},
 		"one that ends in another row": {
 			text: "username,fullName\nann,\"hunter2\nbob,\"Bob\"\ncy,Cy\n", fail: "line 2: a double quote ends within its field",

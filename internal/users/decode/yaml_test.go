@@ -13,7 +13,6 @@ import (
 
 func TestRows_YAML(t *testing.T) {
 	t.Parallel()
-	const syntax = "the YAML has a syntax error"
 	ann := []decode.Row{good(0, "ann", "Ann Lee")}
 	for name, tc := range map[string]list{
 		"a sequence": {
@@ -45,6 +44,23 @@ func TestRows_YAML(t *testing.T) {
 		},
 		"null in quotes is a text": {text: "- username: \"null\"\n  fullName: '~'\n", want: []decode.Row{good(0, "null", "~")}},
 		"an anchor":                {text: "- &a\n  username: &b ann\n  fullName: Ann Lee\n", want: ann},
+		"byte order marks": {
+			text: "- username: ann\n\ufeff- username: bob\r\n\ufeff\r\n- username: cy\n",
+			want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", "")},
+		},
+		"CR": {text: "- username: ann\r  fullName: Ann Lee\r", want: ann},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.YAML)
+		})
+	}
+}
+
+// TestRows_YAMLBadRows tests what is the problem of one row only.
+func TestRows_YAMLBadRows(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]list{
 		"bad rows": {
 			text: "- username:\n- hunter2\n-\n- [hunter2]\n- username: ann\n  hunter2: 1\n" +
 				"- username: {a: hunter2}\n- fullName: hunter2\n- username: bob\n",
@@ -77,11 +93,6 @@ func TestRows_YAML(t *testing.T) {
 			text: "- &a\n  username: *a\n- &b [*b]\n",
 			want: []decode.Row{bad(0, "line 1: a field is not text"), bad(1, "line 3: not a mapping")},
 		},
-		"byte order marks": {
-			text: "- username: ann\n\ufeff- username: bob\r\n\ufeff\r\n- username: cy\n",
-			want: []decode.Row{good(0, "ann", ""), good(1, "bob", ""), good(2, "cy", "")},
-		},
-		"CR":                  {text: "- username: ann\r  fullName: Ann Lee\r", want: ann},
 		"a control character": {text: "- username: \"hunter2\\0\"\n", want: []decode.Row{bad(0, "line 1: username contains a control")}},
 		"a full name that is too long": {
 			text: "- username: ann\n  fullName: " + strings.Repeat("x", 257),
@@ -90,6 +101,19 @@ func TestRows_YAML(t *testing.T) {
 		"a row of 100 KB": {
 			text: "- username: " + strings.Repeat("hunter2", 15_000) + "\n", want: []decode.Row{bad(0, "line 1: username has more")},
 		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, decode.YAML)
+		})
+	}
+}
+
+// TestRows_YAMLThatIsNoList tests what is a problem of the whole list.
+func TestRows_YAMLThatIsNoList(t *testing.T) {
+	t.Parallel()
+	const syntax = "the YAML has a syntax error"
+	for name, tc := range map[string]list{
 		"nothing":                    {text: "", fail: "the YAML is empty"},
 		"a comment":                  {text: "# hunter2\n", fail: "the YAML is empty"},
 		"null":                       {text: "---\n", fail: "line 2: the YAML is not a sequence"},
