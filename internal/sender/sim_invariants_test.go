@@ -51,6 +51,7 @@ type checks struct {
 	answered []*call // by the events of the step
 	read     *request
 	gate     gate // before
+	isEdited bool // an owner wants something else
 }
 
 // before notes the events of a step.
@@ -61,11 +62,11 @@ func (x *checks) before(k *simKey, events []any) {
 	} else if k.steps > 100 {
 		w.violated(timeGoesOn, "key %d", k.number)
 	}
-	x.answered, x.read, x.gate = nil, nil, k.shell.account.gate
+	x.answered, x.read, x.gate, x.isEdited = nil, nil, k.shell.account.gate, false
 	for _, event := range events {
 		if e, is := event.(submitted); is {
 			s.submitted(e, w.owner(e.ID).stale)
-			s.proven = s.proven || e.KeyAccepted
+			s.proven, x.isEdited = s.proven || e.KeyAccepted, true
 		}
 	}
 	for _, event := range events {
@@ -164,7 +165,11 @@ func (x *checks) circuit(k *simKey) {
 		s.failure = seenFailure{}
 	case len(x.answered) == 0 && x.read == nil:
 	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
-		if until := k.worldTime(a.gate.until); !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
+		until := k.worldTime(a.gate.until)
+		if x.isEdited && refuses(s.failure.outcome) && until != s.failure.until { // nobody wanted the refused users any more
+			s.failure = seenFailure{}
+		}
+		if !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
 			x.w.violated(backOffIsKept, "the next probe is in %v", until-x.w.now)
 		}
 	}
