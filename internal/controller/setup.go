@@ -77,20 +77,16 @@ func Configure(options *manager.Options, requestTimeout time.Duration, watched .
 	options.LeaderElectionID = cmp.Or(options.LeaderElectionID, leaseName(set))
 	if len(set) > 0 {
 		// Slices are first: that they were there before is noted before anything else has them reconciled.
-		kinds := []client.Object{&cached.Slice{}, &cached.Batch{}, metadata("ConfigMap"), metadata("Secret")}
+		kinds := []client.Object{
+			&cached.Slice{}, &cached.Batch{},
+			cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap")), cached.Metadata(corev1.SchemeGroupVersion.WithKind("Secret")),
+		}
 		options.NewCache = namespaces.Options{Names: set, Kinds: kinds}.NewCache
 	}
 	// This is safe because the process exits as soon as the manager stops.
 	options.LeaderElectionReleaseOnCancel = true
 	options.Cache.DefaultTransform = cached.Transform
 	options.Cache.DefaultUnsafeDisableDeepCopy = new(true)
-}
-
-// metadata returns an object of a core kind of which the cache has only the metadata.
-func metadata(kind string) client.Object {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
-	return object
 }
 
 // leaseName returns the name of the lease, which replicas for the same set of namespaces share.

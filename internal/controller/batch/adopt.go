@@ -70,8 +70,7 @@ func (r *Reconciler) adopt(ctx context.Context, v view) (_ view, undecided *unde
 // confirm asks the API server whether a batch still exists. When a batch is deleted with --cascade=orphan, its slices lose their
 // owner, and if they were given to it again the garbage collector would delete them.
 func (r *Reconciler) confirm(ctx context.Context, batch *cached.Batch) error {
-	live := &metav1.PartialObjectMetadata{}
-	live.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	live := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
 	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(batch), live); {
 	case client.IgnoreNotFound(err) != nil:
 		return fmt.Errorf("reading the batch: %w", err)

@@ -65,17 +65,17 @@ func (r *reports) due(batch types.NamespacedName, foreign []cached.Slice) (due [
 	known := make(map[types.UID]report, len(foreign))
 	for i := range foreign {
 		slice := &foreign[i]
-		is, isKnown := r.known[batch][slice.UID]
+		state, isKnown := r.known[batch][slice.UID]
 		if !isKnown {
-			is.since = time.Now()
+			state.since = time.Now()
 		}
-		if left := foreignPatience - time.Since(is.since); isOfBatch(slice) && left > 0 {
+		if left := foreignPatience - time.Since(state.since); isOfBatch(slice) && left > 0 {
 			wait = soonest(wait, left)
-		} else if !is.isMade {
-			is.isMade = true
+		} else if !state.isMade {
+			state.isMade = true
 			due = append(due, *slice)
 		}
-		known[slice.UID] = is
+		known[slice.UID] = state
 	}
 	delete(r.known, batch)
 	if len(known) > 0 {

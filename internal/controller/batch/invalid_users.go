@@ -12,6 +12,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
@@ -128,16 +129,13 @@ func fitting(invalid []v1alpha1.InvalidUser) []v1alpha1.InvalidUser {
 	return invalid
 }
 
-// presentable returns a text that the status can hold: at most maxText characters, the last of which is an ellipsis if the text is
-// longer, and without control characters and noncharacters. The API server reads what is applied as YAML, which cannot have them.
+// presentable returns a text that the status can hold: shortened to maxText, and without control characters and noncharacters. The
+// API server reads what is applied as YAML, which cannot have them.
 func presentable(text string) string {
-	if utf8.RuneCountInString(text) > maxText {
-		text = string([]rune(text)[:maxText-1]) + "…"
-	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\ufffe' || r == '\uffff' {
 			return utf8.RuneError
 		}
 		return r
-	}, text)
+	}, conditions.Shorten(text, maxText))
 }

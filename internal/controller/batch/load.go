@@ -101,8 +101,7 @@ func (v *view) divide(list []cached.Slice) {
 // cachedVersion returns the version of a source; "" if it does not exist.
 func (r *Reconciler) cachedVersion(ctx context.Context, namespace string, source *v1alpha1.UsersSource) (string, error) {
 	kind, ref := referred(source)
-	metadata := &metav1.PartialObjectMetadata{}
-	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	metadata := cached.Metadata(corev1.SchemeGroupVersion.WithKind(kind))
 	err := r.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata)
 	if client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("looking up %s %q: %w", kind, ref.Name, err)

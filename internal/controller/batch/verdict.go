@@ -50,7 +50,7 @@ func (f facts) worstOfSlices(progressing conditions.Verdict) conditions.Verdict 
 		if isReady(&f.slices[i]) {
 			continue
 		}
-		switch verdict := f.holdup(&f.slices[i]); {
+		switch verdict := f.verdictOn(&f.slices[i]); {
 		case verdict == nil:
 			proceeds = true
 		case verdict.Reason == v1alpha1.ReasonRetrying:
@@ -72,8 +72,8 @@ func (f facts) worstOfSlices(progressing conditions.Verdict) conditions.Verdict 
 	}
 }
 
-// holdup returns what keeps the pending users of a slice from being sent; nil for nothing.
-func (f facts) holdup(slice *cached.Slice) *conditions.Verdict {
+// verdictOn returns the verdict on a slice whose pending users cannot be sent; nil if they can.
+func (f facts) verdictOn(slice *cached.Slice) *conditions.Verdict {
 	hasKey := slice.APIKeySecretRef.WithDefaultKey() == f.batch.APIKeySecretRef.WithDefaultKey()
 	var verdict conditions.Verdict
 	switch ready := slice.Ready; {

@@ -93,8 +93,8 @@ func (r *Reconciler) writeLess(
 // applyStatus writes a status, and records the events for its conditions. The API server answers with metadata only, because
 // encoding and decoding a list of 10,000 users takes nearly a third of the whole request (measured).
 func (r *Reconciler) applyStatus(ctx context.Context, batch *cached.Batch, status v1alpha1.EmbeddedUserBatchStatus) error {
-	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: batch.Namespace, Name: batch.Name, UID: batch.UID}}
-	object.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	object := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	object.ObjectMeta = metav1.ObjectMeta{Namespace: batch.Namespace, Name: batch.Name, UID: batch.UID}
 	encoded, err := json.Marshal(struct {
 		*metav1.PartialObjectMetadata
 

@@ -5,6 +5,7 @@ package cached
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
@@ -47,4 +48,11 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypeWithName(version.WithKind(slice+list), &SliceList{})
 	metav1.AddToGroupVersion(scheme, version)
 	return nil
+}
+
+// Metadata returns an empty object of a kind, of which the caches and the API server give only the metadata.
+func Metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	return object
 }

@@ -59,11 +59,20 @@ func (v Verdict) Conditions() []metav1.Condition {
 
 // New returns a condition, with the message cut to the maximum size.
 func New(conditionType string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
-	return metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: Cut(message, maxMessage)}
+	return metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: cut(message, maxMessage)}
 }
 
-// Cut shortens a text to at most the given number of bytes, ending with an ellipsis.
-func Cut(text string, most int) string {
+// Shorten cuts a text to at most the given number of characters, the last of which is an ellipsis if the text is longer. The schema of
+// a field counts characters; the message of a condition is bounded in bytes.
+func Shorten(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	return string([]rune(text)[:most-1]) + "…"
+}
+
+// cut shortens a text to at most the given number of bytes, ending with an ellipsis.
+func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}

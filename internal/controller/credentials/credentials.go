@@ -12,12 +12,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 )
 
 // Problem says why there is no key to be had, as the reason and message of a condition. Somebody has to mend it.
@@ -55,8 +55,7 @@ func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeyS
 			v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name),
 		}, nil
 	}
-	metadata := &metav1.PartialObjectMetadata{}
-	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	metadata := cached.Metadata(corev1.SchemeGroupVersion.WithKind("Secret"))
 	if err := s.Metadata.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata); client.IgnoreNotFound(err) != nil {
 		return alloy.Key{}, nil, fmt.Errorf("looking up Secret %q: %w", ref.Name, err)
 	}

@@ -33,7 +33,7 @@ func (c *Cache) Start(ctx context.Context) error {
 	return nil
 }
 
-// NeedLeaderElection tells that replicas that stand by have a cache too.
+// NeedLeaderElection returns false: replicas that stand by have a cache too.
 func (c *Cache) NeedLeaderElection() bool { return false }
 
 // follow takes up a namespace as soon as there are rights, and then reports whether they are lost.
@@ -59,8 +59,7 @@ func (c *Cache) follow(ctx context.Context, name string, running *sync.WaitGroup
 	}
 }
 
-// takeUp has a namespace watched, or returns why that cannot be. It takes as long as the objects are not read, unless the rights are
-// lost.
+// takeUp begins to watch a namespace, or returns why it cannot. It waits until the objects are read or the rights are lost.
 func (c *Cache) takeUp(ctx context.Context, name string, running *sync.WaitGroup) error {
 	if err := c.rights(ctx, name); err != nil {
 		return err

@@ -245,8 +245,7 @@ func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlic
 		return known.DeletionTimestamp.IsZero(), nil
 	}
 	// The cache may know the slice before the batch.
-	batch := &metav1.PartialObjectMetadata{}
-	batch.SetGroupVersionKind(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
+	batch := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
 	if err := r.Client.Get(ctx, name, batch); err != nil {
 		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
 	}

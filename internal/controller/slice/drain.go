@@ -29,7 +29,7 @@ type drain struct{ *Reconciler }
 
 var _ manager.LeaderElectionRunnable = drain{}
 
-// NeedLeaderElection tells that only a leader has something to finish.
+// NeedLeaderElection returns true: only a leader has something to finish.
 func (drain) NeedLeaderElection() bool { return true }
 
 // Start waits for the end of the process, and finishes what is running.

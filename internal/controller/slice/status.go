@@ -123,7 +123,7 @@ func (s state) failed() *sender.Attempt {
 	return failed
 }
 
-// failureHolds tells whether a failure that a status shows, perhaps written by an earlier process, is still the last that
+// failureHolds reports whether a failure that a status shows, perhaps written by an earlier process, is still the last that
 // is known.
 func (s state) failureHolds() bool {
 	ready := meta.FindStatusCondition(s.slice.Status.Conditions, v1alpha1.ConditionReady)
@@ -237,7 +237,7 @@ func wireResults(results map[string]sender.Result) map[string]v1alpha1.UserResul
 			entry.Result = v1alpha1.ResultInvalid
 			entry.Reason = string(v1alpha1.InvalidReasonRejectedByAPI)
 			entry.Hash = users.Hash(result.Sent)
-			entry.Message = shorten(result.Message)
+			entry.Message = conditions.Shorten(result.Message, maxResultMessage)
 		}
 		wire[username] = entry
 	}
@@ -246,13 +246,6 @@ func wireResults(results map[string]sender.Result) map[string]v1alpha1.UserResul
 
 // maxResultMessage is the most characters kept of what the API said of a user.
 const maxResultMessage = 100
-
-func shorten(message string) string {
-	if runes := []rune(message); len(runes) > maxResultMessage {
-		return string(runes[:maxResultMessage-1]) + "…"
-	}
-	return message
-}
 
 // seconds cuts a time to what is stored, so that a status can be compared with what was read back.
 func seconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
