@@ -28,7 +28,7 @@ type account struct {
 	largestUntil time.Duration // until then
 	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
 	tellAt       time.Duration // when owners that only wait are told of it
-	told         decision      // what owners are told by the step that is made
+	told         decision      // what the current step tells owners
 }
 
 func newAccount(options Options, chance *rand.Rand) *account {
@@ -87,7 +87,7 @@ type update struct {
 	unmatched bool
 }
 
-// released is an owner of which an account knows nothing more, but which of its users are in doubt.
+// released is an owner that an account has let go of, with the usernames that are still in doubt.
 type released struct {
 	id     ID
 	doubts []string

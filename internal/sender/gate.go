@@ -15,12 +15,12 @@ import (
 // epoch is when an account begins, for the limiter: any time will do.
 var epoch = time.Unix(0, 0)
 
-// soloPause is how long the circuit stays open at most for owners that are probably not the reason.
+// soloPause is the longest that the circuit stays open for owners that are probably not the reason.
 const soloPause = 5 * time.Second
 
-// gate decides when a request may begin: a circuit breaker and a rate limiter. The circuit is open from a failure, or a refusal
-// whoever is in the request, until an answer that shows that this is over; requests that are made meanwhile are probes, one for
-// each interval.
+// gate decides when a request may begin: a circuit breaker and a rate limiter. A failure opens the circuit, and so does a refusal that
+// does not depend on who is in the request; an answer that shows that this is over closes it. Requests that are made meanwhile are
+// probes, one for each interval.
 type gate struct {
 	chance  *rand.Rand
 	limiter *rate.Limiter

@@ -65,7 +65,7 @@ type owner struct {
 	triedAt   time.Duration // the last request with its users that was not served; 0 for none since one was
 	failedAt  time.Duration // of these the last that failed, rather than being refused
 	toldOf    alloy.Outcome // the class of the failure; empty for none
-	news      *update       // of the step that is made
+	news      *update       // of the current step
 }
 
 func (o *owner) readyAt() time.Duration { return max(o.notBefore, o.heldUntil) }

@@ -12,8 +12,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 )
 
-// New makes a sender. notify is called, without locks held, when there is news for an owner, several times a second while those of
-// its users are searched for that the API refuses.
+// New makes a sender. It calls notify, without locks held, when there is news for an owner: several times a second while it searches
+// for the users of the owner that the API refuses.
 func New(api API, options Options, notify func(ID)) *Sender {
 	return &Sender{
 		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),

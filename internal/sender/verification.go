@@ -14,11 +14,11 @@ const (
 	maxSingleReads = 20
 	// maxTries is how often a user is read if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
-	// listPauseRatio is how many times as long as reading a list took it is not read again, if it could not be read to its end.
+	// listPauseRatio is the least ratio of the pause after a list that could not be read to the time that reading it took.
 	listPauseRatio = 100
 )
 
-// listPause is how long the list of all users is at least not read again that is refused, too long or too slow.
+// listPause is the least time until the list of all users is read again after it was refused, too long or too slow.
 var listPause = BackOff{time.Minute, time.Hour}
 
 // way is a way of reading: single users, or the list of all.
@@ -36,7 +36,7 @@ type verification struct {
 	options     Options
 	checks      []*check
 	witness     string           // the user that the API created last
-	witnessed   time.Duration    // when the request began that created it
+	witnessed   time.Duration    // when the request that created it began
 	proven      [2]time.Duration // that time as of when each way of reading last showed the witness
 	doubtful    *check           // a single read did not show its user; now it has to show the witness
 	noListUntil time.Duration
@@ -48,7 +48,7 @@ type verification struct {
 type check struct {
 	entry   *entry
 	named   bool          // by the API; else it named somebody who was not in the request
-	since   time.Duration // when the request began that was answered
+	since   time.Duration // when the request that was answered began
 	due     time.Duration
 	absent  bool // it was once
 	tries   int
