@@ -47,3 +47,36 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 		t.Errorf("%d single reads", singles)
 	}
 }
+
+// TestVerification_AListThatFailsOnceIsReadAgainSoon has a list that cannot be read at first, and one that never can.
+func TestVerification_AListThatFailsOnceIsReadAgainSoon(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		failures int
+		took     time.Duration
+		want     []time.Duration // until the list is read again, after each time
+	}{
+		"once":            {failures: 1, want: []time.Duration{time.Minute, 0}},
+		"again":           {failures: 3, want: []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 0}},
+		"after long":      {failures: 1, took: 6 * time.Second, want: []time.Duration{10 * time.Minute, 0}},
+		"after a timeout": {failures: 1, took: time.Minute, want: []time.Duration{time.Hour, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, now := verification{options: DefaultOptions}, start
+			for k, want := range tc.want {
+				answer := alloy.Answer{Outcome: alloy.Listed, StatusCode: 200}
+				if k < tc.failures {
+					answer = alloy.Answer{Outcome: alloy.Inconclusive, StatusCode: 200}
+				}
+				began := now
+				now += tc.took
+				v.answered(began, now, &read{way: inList}, answer, nil)
+				if got := max(v.noListUntil-now, 0); got != want {
+					t.Errorf("after read %d the next one is in %s, want %s", k+1, got, want)
+				}
+				now = max(now, v.noListUntil)
+			}
+		})
+	}
+}
