@@ -41,9 +41,8 @@ func newAccount(options Options, chance *rand.Rand) *account {
 
 // turns decides whose turn it is, and when the users that gather are sent.
 type turns struct {
-	requests    int           // begun so far
-	running     int           // of these
-	wasShared   bool          // the last one was
+	running     int           // requests
+	wasShared   bool          // the last request was
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
 	sharedAt    time.Duration // when the last shared request began
@@ -59,7 +58,6 @@ func (a *account) maxUsers(now time.Duration) int {
 
 // request is what the shell sends: users to create, or a read.
 type request struct {
-	number    int
 	began     time.Duration
 	users     []users.User
 	rows      []row // of the users

@@ -117,10 +117,9 @@ func (a *account) lookUp(now time.Duration) turn {
 }
 
 func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *request {
-	a.turns.requests++
 	a.turns.running++
 	a.gate.limiter.AllowN(epoch.Add(now), 1)
-	r := &request{number: a.turns.requests, began: now, isolation: i, owners: ownersOf(of)}
+	r := &request{began: now, isolation: i, owners: ownersOf(of)}
 	if i != nil {
 		i.busy = true
 	}

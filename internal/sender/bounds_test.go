@@ -120,6 +120,29 @@ func TestBounds_WhatIsRefusedAsSuchIsNotSearched(t *testing.T) {
 	}
 }
 
+func TestBounds_CorrectedUsersGoSoon(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 300, 1000} {
+		for _, status := range []int{400, 403, 404, 413} {
+			t.Run(fmt.Sprintf("%d users, %d", n, status), func(t *testing.T) {
+				t.Parallel()
+				latest := time.Duration(0)
+				for seed := range 20 {
+					d := newDriver(t, seed, against(blocked, status))
+					d.accept()
+					d.submit("a", batch("a", n, blocked, everyone(n)...))
+					d.run(time.Minute + time.Duration(d.chance.Int64N(int64(time.Hour))))
+					corrected := d.now
+					d.submit("a", batch("a", n, ""))
+					d.runUntil(func() bool { return d.told[Created] == n })
+					latest = max(latest, d.now-corrected)
+				}
+				atMost(t, "until all are created", latest, 15*time.Second)
+			})
+		}
+	}
+}
+
 func TestBounds_AKeyThatIsRejected(t *testing.T) {
 	t.Parallel()
 	atFirst, early, created := 0, 0, time.Duration(0)

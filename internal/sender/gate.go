@@ -77,10 +77,9 @@ func (g *gate) fail(now time.Duration, r *request, answer alloy.Answer) {
 	}
 	if r.began >= g.until {
 		backOff := g.backOff.API
-		switch {
-		case g.rejectsKey(answer):
+		if g.rejectsKey(answer) {
 			backOff = g.backOff.Key
-		case !slices.Contains(passing, answer.Outcome):
+		} else if !slices.Contains(passing, answer.Outcome) {
 			backOff = g.backOff.Refused
 		}
 		g.interval = backOff.next(g.interval)
@@ -100,9 +99,11 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 func (g *gate) pass(now time.Duration, answer alloy.Answer) {
 	g.passedAt, g.proven = now, g.proven || answer.Served()
 	if isRead := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed; !isRead || !g.refuses() {
-		g.answer, g.suspect, g.interval, g.until = alloy.Answer{}, suspect{}, 0, 0
+		g.close()
 	}
 }
+
+func (g *gate) close() { g.answer, g.suspect, g.interval, g.until = alloy.Answer{}, suspect{}, 0, 0 }
 
 // next returns when the API is tried again.
 func (g *gate) next() time.Duration { return max(g.until, g.asked) }

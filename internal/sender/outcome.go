@@ -71,7 +71,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	switch {
 	case accepted && !named && !unproven:
 		a.created(now, row)
-		a.verification.witness, a.verification.witnessedBy = row.user.Username, r.number
+		a.verification.witness, a.verification.witnessed = row.user.Username, r.began
 		return true
 	case !e.isWanted():
 		a.queue.passOn(now, e, row.user.Username)
@@ -81,7 +81,7 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 		a.queue.putBack(e)
 	default:
 		e.place = verifying
-		a.verification.checks = append(a.verification.checks, &check{entry: e, named: !unproven, since: r.number, due: now})
+		a.verification.checks = append(a.verification.checks, &check{entry: e, named: !unproven, since: r.began, due: now})
 	}
 	return false
 }
@@ -98,8 +98,8 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 		a.rest(now, r, waiting)
 	}
 	a.tellAll(now, r, answer, a.gate.next(), i != nil && !i.isPaused())
-	if e := r.rows[0].entry; len(r.rows) == 1 && e.isWanted() {
-		a.queue.yield(e)
+	if len(r.rows) == 1 {
+		a.queue.yield(r.rows[0].entry)
 	}
 	return i
 }
@@ -138,10 +138,8 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		a.gate.pass(now, answer)
 	case isFailure, answer.InDoubt() && r.read.way == singly: // a list may be too long for the API, which says nothing of the rest
 		a.gate.fail(now, r, answer)
-		for _, c := range r.read.checks {
-			if c.isWanted() {
-				a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})
-			}
+		for _, c := range only(r.read.checks, (*check).isWanted) {
+			a.fail(c.entry.owner(), now, a.gate.next(), Attempt{Answer: unspoken(answer)})
 		}
 	}
 	if !isFailure {

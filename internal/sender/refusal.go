@@ -71,7 +71,8 @@ func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOf
 	}
 }
 
-// sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone.
+// sweep ends isolations of which nothing remains, and pauses those of which only users remain that were refused alone. Without
+// isolations the circuit is not open for refusals.
 func (a *account) sweep(now time.Duration) {
 	for _, i := range a.isolations {
 		i.held = only(i.held, (*entry).isWanted)
@@ -86,6 +87,9 @@ func (a *account) sweep(now time.Duration) {
 		}
 		return isOver
 	})
+	if len(a.isolations) == 0 && a.gate.refuses() && !a.gate.rejectsKey(a.gate.answer) { // nobody wants the refused users any more
+		a.gate.close()
+	}
 }
 
 // rest puts the users of a request that are still wanted as sent into another place, and returns them. Other rows for them wait.

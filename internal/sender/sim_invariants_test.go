@@ -49,6 +49,7 @@ type checks struct {
 	answered []*call // by the events of the step
 	read     *request
 	gate     gate // before
+	isEdited bool // an owner wants something else
 }
 
 // before notes the events of a step.
@@ -59,11 +60,11 @@ func (x *checks) before(k *simKey, events []any) {
 	} else if k.steps > 100 {
 		w.violated(timeGoesOn, "key %d", k.number)
 	}
-	x.answered, x.read, x.gate = nil, nil, k.shell.account.gate
+	x.answered, x.read, x.gate, x.isEdited = nil, nil, k.shell.account.gate, false
 	for _, event := range events {
 		if e, is := event.(submitted); is {
 			s.submitted(e, w.owner(e.ID).stale)
-			s.proven = s.proven || e.KeyAccepted
+			s.proven, x.isEdited = s.proven || e.KeyAccepted, true
 		}
 	}
 	for _, event := range events {
@@ -151,18 +152,22 @@ func (x *checks) circuit(k *simKey) {
 	}
 	for _, c := range x.answered {
 		if c.answer.InDoubt() && len(c.request.users) > 1 && !a.gate.isOpen() {
-			x.w.violated(backOffIsKept, "the circuit is closed after request %d", c.request.number)
+			x.w.violated(backOffIsKept, "the circuit is closed after request of %v", c.request.began)
 		}
 		if began = c.began; c.answer.Outcome != alloy.Unauthorized {
 			only = c.request.suspect().owner
 		}
 	}
 	switch {
-	case len(x.answered) == 0 && x.read == nil:
-	case !a.gate.isOpen():
+	case !a.gate.isOpen(): // perhaps because nobody wants the refused users any more
 		s.failure = seenFailure{}
+	case len(x.answered) == 0 && x.read == nil:
 	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
-		if until := k.worldTime(a.gate.until); !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
+		until := k.worldTime(a.gate.until)
+		if x.isEdited && refuses(s.failure.outcome) && until != s.failure.until { // nobody wanted the refused users any more
+			s.failure = seenFailure{}
+		}
+		if !s.fail(x.w.now, began, until, a.gate.answer.Outcome, only, x.w.options.BackOff) {
 			x.w.violated(backOffIsKept, "the next probe is in %v", until-x.w.now)
 		}
 	}

@@ -12,36 +12,36 @@ import (
 // begins checks a request that begins.
 func (x *checks) begins(k *simKey, r *request) {
 	w, s := x.w, k.seen
-	w.log("key %d: request %d begins: %s", k.number, r.number, describe(k.shell.account, r))
+	w.log("key %d: request of %v begins: %s", k.number, r.began, describe(k.shell.account, r))
 	x.limits(k, r)
 	if r.read != nil {
 		return
 	}
 	if len(r.users) == 0 || len(r.users) > w.options.MaxUsers {
-		w.violated(requestsAreBounded, "request %d has %d users", r.number, len(r.users))
+		w.violated(requestsAreBounded, "request of %v has %d users", r.began, len(r.users))
 	}
 	for n, row := range r.rows {
 		s.tried[row.owner.id.key()] = true
 		username := row.user.Username
 		if r.users[n] != row.user {
-			w.violated(unwantedIsNotSent, "request %d: %v for %v", r.number, r.users[n], row.user)
+			w.violated(unwantedIsNotSent, "request of %v: %v for %v", r.began, r.users[n], row.user)
 		}
 		if isIn(k.running, username) || slices.ContainsFunc(r.users[:n], func(u users.User) bool { return u.Username == username }) {
-			w.violated(oneRequestAtATime, "%s in request %d", username, r.number)
+			w.violated(oneRequestAtATime, "%s in request of %v", username, r.began)
 		}
 		o := s.owners[row.owner.id.key()]
 		if o == nil || o.id != row.owner.id || o.wants[username] != row.user {
-			w.violated(unwantedIsNotSent, "%s of %s in request %d", username, row.owner.id.Name, r.number)
+			w.violated(unwantedIsNotSent, "%s of %s in request of %v", username, row.owner.id.Name, r.began)
 		}
 		if settles(o.told[username], row.user) {
-			w.violated(settledIsNotSent, "%s of %s in request %d", username, row.owner.id.Name, r.number)
+			w.violated(settledIsNotSent, "%s of %s in request of %v", username, row.owner.id.Name, r.began)
 		}
 		owner := w.owner(row.owner.id)
 		if owner.id() == row.owner.id && owner.key == k && settles(owner.ledger[username], row.user) && !o.stale[username] {
-			w.violated(settledIsNotSent, "%s, which %s has recorded, in request %d", username, owner.name, r.number)
+			w.violated(settledIsNotSent, "%s, which %s has recorded, in request of %v", username, owner.name, r.began)
 		}
 		if d := s.doubts[username]; d != nil && d.held > w.now {
-			w.violated(heldIsNotSent, "%s in request %d", username, r.number)
+			w.violated(heldIsNotSent, "%s in request of %v", username, r.began)
 		}
 	}
 	x.turn(k, r)
@@ -52,19 +52,19 @@ func (x *checks) limits(k *simKey, r *request) {
 	w, s := x.w, k.seen
 	now := w.now
 	if most := w.options.RequestsPerKey; len(k.running)+k.reading >= most || !s.proven && len(k.running)+k.reading > 0 {
-		w.violated(parallelIsBounded, "request %d", r.number)
+		w.violated(parallelIsBounded, "request of %v", r.began)
 	}
 	if now < s.asked {
-		w.violated(retryAfterIsKept, "request %d, %v too soon", r.number, s.asked-now)
+		w.violated(retryAfterIsKept, "request of %v, %v too soon", r.began, s.asked-now)
 	}
 	if limit := w.options.RequestsPerSecond; limit > 0 {
 		s.tokens = min(float64(w.options.Burst), s.tokens+limit*(now-s.tokensAt).Seconds()) - 1
 		if s.tokensAt = now; s.tokens < -1e-3 {
-			w.violated(rateIsKept, "request %d", r.number)
+			w.violated(rateIsKept, "request of %v", r.began)
 		}
 	}
 	if next := s.nextProbe(r); s.failure.outcome != "" && (now < next || len(r.users) > 1) {
-		w.violated(backOffIsKept, "request %d for %d users, %v too soon", r.number, len(r.users), next-now)
+		w.violated(backOffIsKept, "request of %v for %d users, %v too soon", r.began, len(r.users), next-now)
 	}
 }
 
@@ -80,7 +80,7 @@ func (x *checks) turn(k *simKey, r *request) {
 	if isShared(a, r) || passed == "" {
 		s.passed = 0
 	} else if s.passed++; s.passed >= 3 {
-		w.violated(smallGoSoon, "request %d passes over %s", r.number, passed)
+		w.violated(smallGoSoon, "request of %v passes over %s", r.began, passed)
 	}
 }
 

@@ -43,13 +43,13 @@ func (x *checks) created(k *simKey, id ID, result Result) {
 	}
 	c := x.answered[at]
 	if w.api.modes.echo && !c.creates[username] {
-		w.violated(createdIsProven, "%s of %s: request %d did not create it", username, id.Name, c.request.number)
+		w.violated(createdIsProven, "%s of %s: request of %v did not create it", username, id.Name, c.request.began)
 	}
 	if c.credited == nil {
 		c.credited = map[string]ID{}
 	}
 	if other, twice := c.credited[username]; twice && other != id {
-		w.violated(createdOnce, "%s of %s and %s by request %d", username, id.Name, other.Name, c.request.number)
+		w.violated(createdOnce, "%s of %s and %s by request of %v", username, id.Name, other.Name, c.request.began)
 	}
 	c.credited[username] = id
 }

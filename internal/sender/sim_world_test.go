@@ -216,14 +216,14 @@ func (w *world) apply(k *simKey, c *call) {
 	isDecided := c.lost
 	w.api.apply(w.now, c)
 	if isDecided {
-		w.log("key %d: request %d is applied, %d created", k.number, c.request.number, len(c.creates))
+		w.log("key %d: request of %v is applied, %d created", k.number, c.request.began, len(c.creates))
 	} else {
 		w.at(c.endsAt, func() { w.answer(k, c) })
 	}
 }
 
 func (w *world) answer(k *simKey, c *call) {
-	w.log("key %d: request %d is answered: %v", k.number, c.request.number, c)
+	w.log("key %d: request of %v is answered: %v", k.number, c.request.began, c)
 	k.ended[c.request] = c
 	w.sender.post(k.shell, answered{request: c.request, answer: c.answer})
 	w.wake()
@@ -233,7 +233,7 @@ func (w *world) sendRead(k *simKey, r *request) {
 	k.reading++
 	latency := w.api.latency(0)
 	answer := func(answer alloy.Answer, found map[string]struct{}) {
-		w.log("key %d: read %d is answered: %s %d, %d found", k.number, r.number, answer.Outcome, answer.StatusCode, len(found))
+		w.log("key %d: read of %v is answered: %s %d, %d found", k.number, r.began, answer.Outcome, answer.StatusCode, len(found))
 		k.reading--
 		w.sender.post(k.shell, answered{request: r, answer: answer, found: found})
 		w.wake()

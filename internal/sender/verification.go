@@ -34,10 +34,10 @@ const (
 type verification struct {
 	options     Options
 	checks      []*check
-	witness     string // the user that the API created last
-	witnessedBy int    // number of the request that created it
-	proven      [2]int // that number as of when each way of reading last showed the witness
-	doubtful    *check // a single read did not show its user; now it has to show the witness
+	witness     string           // the user that the API created last
+	witnessed   time.Duration    // when the request began that created it
+	proven      [2]time.Duration // that time as of when each way of reading last showed the witness
+	doubtful    *check           // a single read did not show its user; now it has to show the witness
 	noListUntil time.Duration
 	listPause   time.Duration // the last one; 0 once the list was read
 	busy        bool          // a read is running
@@ -46,8 +46,8 @@ type verification struct {
 // check is a user that is verified.
 type check struct {
 	entry   *entry
-	named   bool // by the API; else it named somebody who was not in the request
-	since   int  // number of the request that was answered
+	named   bool          // by the API; else it named somebody who was not in the request
+	since   time.Duration // when the request began that was answered
 	due     time.Duration
 	absent  bool // it was once
 	tries   int
@@ -93,7 +93,7 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 // that are decided.
 func (v *verification) answered(began, now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
 	if _, shown := found[v.witness]; shown {
-		v.proven[r.way] = v.witnessedBy
+		v.proven[r.way] = v.witnessed
 	}
 	if answer.Outcome == alloy.Listed {
 		v.listPause = 0
@@ -110,7 +110,7 @@ func (v *verification) answered(began, now time.Duration, r *read, answer alloy.
 			continue
 		}
 		_, isFound := found[c.entry.user().Username]
-		mayProve := r.way == singly && v.proven[singly] < c.since && v.witnessedBy >= c.since
+		mayProve := r.way == singly && v.proven[singly] < c.since && v.witnessed >= c.since
 		if answer.Outcome == alloy.Absent && mayProve && !r.ofWitness {
 			v.doubtful = c
 		} else if c.verdict = v.judge(now, c, r.way, isFound); c.verdict != "" {

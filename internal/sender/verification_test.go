@@ -14,7 +14,7 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 	t.Parallel()
 	const lag = time.Minute
 	o := &owner{}
-	v := verification{options: DefaultOptions, witness: "witness", witnessedBy: 1}
+	v := verification{options: DefaultOptions, witness: "witness", witnessed: 1}
 	for k := range 100 {
 		e := &entry{claims: []claim{{owner: o, user: users.User{Username: strconv.Itoa(k)}}}, place: verifying}
 		v.checks = append(v.checks, &check{entry: e, named: true, since: 1, due: start})
