@@ -172,8 +172,7 @@ func (a *account) conclude(now time.Duration, c *check) {
 // unread says why a user is invalid that could not be verified: the API did name it.
 func unread(last alloy.Answer) string {
 	if last.Outcome == alloy.Inconclusive && last.StatusCode != 0 {
-		status := http.StatusText(last.StatusCode)
-		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, status)
+		return fmt.Sprintf("it named the user as invalid, and answers %d %s to reading it", last.StatusCode, http.StatusText(last.StatusCode))
 	}
 	return "it named the user as invalid, and does not show it"
 }
