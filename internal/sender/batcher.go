@@ -142,7 +142,6 @@ func (a *account) early(now time.Duration) turn {
 		return turn{at: never}
 	}
 	next := a.lookUp(now)
-	next.at = max(next.at, a.gate.asked)
 	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && o.waiting < a.maxUsers(now) }
 	if k := slices.IndexFunc(a.queue.ready, isUntried); k >= 0 {
 		form := func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], 1, ""), nil) }
@@ -176,8 +175,8 @@ func (a *account) probe(now time.Duration) turn {
 	return turn{at: at}
 }
 
-// probesWithout returns probes of other users and owners: of the owner least recently tried, and of an isolation unless that owner
-// was not tried at all.
+// probesWithout returns probes of other users and owners: of the owner least recently tried, and of the isolation whose turn it is,
+// unless that owner was not tried at all.
 func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner, isolations []*isolation) (forms []func() *request) {
 	owners = only(owners, func(o *owner) bool {
 		e := a.queue.index[not.user]
@@ -197,8 +196,11 @@ func (a *account) probesWithout(now time.Duration, not suspect, owners []*owner,
 	fits := func(e *entry) bool { return e.user().Username != not.user && e.owner().id.key() != not.owner }
 	isolations = only(isolations, func(i *isolation) bool { return slices.ContainsFunc(i.all(), fits) })
 	if len(isolations) > 0 {
-		i := isolations[a.chance.IntN(len(isolations))]
-		forms = append(forms, func() *request { return a.newRequest(now, i.pick(only(i.all(), fits)), i) })
+		i := isolations[0]
+		forms = append(forms, func() *request {
+			a.isolations = append(only(a.isolations, func(other *isolation) bool { return other != i }), i)
+			return a.newRequest(now, i.pick(only(i.all(), fits)[:1]), i) // those that fail go to the end
+		})
 	}
 	return forms
 }

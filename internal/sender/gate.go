@@ -66,9 +66,9 @@ func (g *gate) refuses() bool {
 // passAt returns when a probe may begin; for owners that are probably not the reason why requests fail, it is soon.
 func (g *gate) passAt(isOther bool) time.Duration {
 	if isOther {
-		return max(min(g.until, g.failedAt+soloPause), g.asked)
+		return min(g.until, g.failedAt+soloPause)
 	}
-	return g.next()
+	return g.until
 }
 
 // fail opens the circuit after a request, or keeps it open. The interval grows only after a probe that had waited for it.

@@ -64,8 +64,8 @@ func (i *isolation) push(batch []*entry, parts int) {
 // undecided returns the users that are wanted and not held.
 func (i *isolation) undecided() []*entry { return only(slices.Concat(i.parts...), (*entry).isWanted) }
 
-// all returns the users that are undecided, and those that are held.
-func (i *isolation) all() []*entry { return append(i.undecided(), only(i.held, (*entry).isWanted)...) }
+// all returns the users that are held, and those that are undecided.
+func (i *isolation) all() []*entry { return append(only(i.held, (*entry).isWanted), i.undecided()...) }
 
 // pick takes out one of some users, chosen by chance.
 func (i *isolation) pick(from []*entry) []*entry {

@@ -244,7 +244,6 @@ func (q *queue) take(o *owner, n int, not string) (taken []*entry) {
 			return true
 		}
 		if len(taken) < n && e.place == waiting && e.owner() == o && user.Username != not {
-			e.place = inFlight
 			taken = append(taken, e)
 		}
 		return false

@@ -60,7 +60,8 @@ func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them.
 func (a *account) pauseIsolation(now time.Duration, i *isolation, backOff BackOff) {
-	users, held := i.all(), i.held
+	held := only(i.held, (*entry).isWanted)
+	users := append(i.undecided(), held...)
 	i.parts, i.held, i.largest = [][]*entry{users}, nil, 0 // all are undecided again
 	i.interval = backOff.next(i.interval)
 	i.until = now + jitter(a.chance, i.interval)
@@ -116,8 +117,6 @@ func (a *account) tellAll(now time.Duration, r *request, answer alloy.Answer, ne
 		answer = unspoken(answer)
 	}
 	for _, o := range r.owners {
-		if o.open > 0 {
-			a.fail(o, now, next, Attempt{Answer: answer, Isolating: isolating})
-		}
+		a.fail(o, now, next, Attempt{Answer: answer, Isolating: isolating})
 	}
 }

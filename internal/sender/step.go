@@ -128,10 +128,10 @@ func (a *account) choose(now time.Duration) turn {
 	switch {
 	case a.turns.stopped || a.turns.running >= parallel:
 		return turn{at: never}
-	case a.gate.isOpen():
-		next = a.early(now).or(a.probe(now))
 	case a.gate.asked > now:
 		return turn{at: a.gate.asked}
+	case a.gate.isOpen():
+		next = a.early(now).or(a.probe(now))
 	default:
 		next = a.inTurn(now)
 	}

@@ -98,7 +98,7 @@ type Options struct {
 	// Linger is how long users wait for others of the same key to share their request while no request of that key is running.
 	// 0 sends each owner's users by themselves.
 	Linger time.Duration
-	// SharePause passes from the begin of a shared request to that of the next one, unless the users that wait fill it.
+	// SharePause passes at least between the begins of two shared requests that are not full, while nothing else is to be sent.
 	SharePause        time.Duration
 	RequestsPerSecond float64 // how many requests may begin under one key; 0 for any number
 	Burst             int     // how many of them at once
