@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
+)
+
+// commandPatience bounds one command.
+const commandPatience = 3 * time.Minute
+
+// fromScratch are the pages that create the Secret and the first batch themselves.
+var fromScratch = map[string]bool{"README.md": true, "docs/quickstart.md": true, "docs/install.md": true}
+
+// reader is somebody who follows a page, with a cluster whose namespace is "demo", a checkout of the repository and an account in
+// the API. Nothing runs pods, so the operator runs beside the cluster.
+type reader struct {
+	*testenv.World
+
+	folder string // the working folder, which looks like the repository
+	env    []string
+}
+
+// newReader starts a cluster for a page.
+func newReader(t *testing.T, p page) *reader {
+	t.Helper()
+	plane, err := testenv.Start(testenv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := plane.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &reader{folder: t.TempDir(), World: testenv.NewWorld(t, plane, "demo", simulator.Options{
+		Keys:   []string{"simulator-key"},
+		Reject: func(username string) bool { return strings.HasPrefix(username, "rejected") },
+	})}
+	r.checkout()
+	r.write("key.txt", r.Key+"\n")
+	r.write("customers.csv", "username,fullName\ndemo@runalloy.com,Gregg Mojica\nuser_12345,\n")
+	var log testenv.Log
+	started, err := testenv.StartOperator(t.Context(), testenv.OperatorOptions{
+		Path: operator, Kubeconfig: plane.Kubeconfig, AlloyURL: r.URL, Output: &log,
+	})
+	r.Must(err)
+	t.Cleanup(func() {
+		started.Kill()
+		if t.Failed() {
+			t.Log(string(log.Bytes()))
+		}
+	})
+	if !fromScratch[p.path] {
+		r.prepare(p.path == "docs/troubleshooting.md")
+	}
+	return r
+}
+
+// checkout fills the working folder with the files of the repository, so that commands can name them and write files of their own.
+func (r *reader) checkout() {
+	r.Helper()
+	entries, err := os.ReadDir(testenv.Root())
+	r.Must(err)
+	root, err := filepath.Abs(testenv.Root())
+	r.Must(err)
+	for _, entry := range entries {
+		if entry.Name() != ".git" {
+			r.Must(os.Symlink(filepath.Join(root, entry.Name()), filepath.Join(r.folder, entry.Name())))
+		}
+	}
+	config, err := clientcmd.LoadFromFile(r.Plane.Kubeconfig)
+	r.Must(err)
+	for _, settings := range config.Contexts {
+		settings.Namespace = r.Namespace
+	}
+	kubeconfig := filepath.Join(r.Plane.Folder, "kubeconfig-of-the-reader")
+	r.Must(clientcmd.WriteToFile(*config, kubeconfig))
+	kubectl := filepath.Dir(r.Plane.Kubectl(r.Context()).Path)
+	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+kubectl+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// prepare creates what a page speaks of: the Secret alloy, and the batch customers, which becomes Ready. If the API rejects one of its
+// users, that takes half a minute.
+func (r *reader) prepare(isRejected bool) {
+	r.Helper()
+	r.SetKey(r.Key)
+	users := []v1alpha1.User{{Username: "demo@runalloy.com", FullName: "Gregg Mojica"}, {Username: "user_12345"}}
+	reason := v1alpha1.ReasonSucceeded
+	if isRejected {
+		users = append(users, v1alpha1.User{Username: "rejected@example.com"})
+		reason = v1alpha1.ReasonSucceededWithInvalidUsers
+	}
+	batch := r.Batch("customers", users...)
+	batch.Spec.InvalidUserPolicy = v1alpha1.InvalidUserPolicyIgnore
+	r.MustCreate(batch)
+	r.Await("customers", reason)
+}
+
+// write creates a file in the working folder.
+func (r *reader) write(name, text string) {
+	r.Helper()
+	r.Must(os.WriteFile(filepath.Join(r.folder, name), []byte(text), 0o600))
+}
+
+// run runs a script and returns what it prints.
+func (r *reader) run(ctx context.Context, script string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+	defer cancel()
+	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	command.Dir, command.Env = r.folder, r.env
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
