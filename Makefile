@@ -118,3 +118,31 @@ deploy: ## Install the CRDs and the operator.
 .PHONY: undeploy
 undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
 	$(KUBECTL) delete --ignore-not-found -k config/default
+
+##@ Release
+
+# The program whose SBOM is written, and its architecture.
+SBOM_ARCH ?= $(shell go env GOARCH)
+SBOM_PROGRAM := bin/operator-linux-$(SBOM_ARCH)
+
+.PHONY: sbom
+sbom: ## Write the SBOM of the operator to bin/, and check it. SBOM_ARCH=amd64|arm64.
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(SBOM_ARCH) go build -ldflags '$(LDFLAGS)' -o $(SBOM_PROGRAM) ./cmd/operator
+	go tool -modfile=hack/cyclonedx-gomod/go.mod cyclonedx-gomod bin -json -std -version $(VERSION) -output $(SBOM_PROGRAM).cdx.json $(SBOM_PROGRAM)
+	cd hack/cyclonedx-gomod && go test -v -count=1 . -args -sbom $(abspath $(SBOM_PROGRAM).cdx.json) -program $(abspath $(SBOM_PROGRAM))
+
+.PHONY: release-notes
+release-notes: ## Print the section of a version in CHANGELOG.md. RELEASE_VERSION=0.1.0.
+	@awk -v version='$(RELEASE_VERSION)' '/^## \[/ {found = index($$0, "## [" version "]") == 1; next} /^\[/ {found = 0} found {lines++; print} \
+		END {if (!lines) {print "CHANGELOG.md has no version " version > "/dev/stderr"; exit 1}}' CHANGELOG.md
+
+.PHONY: actionlint
+actionlint: # of the workflows; part of lint
+	go tool -modfile=hack/actionlint/go.mod actionlint
+lint: actionlint
+
+.PHONY: verify-release
+verify-release: # that the modules of its tools are tidy; part of verify
+	cd hack/actionlint && go mod tidy -diff
+	cd hack/cyclonedx-gomod && go mod tidy -diff
+verify: verify-release
