@@ -89,7 +89,7 @@ func isRunByCI(script string) bool {
 	return true
 }
 
-var makeTarget = regexp.MustCompile(`(?m)^(?:.*&& )?make ([a-z-]+)`)
+var makeTarget = regexp.MustCompile(`(?m)^(?:.*&& )?make ([a-z0-9-]+)`)
 
 func ciTargets() map[string]bool {
 	text, err := os.ReadFile(testenv.Root(".ci", "run"))

@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	rule      = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
-	makeInUse = regexp.MustCompile("(?m)(?:^|`|&& |[A-Z]+=[^ ]* |run: )make ([a-z][a-z-]+)")
+	rule      = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
+	makeInUse = regexp.MustCompile("(?m)(?:^|`|&& |[A-Z]+=[^ ]* |run: )make ([a-z][a-z0-9-]+)")
 )
 
 // TestMake_TargetsExist looks for each target that a page, a workflow or .ci/run makes.
@@ -40,7 +40,7 @@ func TestMake_TargetsExist(t *testing.T) {
 			check(b.where, b.text)
 		}
 	}
-	for _, file := range filesBeside(t) {
+	for _, file := range append(workflowFiles(t), testenv.Root(".ci", "run")) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -50,18 +50,4 @@ func TestMake_TargetsExist(t *testing.T) {
 	if used < 20 {
 		t.Errorf("found only %d uses", used)
 	}
-}
-
-// filesBeside returns the files that use make besides the pages.
-func filesBeside(t *testing.T) []string {
-	t.Helper()
-	files := []string{testenv.Root(".ci", "run")}
-	workflows, err := os.ReadDir(testenv.Root(".github", "workflows"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range workflows {
-		files = append(files, testenv.Root(".github", "workflows", entry.Name()))
-	}
-	return files
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// commandPatience bounds one command.
-const commandPatience = 3 * time.Minute
+// commandPatience bounds one command. Some build a program.
+const commandPatience = 10 * time.Minute
 
 // fromScratch are the pages that create the Secret and the first batch themselves.
 var fromScratch = map[string]bool{"README.md": true, "docs/quickstart.md": true, "docs/install.md": true}
