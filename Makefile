@@ -85,6 +85,7 @@ manifests: ## Generate CRDs and the roles of the operator.
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager paths=./internal/... output:rbac:dir=config/rbac
 	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml > config/tenant/role.yaml
+	$(MAKE) --no-print-directory chart-files
 
 .PHONY: docs
 docs: ## Generate the API reference.
@@ -96,6 +97,50 @@ verify: generate manifests docs lint ## Fail if generated files are stale, a lin
 	cd hack/controlplane && go mod tidy -diff
 	cd hack/kube-api-linter && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
+
+##@ Helm chart
+
+# Programs that are built once, each from a module of its own.
+HELM := bin/tools/helm
+HELM3 := bin/tools/helm3
+HELM_DOCS := bin/tools/helm-docs
+HELM_UNITTEST := bin/tools/helm-unittest
+CHART_MODULES := hack/helm hack/helm3 hack/helm-docs hack/helm-unittest test/chart
+
+# install-tool MODULE: the recipe that builds the only tool of a module in hack.
+define install-tool
+@echo 'Building $(@F); the first time takes minutes'
+@mkdir -p $(@D)
+cd hack/$(@F) && CGO_ENABLED=0 go build -ldflags '-s -w' -o $(abspath $@) tool
+@touch $@
+endef
+
+bin/tools/%: hack/%/go.mod hack/%/go.sum
+	$(install-tool)
+
+.PHONY: chart-files
+chart-files: ## Copy the files that the chart has in common with config/.
+	rm -rf dist/chart/files && mkdir -p dist/chart/files/crds
+	cp config/crd/bases/*.yaml dist/chart/files/crds/
+	cp config/rbac/role.yaml dist/chart/files/
+	$(if $(wildcard config/prometheus),cp config/prometheus/rules.yaml config/prometheus/dashboard.json dist/chart/files/)
+
+.PHONY: chart-docs
+chart-docs: $(HELM_DOCS) ## Write the README of the chart.
+	$(HELM_DOCS) --chart-search-root dist/chart --sort-values-order file --log-level warning
+docs: chart-docs
+
+.PHONY: test-chart
+test-chart: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Test the Helm chart with Helm 3 and 4 against a kube-apiserver (two minutes).
+	$(HELM_UNITTEST) --strict dist/chart
+	@$(CONTROL_PLANE) set -x && cd test/chart && go test -count=1 ./...
+
+.PHONY: verify-chart
+verify-chart: manifests docs
+	for module in $(CHART_MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
+	cd test/chart && go tool -modfile=../../go.tools.mod golangci-lint run
+	@git diff --exit-code --stat -- dist/chart || { echo 'Generated files of the chart were stale; commit them.'; exit 1; }
+verify: verify-chart
 
 ##@ Install
 

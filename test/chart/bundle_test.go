@@ -26,7 +26,7 @@ func TestBundle_TheChartHasTheSameObjects(t *testing.T) {
 		bundle string // a kustomization
 		values string
 	}{
-		"the default": {"resources: [config/default]", tag},
+		"the default":  {"resources: [config/default]", tag},
 		"two replicas": {"resources: [config/ha]", tag + ",replicas=2"},
 		"a NetworkPolicy": {
 			"resources: [config/default]\ncomponents: [config/components/network-policy]",
