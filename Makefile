@@ -97,6 +97,32 @@ verify: generate manifests docs lint ## Fail if generated files are stale, a lin
 	cd hack/kube-api-linter && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
 
+##@ Monitor
+
+PROMTOOL := go tool -modfile=hack/promtool/go.mod promtool
+
+# The PrometheusRule has the groups of rules.yaml.
+RULE := config/prometheus/prometheus_rule.yaml
+.PHONY: prometheus-rule
+manifests: prometheus-rule
+prometheus-rule:
+	{ sed '/^spec:$$/q' $(RULE) && sed '/^#/d; s/^/  /' config/prometheus/rules.yaml; } > $(RULE).new && mv $(RULE).new $(RULE)
+
+.PHONY: verify-promtool
+verify: verify-promtool
+verify-promtool:
+	cd hack/promtool && go mod tidy -diff
+
+.PHONY: test-rules
+test-rules: ## Check the alerts, and test that each fires and is silent. Builds promtool, which takes minutes.
+	$(PROMTOOL) check rules --lint-fatal config/prometheus/rules.yaml
+	$(PROMTOOL) test rules test/monitoring/testdata/rules_test.yaml
+
+.PHONY: test-monitoring
+test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard on Prometheus, which must be installed.
+	@$(CONTROL_PLANE) set -x && \
+		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
+
 ##@ Install
 
 .PHONY: docker-build
