@@ -123,7 +123,7 @@ chart-files: ## Copy the files that the chart has in common with config/.
 	rm -rf dist/chart/files && mkdir -p dist/chart/files/crds
 	cp config/crd/bases/*.yaml dist/chart/files/crds/
 	cp config/rbac/role.yaml dist/chart/files/
-	$(if $(wildcard config/prometheus),cp config/prometheus/rules.yaml config/prometheus/dashboard.json dist/chart/files/)
+	cp $(wildcard config/prometheus/rules.yaml config/prometheus/dashboard.json) dist/chart/files/
 
 .PHONY: chart-docs
 chart-docs: $(HELM_DOCS) ## Write the README of the chart.
@@ -141,6 +141,32 @@ verify-chart: manifests docs
 	cd test/chart && go tool -modfile=../../go.tools.mod golangci-lint run
 	@git diff --exit-code --stat -- dist/chart || { echo 'Generated files of the chart were stale; commit them.'; exit 1; }
 verify: verify-chart
+
+##@ Monitor
+
+PROMTOOL := go tool -modfile=hack/promtool/go.mod promtool
+
+# The PrometheusRule has the groups of rules.yaml.
+RULE := config/prometheus/prometheus_rule.yaml
+.PHONY: prometheus-rule
+manifests: prometheus-rule
+prometheus-rule:
+	{ sed '/^spec:$$/q' $(RULE) && sed '/^#/d; s/^/  /' config/prometheus/rules.yaml; } > $(RULE).new && mv $(RULE).new $(RULE)
+
+.PHONY: verify-promtool
+verify: verify-promtool
+verify-promtool:
+	cd hack/promtool && go mod tidy -diff
+
+.PHONY: test-rules
+test-rules: ## Check the alerts, and test that each fires and is silent. Builds promtool, which takes minutes.
+	$(PROMTOOL) check rules --lint-fatal config/prometheus/rules.yaml
+	$(PROMTOOL) test rules test/monitoring/testdata/rules_test.yaml
+
+.PHONY: test-monitoring
+test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard on Prometheus, which must be installed.
+	@$(CONTROL_PLANE) set -x && \
+		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
 
 ##@ Install
 
