@@ -61,6 +61,7 @@ type Options struct {
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
+// A test of test/rbac shows that each of these rights is used. docs/operator.md says what for.
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches,verbs=get;list;watch
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/status,verbs=patch
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/finalizers,verbs=update
