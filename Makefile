@@ -97,6 +97,16 @@ verify: generate manifests docs lint ## Fail if generated files are stale, a lin
 	cd hack/kube-api-linter && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
 
+##@ GitOps
+
+.PHONY: argocd-cm
+argocd-cm: ## Generate the patch of Argo CD's settings from config/argocd/health.lua.
+	@{ echo '# Generated from health.lua by make argocd-cm.'; \
+		echo 'apiVersion: v1'; echo 'kind: ConfigMap'; echo 'metadata:'; echo '  name: argocd-cm'; echo 'data:'; \
+		for kind in EmbeddedUserBatch EmbeddedUserSlice; do \
+			echo "  resource.customizations.health.embedded.runalloy.com_$$kind: |"; sed 's/^./    &/' config/argocd/health.lua; \
+		done; } > config/argocd/argocd-cm.yaml
+
 ##@ Install
 
 .PHONY: docker-build
