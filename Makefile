@@ -168,6 +168,16 @@ test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard o
 	@$(CONTROL_PLANE) set -x && \
 		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
 
+##@ GitOps
+
+.PHONY: argocd-cm
+argocd-cm: ## Generate the patch of Argo CD's settings from config/argocd/health.lua.
+	@{ echo '# Generated from health.lua by make argocd-cm.'; \
+		echo 'apiVersion: v1'; echo 'kind: ConfigMap'; echo 'metadata:'; echo '  name: argocd-cm'; echo 'data:'; \
+		for kind in EmbeddedUserBatch EmbeddedUserSlice; do \
+			echo "  resource.customizations.health.embedded.runalloy.com_$$kind: |"; sed 's/^./    &/' config/argocd/health.lua; \
+		done; } > config/argocd/argocd-cm.yaml
+
 ##@ Install
 
 .PHONY: docker-build
