@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,35 +14,51 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// TestCommands_Work follows each page on an empty cluster of its own: it writes the files that the page shows and runs its commands,
-// in order, except those that the page marks as not run. At the end it runs the kubectl commands within the text that only read.
+// TestCommands_Work follows each page on a cluster of its own: it writes the files that the page shows and runs its commands, in order,
+// except those that the page marks as not run. At the end it runs the kubectl commands within the text that only read.
 func TestCommands_Work(t *testing.T) {
 	ran := 0
+	var runbooks []page
 	for _, p := range loadPages(t) {
-		ran += len(p.toRun(t))
-		if len(p.toRun(t)) == 0 {
-			continue
+		n := len(p.toRun(t))
+		ran += n
+		switch {
+		case path.Dir(p.path) == "docs/runbooks":
+			runbooks = append(runbooks, p)
+		case n > 0:
+			t.Run(p.path, func(t *testing.T) {
+				t.Parallel()
+				newReader(t, p.path).read(p)
+			})
 		}
-		t.Run(p.path, func(t *testing.T) {
-			t.Parallel()
-			r := newReader(t, p)
-			for _, b := range p.blocks {
-				if name := b.fileName(); name != "" {
-					r.write(name, b.text)
-				}
-				if isRunHere(t, b) {
-					for _, c := range b.commands() {
-						r.follow(c)
-					}
-				}
-			}
-			for _, c := range p.inline() {
+	}
+	t.Run("docs/runbooks", func(t *testing.T) { // they only look, so they share a cluster
+		t.Parallel()
+		r := newReader(t, "docs/runbooks")
+		for _, p := range runbooks {
+			r.read(p)
+		}
+	})
+	if ran < 30 {
+		t.Errorf("found only %d commands", ran)
+	}
+}
+
+// read follows a page.
+func (r *reader) read(p page) {
+	r.Helper()
+	for _, b := range p.blocks {
+		if name := b.fileName(); name != "" {
+			r.write(name, b.text)
+		}
+		if isRunHere(r.TB, b) {
+			for _, c := range b.commands() {
 				r.follow(c)
 			}
-		})
+		}
 	}
-	if ran < 10 {
-		t.Errorf("found only %d commands", ran)
+	for _, c := range p.inline() {
+		r.follow(c)
 	}
 }
 
@@ -118,8 +135,12 @@ func (p page) inline() []command {
 func (r *reader) follow(c command) {
 	r.Helper()
 	var out string
-	try := func(ctx context.Context) (err error) {
-		if out, err = r.run(ctx, c.script); err == nil && len(c.output) > 0 && !matches(c.output, out) {
+	try := func(ctx context.Context) error {
+		printed, err := r.run(ctx, c.script)
+		if ctx.Err() == nil {
+			out = printed
+		}
+		if err == nil && len(c.output) > 0 && !matches(c.output, printed) {
 			err = errors.New("its output is not that of the page")
 		}
 		return err

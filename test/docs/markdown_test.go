@@ -14,7 +14,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// notRun begins the first line of a block of commands that no test runs. The rest of the line says why, to readers too.
+// notRun begins a comment that says why no test runs a command, to readers too. On the first line of a block it is about the block, and
+// at the end of a line about this line.
 const notRun = "# Not run by a test: "
 
 // page is a page of the documentation.
@@ -38,7 +39,10 @@ type command struct {
 	output []string
 }
 
-var fence = regexp.MustCompile("^( *)(`{3,})([a-z]*)")
+var (
+	fence      = regexp.MustCompile("^( *)(`{3,})([a-z]*)")
+	notRunLine = regexp.MustCompile("(?m)^.+" + notRun + ".+$")
+)
 
 // parse splits a page into prose and blocks.
 func parse(path, text string) page {
@@ -85,7 +89,7 @@ func (b block) reasonNotRun() string {
 // with "> " continue them, and the others are output. Any other block is one script without output.
 func (b block) commands() []command {
 	if !strings.Contains("\n"+b.text, "\n$ ") {
-		return []command{{where: b.where, script: b.text}}
+		return []command{{where: b.where, script: notRunLine.ReplaceAllString(b.text, "")}}
 	}
 	var commands []command
 	for line := range strings.Lines(b.text) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -21,8 +22,20 @@ import (
 // commandPatience bounds one command. Some build a program.
 const commandPatience = 10 * time.Minute
 
-// fromScratch are the pages that create the Secret and the first batch themselves.
-var fromScratch = map[string]bool{"README.md": true, "docs/quickstart.md": true, "docs/install.md": true}
+var (
+	// fromScratch are the pages that create the Secret and the first batch themselves.
+	fromScratch = map[string]bool{"README.md": true, "docs/quickstart.md": true, "docs/install.md": true}
+	// before are scripts that make what the readers of a page have already.
+	before = map[string]string{
+		"docs/gitops.md":       "kubectl create namespace argocd; kubectl -n argocd create configmap argocd-cm",
+		"docs/runbooks":        "kubectl apply --server-side -k config/default",
+		"docs/metrics.md":      "kubectl apply --server-side -k config/default",
+		"dist/chart/README.md": "kubectl create namespace alloy; kubectl create namespace team-a; kubectl create namespace team-b",
+	}
+	// withoutCRDs are the pages that begin on a cluster without the CRDs, because their commands refuse to take CRDs over. No operator
+	// runs there.
+	withoutCRDs = map[string]bool{"dist/chart/README.md": true}
+)
 
 // reader is somebody who follows a page, with a cluster whose namespace is "demo", a checkout of the repository and an account in
 // the API. Nothing runs pods, so the operator runs beside the cluster.
@@ -33,10 +46,14 @@ type reader struct {
 	env    []string
 }
 
-// newReader starts a cluster for a page.
-func newReader(t *testing.T, p page) *reader {
+// newReader starts a cluster for a page or a folder of pages.
+func newReader(t *testing.T, path string) *reader {
 	t.Helper()
-	plane, err := testenv.Start(testenv.Options{})
+	var options testenv.Options
+	if withoutCRDs[path] {
+		options.Configure = func(e *envtest.Environment) { e.CRDDirectoryPaths = nil }
+	}
+	plane, err := testenv.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,16 +62,33 @@ func newReader(t *testing.T, p page) *reader {
 			t.Error(err)
 		}
 	})
-	r := &reader{folder: t.TempDir(), World: testenv.NewWorld(t, plane, "demo", simulator.Options{
-		Keys:   []string{"simulator-key"},
-		Reject: func(username string) bool { return strings.HasPrefix(username, "rejected") },
-	})}
-	r.checkout()
-	r.write("key.txt", r.Key+"\n")
-	r.write("customers.csv", "username,fullName\ndemo@runalloy.com,Gregg Mojica\nuser_12345,\n")
+	r := &reader{folder: t.TempDir()}
+	if withoutCRDs[path] {
+		r.World = &testenv.World{TB: t, Client: plane.Client, Plane: plane, Namespace: "default"}
+		r.checkout()
+	} else {
+		r.World = testenv.NewWorld(t, plane, "demo", simulator.Options{
+			Keys:   []string{"simulator-key"},
+			Reject: func(username string) bool { return strings.HasPrefix(username, "rejected") },
+		})
+		r.checkout()
+		r.startOperator(t)
+		if !fromScratch[path] {
+			r.prepare(path == "docs/troubleshooting.md")
+		}
+	}
+	if out, err := r.run(t.Context(), before[path]); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return r
+}
+
+// startOperator starts the operator, whose log is shown if the test fails.
+func (r *reader) startOperator(t *testing.T) {
+	t.Helper()
 	var log testenv.Log
 	started, err := testenv.StartOperator(t.Context(), testenv.OperatorOptions{
-		Path: operator, Kubeconfig: plane.Kubeconfig, AlloyURL: r.URL, Output: &log,
+		Path: operator, Kubeconfig: r.Plane.Kubeconfig, AlloyURL: r.URL, Output: &log,
 	})
 	r.Must(err)
 	t.Cleanup(func() {
@@ -63,24 +97,23 @@ func newReader(t *testing.T, p page) *reader {
 			t.Log(string(log.Bytes()))
 		}
 	})
-	if !fromScratch[p.path] {
-		r.prepare(p.path == "docs/troubleshooting.md")
-	}
-	return r
 }
 
-// checkout fills the working folder with the files of the repository, so that commands can name them and write files of their own.
+// checkout fills the working folder with the files of the repository, so that commands can name them, and with files that readers have. It
+// puts kubectl and Helm onto the path.
 func (r *reader) checkout() {
 	r.Helper()
-	entries, err := os.ReadDir(testenv.Root())
-	r.Must(err)
 	root, err := filepath.Abs(testenv.Root())
+	r.Must(err)
+	entries, err := os.ReadDir(root)
 	r.Must(err)
 	for _, entry := range entries {
 		if entry.Name() != ".git" {
 			r.Must(os.Symlink(filepath.Join(root, entry.Name()), filepath.Join(r.folder, entry.Name())))
 		}
 	}
+	r.write("key.txt", r.Key+"\n")
+	r.write("customers.csv", "username,fullName\ndemo@runalloy.com,Gregg Mojica\nuser_12345,\n")
 	config, err := clientcmd.LoadFromFile(r.Plane.Kubeconfig)
 	r.Must(err)
 	for _, settings := range config.Contexts {
@@ -88,8 +121,12 @@ func (r *reader) checkout() {
 	}
 	kubeconfig := filepath.Join(r.Plane.Folder, "kubeconfig-of-the-reader")
 	r.Must(clientcmd.WriteToFile(*config, kubeconfig))
-	kubectl := filepath.Dir(r.Plane.Kubectl(r.Context()).Path)
-	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+kubectl+string(os.PathListSeparator)+os.Getenv("PATH"))
+	programs := r.TempDir()
+	helm := "#!/bin/sh\nmake --silent --directory " + root + " bin/tools/helm >&2 && exec " + root + "/bin/tools/helm \"$@\"\n"
+	r.Must(os.WriteFile(filepath.Join(programs, "helm"), []byte(helm), 0o700))
+	r.Must(os.Symlink(r.Plane.Kubectl(r.Context()).Path, filepath.Join(programs, "kubectl")))
+	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"NAMESPACE="+r.Namespace, "BATCH=customers") // of an alert
 }
 
 // prepare creates what a page speaks of: the Secret alloy, and the batch customers, which becomes Ready. If the API rejects one of its
