@@ -84,7 +84,11 @@ func TestLifecycle_AfterTheBundle(t *testing.T) {
 				r.createBatch()
 
 				mustKubectl(t, "", "delete", "deployment", "--namespace", namespace, release+"-manager")
-				r.helm("install", release, folder, "--take-ownership")
+				flags := []string{"--take-ownership"}
+				if version == "Helm 4" { // applies on the server: the Service selects other pods than kubectl says
+					flags = append(flags, "--force-conflicts")
+				}
+				r.helm(append([]string{"install", release, folder}, flags...)...)
 				r.helm("upgrade", release, folder, "--set", "replicas=2")
 				if n := r.replicas(); n != 2 {
 					t.Errorf("%d replicas", n)
