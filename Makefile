@@ -144,7 +144,7 @@ verify: verify-chart
 
 ##@ Monitor
 
-PROMTOOL := go tool -modfile=hack/promtool/go.mod promtool
+PROMTOOL ?= go tool -modfile=hack/promtool/go.mod promtool
 
 # The PrometheusRule has the groups of rules.yaml.
 RULE := config/prometheus/prometheus_rule.yaml
@@ -159,7 +159,7 @@ verify-promtool:
 	cd hack/promtool && go mod tidy -diff
 
 .PHONY: test-rules
-test-rules: ## Check the alerts, and test that each fires and is silent. Builds promtool, which takes minutes.
+test-rules: ## Check the alerts, and test that each fires and is silent. Builds promtool, which takes minutes; PROMTOOL=promtool runs the one of a Debian package.
 	$(PROMTOOL) check rules --lint-fatal config/prometheus/rules.yaml
 	$(PROMTOOL) test rules test/monitoring/testdata/rules_test.yaml
 
