@@ -158,7 +158,7 @@ func dropWhatHelmAdds(t *testing.T, object *unstructured.Unstructured) {
 		drop("spec", "selector", instance)
 	case "NetworkPolicy":
 		drop("spec", "podSelector", "matchLabels", instance)
-	case "PodDisruptionBudget":
+	case "PodDisruptionBudget", "ServiceMonitor":
 		drop("spec", "selector", "matchLabels", instance)
 	case "Deployment":
 		drop("spec", "selector", "matchLabels", instance)
