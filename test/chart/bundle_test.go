@@ -45,14 +45,32 @@ func TestBundle_TheChartHasTheSameObjects(t *testing.T) {
 			t.Parallel()
 			want := objects(t, kustomize(t, tc.bundle))
 			for version, program := range helms {
-				got := objects(t, render(t, program, "--set", tc.values))
-				for _, object := range got {
-					dropWhatHelmAdds(t, object)
-				}
-				compare(t, version, want, got)
+				compareWithChart(t, version, want, render(t, program, "--set", tc.values))
 			}
 		})
 	}
+}
+
+// TestBundle_TheChartInstallsTheSameRelease compares the chart with dist/install.yaml, which names a version as the chart does.
+func TestBundle_TheChartInstallsTheSameRelease(t *testing.T) {
+	t.Parallel()
+	install, err := os.ReadFile(testenv.Root("dist", "install.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, program := range helms {
+		compareWithChart(t, version, objects(t, string(install)), render(t, program))
+	}
+}
+
+// compareWithChart compares what a bundle has with what the chart renders.
+func compareWithChart(t *testing.T, version string, bundle map[string]*unstructured.Unstructured, rendered string) {
+	t.Helper()
+	chart := objects(t, rendered)
+	for _, object := range chart {
+		dropWhatHelmAdds(t, object)
+	}
+	compare(t, version, bundle, chart)
 }
 
 func compare(t *testing.T, version string, bundle, chart map[string]*unstructured.Unstructured) {
@@ -140,7 +158,7 @@ func dropWhatHelmAdds(t *testing.T, object *unstructured.Unstructured) {
 		drop("spec", "selector", instance)
 	case "NetworkPolicy":
 		drop("spec", "podSelector", "matchLabels", instance)
-	case "PodDisruptionBudget":
+	case "PodDisruptionBudget", "ServiceMonitor":
 		drop("spec", "selector", "matchLabels", instance)
 	case "Deployment":
 		drop("spec", "selector", "matchLabels", instance)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,6 +58,7 @@ func TestLifecycle(t *testing.T) {
 				t.Errorf("the notes:\n%s", notes)
 			}
 			t.Log(r.helm("history", release))
+			r.helmTest()
 
 			r.helm("uninstall", release)
 			r.gone(&appsv1.Deployment{})
@@ -66,6 +68,36 @@ func TestLifecycle(t *testing.T) {
 			r.helm("uninstall", release)
 			removeCRDs(t, r)
 		})
+	}
+}
+
+// TestLifecycle_AfterTheBundle installs dist/install.yaml, and then the chart in its place.
+func TestLifecycle_AfterTheBundle(t *testing.T) {
+	for version, program := range helms {
+		for _, apply := range []string{"--server-side", "--server-side=false"} {
+			t.Run(version+" after apply "+apply, func(t *testing.T) {
+				r := releaseOf{t, gomega.NewWithT(t), program}
+				r.SetDefaultEventuallyTimeout(testenv.Patience)
+				t.Cleanup(r.cleanUp)
+				mustKubectl(t, "", "apply", apply, "-f", testenv.Root("dist", "install.yaml"))
+				r.eventuallyHasCRD()
+				r.createBatch()
+
+				mustKubectl(t, "", "delete", "deployment", "--namespace", namespace, release+"-manager")
+				flags := []string{"--take-ownership"}
+				if version == "Helm 4" { // applies on the server: the Service selects other pods than kubectl says
+					flags = append(flags, "--force-conflicts")
+				}
+				r.helm(append([]string{"install", release, folder}, flags...)...)
+				r.helm("upgrade", release, folder, "--set", "replicas=2")
+				if n := r.replicas(); n != 2 {
+					t.Errorf("%d replicas", n)
+				}
+				r.hasBatch()
+				r.helm("uninstall", release)
+				r.hasBatch()
+			})
+		}
 	}
 }
 
@@ -140,6 +172,44 @@ func (r releaseOf) hasBatch() {
 	r.t.Helper()
 	batch := testenv.Batch("team-a", "customers")
 	r.must(plane.Client.Get(r.t.Context(), client.ObjectKeyFromObject(batch), batch))
+}
+
+// helmTest runs helm test, and says in place of the kubelet how the pod ended.
+func (r releaseOf) helmTest() {
+	r.t.Helper()
+	key := client.ObjectKey{Namespace: namespace, Name: release + "-test"}
+	for _, phase := range []corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded} {
+		var out string
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			out, err = helm(r.t, r.program, "test", release, "--namespace", namespace)
+		}()
+		r.must(testenv.Await(r.t.Context(), func(ctx context.Context) error {
+			var pod corev1.Pod
+			if err := plane.Client.Get(ctx, key, &pod); err != nil {
+				return err
+			}
+			if pod.Status.Phase == corev1.PodFailed { // of the last test
+				return errors.New("the pod is that of the last test")
+			}
+			if err := plane.Client.Get(ctx, key, &corev1.Service{}); err != nil {
+				return err
+			}
+			pod.Status.Phase = phase
+			return plane.Client.Status().Update(ctx, &pod)
+		}))
+		<-done
+		if (err == nil) != (phase == corev1.PodSucceeded) {
+			r.t.Errorf("helm test, after the pod %s: %v\n%s", phase, err, out)
+		}
+	}
+	for _, object := range []client.Object{&corev1.Pod{}, &corev1.Service{}} {
+		if err := plane.Client.Get(r.t.Context(), key, object); !apierrors.IsNotFound(err) {
+			r.t.Errorf("helm test left a %T: %v", object, err)
+		}
+	}
 }
 
 // removeCRDs runs the command that the notes give for that.

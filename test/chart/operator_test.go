@@ -3,7 +3,6 @@
 package chart
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,16 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
-	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestOperator_TakesTheFlags shows that the operator knows every flag that the chart sets, and takes its value.
 func TestOperator_TakesTheFlags(t *testing.T) {
 	t.Parallel()
-	program := operator(t)
 	for _, path := range valueSets(t) {
 		container := manager(t, "--values", path)
-		out, err := exec.CommandContext(t.Context(), program, append(container.Args, "--version")...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), operator, append(container.Args, "--version")...).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: operator %s: %v\n%s", filepath.Base(path), container.Args, err, out)
 		}
@@ -37,7 +34,7 @@ func TestOperator_TakesTheFlags(t *testing.T) {
 // TestOperator_HasTheDefaultsThatTheValuesName compares the comments in values.yaml with --help.
 func TestOperator_HasTheDefaultsThatTheValuesName(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), operator(t), "--help").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), operator, "--help").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -121,13 +118,4 @@ func containerOf(t *testing.T, object *unstructured.Unstructured) corev1.Contain
 		t.Fatal(err)
 	}
 	return deployment.Spec.Template.Spec.Containers[0]
-}
-
-func operator(t *testing.T) string {
-	t.Helper()
-	program, err := testenv.Build(t.Context(), t.TempDir(), "operator")
-	if err != nil {
-		t.Fatal(fmt.Errorf("the operator: %w", err))
-	}
-	return program
 }

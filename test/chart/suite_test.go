@@ -27,8 +27,9 @@ const (
 )
 
 var (
-	plane  *testenv.ControlPlane
-	folder = testenv.Root("dist", "chart")
+	plane    *testenv.ControlPlane
+	operator string // path of the program
+	folder   = testenv.Root("dist", "chart")
 	// helms names the programs of Helm. They must be the output of make.
 	helms = map[string]string{"Helm 3": testenv.Root("bin", "tools", "helm3"), "Helm 4": testenv.Root("bin", "tools", "helm")}
 )
@@ -63,9 +64,13 @@ func prometheusCRDs() ([]string, error) {
 	return []string{crd("servicemonitors"), crd("prometheusrules")}, nil
 }
 
-// prepare creates the namespaces that charts are rendered for. They admit only pods that are restricted, and warn of others.
-func prepare(started *testenv.ControlPlane) error {
+// prepare builds the operator, and creates the namespaces that charts are rendered for. They admit only pods that are restricted, and
+// warn of others.
+func prepare(started *testenv.ControlPlane) (err error) {
 	plane = started
+	if operator, err = testenv.Build(context.Background(), plane.Folder, "operator"); err != nil {
+		return err
+	}
 	for _, name := range []string{namespace, "team-a", "team-b"} {
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 			"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted",
