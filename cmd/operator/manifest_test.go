@@ -33,7 +33,7 @@ func TestManifest_TheGracePeriodIsLongerThanTheShutdown(t *testing.T) {
 	t.Parallel()
 	const exit = 5 * time.Second // for the process to end after the manager has stopped
 	pod, _, o := manifest(t)
-	controller.Configure(&o.manager, o.alloy.Timeout, o.namespaces...)
+	controller.Configure(&o.manager, controller.Options{RequestTimeout: o.alloy.Timeout}, o.namespaces...)
 	shutdown, grace := *o.manager.GracefulShutdownTimeout, time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second
 	if grace < shutdown+exit {
 		t.Errorf("the shutdown takes up to %s, and the pod has %s", shutdown, grace)

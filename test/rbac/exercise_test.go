@@ -30,6 +30,7 @@ func (w *world) exercise(args, standby []string, hasSecureMetrics bool) {
 	w.Helper()
 	first := w.start(args...)
 	w.Must(first.AwaitReady(w.Context()))
+	w.keys()
 	w.lists()
 	w.edits()
 	w.adoption()
@@ -46,6 +47,20 @@ func (w *world) exercise(args, standby []string, hasSecureMetrics bool) {
 	w.Await("after-the-handover", v1alpha1.ReasonSucceeded)
 	w.Must(second.AwaitReady(w.Context()))
 	w.Must(second.Stop())
+}
+
+// keys has a batch wait for its Secret, and then for the right key in it.
+func (w *world) keys() {
+	w.Helper()
+	const secret = "later"
+	batch := w.Batch("keys", testenv.Users("keys", 3)...)
+	batch.Spec.APIKeySecretRef.Name = secret
+	w.MustCreate(batch)
+	w.Await(batch.Name, v1alpha1.ReasonSecretNotFound)
+	w.Must(testenv.WriteKey(w.Context(), w, w.Namespace, secret, "wrong"))
+	w.Await(batch.Name, v1alpha1.ReasonUnauthorized)
+	w.Must(testenv.WriteKey(w.Context(), w, w.Namespace, secret, w.Key))
+	w.Await(batch.Name, v1alpha1.ReasonSucceeded)
 }
 
 // lists creates a batch with lists in a ConfigMap and a Secret, and changes them.

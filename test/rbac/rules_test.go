@@ -3,7 +3,6 @@
 package rbac
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +39,13 @@ func TestRules_EachIsUsedAndNothingIsDenied(t *testing.T) {
 				{Folder: "namespaced", System: roles, Namespace: roles}, {Folder: "tenant", System: roles, Namespace: "with-roles-only"},
 			},
 		},
+		"polling secrets": {
+			system: polling, args: []string{"--watch-namespaces=polling-secrets", "--secret-poll=1s"},
+			deployments: []testenv.Deployment{
+				{Folder: "namespaced", System: polling, Namespace: polling},
+				{Folder: "tenant", Components: []string{"secret-poll"}, System: polling, Namespace: "polling-secrets"},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, strings.ReplaceAll(name, " ", "-"), install.system, simulator.Options{})
@@ -53,6 +59,11 @@ func TestRules_EachIsUsedAndNothingIsDenied(t *testing.T) {
 			w.exercise(args, install.standby, install.isSecure)
 			w.checkRules(install.system)
 		})
+	}
+	for _, r := range requests(t, polling) {
+		if r.ObjectRef.Resource == "secrets" && r.Verb != "get" {
+			t.Errorf("an operator that polls Secrets: %s %s", r.Verb, r.RequestURI)
+		}
 	}
 }
 
@@ -150,7 +161,7 @@ func TestRules_OwnersNeedTheRightToFinalizers(t *testing.T) {
 		return r.isDenied() && r.right() == right{"create", finalizers.Group, "embeddeduserslices"}
 	}
 	if !slices.ContainsFunc(requests(t, system), isDenied) {
-		t.Error(fmt.Sprint("no request was denied: ", requests(t, system)))
+		t.Errorf("no request was denied: %+v", requests(t, system))
 	}
 	change("nothing", finalizers.Resource)
 	w.Edit("b", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Users = b.Spec.Users[:2] }) // so that it is tried at once
