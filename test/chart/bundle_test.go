@@ -32,6 +32,10 @@ func TestBundle_TheChartHasTheSameObjects(t *testing.T) {
 			"resources: [config/default]\ncomponents: [config/components/network-policy]",
 			tag + ",networkPolicy.enabled=true",
 		},
+		"polled Secrets": {
+			"resources: [config/default]\ncomponents: [config/components/secret-poll]",
+			tag + ",secretPoll=1m",
+		},
 		"monitoring": {
 			"resources: [config/default, config/prometheus]\nlabels: [{pairs: {app.kubernetes.io/name: embedded-user-operator}}]",
 			tag + ",metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true",

@@ -23,6 +23,9 @@ import (
 
 const crd = "embeddeduserbatches.embedded.runalloy.com"
 
+// manages is the name of the Deployment, and of what goes with it.
+var manages = client.ObjectKey{Namespace: namespace, Name: release + "-manager"}
+
 // TestLifecycle installs an older chart, upgrades it to this one, changes values, rolls back, uninstalls and installs again, with each
 // version of Helm in turn. It does not wait for pods, because nothing runs them.
 func TestLifecycle(t *testing.T) {
@@ -47,7 +50,7 @@ func TestLifecycle(t *testing.T) {
 			if n := r.replicas(); n != 2 {
 				t.Errorf("%d replicas after the upgrade", n)
 			}
-			r.must(plane.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: release + "-manager"}, &policyv1.PodDisruptionBudget{}))
+			r.must(plane.Client.Get(t.Context(), manages, &policyv1.PodDisruptionBudget{}))
 
 			r.helm("rollback", release, "2")
 			if n := r.replicas(); n != 1 {
@@ -151,7 +154,7 @@ func (r releaseOf) columns() int {
 func (r releaseOf) replicas() int32 {
 	r.t.Helper()
 	deployment := &appsv1.Deployment{}
-	r.must(plane.Client.Get(r.t.Context(), client.ObjectKey{Namespace: namespace, Name: release + "-manager"}, deployment))
+	r.must(plane.Client.Get(r.t.Context(), manages, deployment))
 	return *deployment.Spec.Replicas
 }
 
@@ -159,7 +162,7 @@ func (r releaseOf) replicas() int32 {
 func (r releaseOf) gone(object client.Object) {
 	r.t.Helper()
 	r.Eventually(func() bool {
-		return apierrors.IsNotFound(plane.Client.Get(r.t.Context(), client.ObjectKey{Namespace: namespace, Name: release + "-manager"}, object))
+		return apierrors.IsNotFound(plane.Client.Get(r.t.Context(), manages, object))
 	}).Should(gomega.BeTrue(), "it is still there")
 }
 
@@ -247,7 +250,9 @@ func olderChart(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	change(filepath.Join(older, "Chart.yaml"), func(text string) string { return strings.Replace(text, "\nversion: ", "\nversion: 0.0.9 # ", 1) })
+	change(filepath.Join(older, "Chart.yaml"), func(text string) string {
+		return strings.Replace(text, "\nversion: ", "\nversion: 0.0.9 # ", 1)
+	})
 	err := fs.WalkDir(os.DirFS(older), "files/crds", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			change(filepath.Join(older, path), withoutColumns)

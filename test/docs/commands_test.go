@@ -83,6 +83,12 @@ func isRunHere(t testing.TB, b block) bool {
 	case b.reasonNotRun() != "":
 		t.Logf("%s: not run: %s", b.where, b.reasonNotRun())
 		return false
+	case b.otherTest() != "":
+		if _, err := os.Stat(testenv.Root(b.otherTest())); err != nil || !strings.HasPrefix(b.otherTest(), "test/") {
+			t.Errorf("%s: %q is not the folder of a test", b.where, b.otherTest())
+		}
+		t.Logf("%s: %s runs it", b.where, b.otherTest())
+		return false
 	case isRunByCI(b.text):
 		t.Logf("%s: .ci/run runs it", b.where)
 		return false

@@ -18,6 +18,9 @@ import (
 // at the end of a line about this line.
 const notRun = "# Not run by a test: "
 
+// runBy begins the first line of a block that another test runs; the rest begins with its folder.
+const runBy = "# Run by "
+
 // page is a page of the documentation.
 type page struct {
 	path   string // relative to the repository, with slashes
@@ -83,6 +86,16 @@ func (b block) reasonNotRun() string {
 		return ""
 	}
 	return strings.TrimSpace(reason)
+}
+
+// otherTest returns the folder of the test that runs the block; empty if none but this one does.
+func (b block) otherTest() string {
+	first, _, _ := strings.Cut(b.text, "\n")
+	folder, isMarked := strings.CutPrefix(first, runBy)
+	if !isMarked {
+		return ""
+	}
+	return strings.TrimRight(strings.Fields(folder)[0], ".,:;")
 }
 
 // commands returns the commands of a block. In a block with a line that begins with "$ ", such lines are commands, lines that begin
