@@ -170,13 +170,27 @@ test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard o
 
 ##@ GitOps
 
+GITOPS_MODULES := gitopstest argocd flux
+
+.PHONY: test-gitops
+test-gitops: ## Test with the libraries of Argo CD and Flux that batches are healthy, in sync and waited for.
+	@$(CONTROL_PLANE) \
+		echo 'Building parts of Argo CD and Flux, which takes 5 minutes the first time, and testing with them for 2 minutes' && set -x && \
+		for module in $(GITOPS_MODULES); do go -C test/gitops/$$module test -v -count=1 ./... || exit 1; done
+
 .PHONY: argocd-cm
+manifests: argocd-cm
 argocd-cm: ## Generate the patch of Argo CD's settings from config/argocd/health.lua.
 	@{ echo '# Generated from health.lua by make argocd-cm.'; \
 		echo 'apiVersion: v1'; echo 'kind: ConfigMap'; echo 'metadata:'; echo '  name: argocd-cm'; echo 'data:'; \
 		for kind in EmbeddedUserBatch EmbeddedUserSlice; do \
 			echo "  resource.customizations.health.embedded.runalloy.com_$$kind: |"; sed 's/^./    &/' config/argocd/health.lua; \
 		done; } > config/argocd/argocd-cm.yaml
+
+.PHONY: tidy-gitops
+verify: tidy-gitops
+tidy-gitops:
+	for module in $(GITOPS_MODULES); do go -C test/gitops/$$module mod tidy -diff || exit 1; done
 
 ##@ Install
 
