@@ -72,6 +72,7 @@ func newReader(t *testing.T, path string) *reader {
 			Reject: func(username string) bool { return strings.HasPrefix(username, "rejected") },
 		})
 		r.checkout()
+		t.Cleanup(func() { r.restoreCRDs(t) })
 		r.startOperator(t)
 		if !fromScratch[path] {
 			r.prepare(path == "docs/troubleshooting.md")
@@ -81,6 +82,16 @@ func newReader(t *testing.T, path string) *reader {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return r
+}
+
+// restoreCRDs installs the CRDs again, because a page may say how to remove them, and the end of a test looks at batches.
+func (r *reader) restoreCRDs(t *testing.T) {
+	t.Helper()
+	out, err := r.run(context.WithoutCancel(t.Context()),
+		"kubectl apply --server-side --force-conflicts -k config/crd && kubectl wait --for=condition=Established crd --all")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // startOperator starts the operator, whose log is shown if the test fails.
