@@ -41,9 +41,7 @@ func (w *world) installCRDs() {
 // TestManifests_AreAccepted applies config/prometheus to an API server that knows the kinds of the Prometheus Operator, and runs the
 // commands of docs/metrics.md.
 func TestManifests_AreAccepted(t *testing.T) {
-	if !*needsPrometheus {
-		t.Skip("needs the module " + operatorModule + "; make test-monitoring runs this test")
-	}
+	skipWithoutTools(t)
 	w := newWorld(t, "manifests", simulator.Options{})
 	w.installCRDs()
 	strict := plane.Kubectl(t.Context(), "apply", "--dry-run=server", "--validate=strict", "-k", testenv.Root("config", "prometheus"))
@@ -67,9 +65,7 @@ var scrapeConfig = regexp.MustCompile("(?s)```yaml\n(scrape_configs:.*?)```")
 
 // TestManifests_ThePlainConfigurationIsValid has promtool read the configuration in docs/metrics.md.
 func TestManifests_ThePlainConfigurationIsValid(t *testing.T) {
-	if !*needsPrometheus {
-		t.Skip("builds promtool; make test-monitoring runs this test")
-	}
+	skipWithoutTools(t)
 	page, err := os.ReadFile(testenv.Root("docs", "metrics.md"))
 	if err != nil {
 		t.Fatal(err)
