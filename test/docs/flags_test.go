@@ -18,7 +18,7 @@ var (
 
 // flagsOfOthers are flags of other programs that the prose of the documentation names.
 var flagsOfOthers = map[string]bool{
-	"server-side": true, "cascade": true, "dry-run": true, // kubectl
+	"server-side": true, "cascade": true, "dry-run": true, "force-conflicts": true, // kubectl
 }
 
 // TestFlags_AreDocumented compares the table of docs/operator.md with the operator's --help.
