@@ -118,3 +118,20 @@ deploy: ## Install the CRDs and the operator.
 .PHONY: undeploy
 undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
 	$(KUBECTL) delete --ignore-not-found -k config/default
+
+##@ Publish
+
+# The release that dist/install.yaml installs, and the repository of its image, before which a registry may be named.
+RELEASE ?= v0.1.0
+RELEASE_IMAGE ?= embedded-user-operator
+
+.PHONY: dist
+dist: manifests ## Write dist/install.yaml. RELEASE=v0.1.0, RELEASE_IMAGE=repository of the image.
+	@mkdir -p dist && kubectl=$$(hack/control-plane.sh kubectl) && echo 'kubectl kustomize config/default > dist/install.yaml' && \
+		$$kubectl kustomize config/default | sed 's|image: embedded-user-operator:latest|image: $(RELEASE_IMAGE):$(RELEASE)|' > dist/install.yaml
+
+verify: verify-dist
+.PHONY: verify-dist
+verify-dist: dist # is stale if it differs from what is committed
+	cd test/manifests/crds && go mod tidy -diff
+	@git diff --exit-code --stat -- dist/install.yaml || { echo 'dist/install.yaml was stale; commit it.'; exit 1; }

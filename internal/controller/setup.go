@@ -41,6 +41,7 @@ const (
 	// that are queued together share requests.
 	batchWorkers = 8
 	sliceWorkers = 4
+	pollWorkers  = 4
 
 	// reconcileTimeout bounds one reconcile. The slowest is planning a million users, which takes about a minute.
 	reconcileTimeout = 10 * time.Minute
@@ -67,8 +68,8 @@ func NewScheme() *runtime.Scheme {
 
 // Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them. It names the
 // lease, unless the options do.
-func Configure(options *manager.Options, requestTimeout time.Duration, watched ...string) {
-	grace := requestTimeout + shutdownMargin
+func Configure(options *manager.Options, o Options, watched ...string) {
+	grace := o.RequestTimeout + shutdownMargin
 	options.Scheme = runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(options.Scheme))
 	utilruntime.Must(cached.AddToScheme(options.Scheme))
@@ -77,9 +78,9 @@ func Configure(options *manager.Options, requestTimeout time.Duration, watched .
 	options.LeaderElectionID = cmp.Or(options.LeaderElectionID, leaseName(set))
 	if len(set) > 0 {
 		// Slices are first: that they were there before is noted before anything else has them reconciled.
-		kinds := []client.Object{
-			&cached.Slice{}, &cached.Batch{},
-			cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap")), cached.Metadata(corev1.SchemeGroupVersion.WithKind("Secret")),
+		kinds := []client.Object{&cached.Slice{}, &cached.Batch{}, cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+		if o.SecretPoll == 0 {
+			kinds = append(kinds, cached.Metadata(secretKind))
 		}
 		options.NewCache = namespaces.Options{Names: set, Kinds: kinds}.NewCache
 	}
@@ -108,6 +109,8 @@ type Options struct {
 	// MaxListMemory is the memory, in bytes, that the list of a batch may take while it is planned. The default is
 	// batch.DefaultMaxListMemory.
 	MaxListMemory int64
+	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
+	SecretPoll time.Duration
 	// Metrics is where to register whether each namespace is watched, if the operator watches some only. Nil registers nothing.
 	Metrics prometheus.Registerer
 	// SkipNameValidation lets tests run several managers in one process.
@@ -135,9 +138,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	keys := &credentials.Store{Live: direct, Metadata: mgr.GetCache()}
+	read, err := newReaders(mgr, direct, options, controllerOptions(pollWorkers))
+	if err != nil {
+		return err
+	}
+	keys := &credentials.Store{Live: read.live, Metadata: read.cache}
 	ledgers := &slice.Reconciler{
-		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
@@ -146,7 +153,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
-		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers),

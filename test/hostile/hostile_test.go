@@ -86,7 +86,7 @@ func harass(t *testing.T, namespace string, list list) {
 	}
 	t.Logf("peak %d MiB, the neighbour was ready after %s, all after %s",
 		peak>>20, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-	if peak > memoryLimit {
+	if int64(peak) > memoryLimit {
 		t.Errorf("the operator takes %d MiB", peak>>20)
 	}
 }
