@@ -36,6 +36,7 @@ type options struct {
 	listMemory resource.QuantityValue
 	log        zap.Options
 	version    bool
+	probe      string // URL
 }
 
 // parse returns the options that the arguments set.
@@ -46,6 +47,8 @@ func parse(args []string) (options, error) {
 	o.addAlloyFlags(flags)
 	o.addManagerFlags(flags)
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	flags.StringVar(&o.probe, "probe", "",
+		"ask this URL, such as http://address:8081/readyz of another operator, until it answers 200, for at most a minute, and exit")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
 	o.log.BindFlags(goFlags)
 	flags.AddGoFlagSet(goFlags)

@@ -35,6 +35,12 @@ func main() {
 	case options.version:
 		fmt.Println(buildVersion())
 		return
+	case options.probe != "":
+		if err := probe(ctrl.SetupSignalHandler(), options.probe); err != nil {
+			fmt.Fprintln(os.Stderr, "operator:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
 		ctrl.Log.Error(err, "Failed")

@@ -31,6 +31,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/metrics"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/namespaces"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
@@ -111,7 +112,7 @@ type Options struct {
 	MaxListMemory int64
 	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
 	SecretPoll time.Duration
-	// Metrics is where to register whether each namespace is watched, if the operator watches some only. Nil registers nothing.
+	// Metrics is where to register the metrics of batches, the sender and the namespaces. Nil registers nothing.
 	Metrics prometheus.Registerer
 	// SkipNameValidation lets tests run several managers in one process.
 	SkipNameValidation bool
@@ -147,6 +148,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
 	}
+	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
+		return err
+	}
 	options.Sender.RequestTimeout = options.RequestTimeout
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
 	if err := ledgers.SetupWithManager(mgr); err != nil {
@@ -162,5 +166,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)
 	}
-	return nil
+	return register(options.Metrics, metrics.Sources{
+		Elected: mgr.Elected(), Batches: eachBatch(mgr.GetCache()), Sender: ledgers.Sender.Stats, ListMemory: batches.ListMemory,
+	})
 }

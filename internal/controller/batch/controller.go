@@ -79,12 +79,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.refused = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
 	r.unwritten = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
+	var queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
 	// Status updates are not filtered out, because somebody else may overwrite the status.
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
 		WithOptions(r.Options.Controller).
-		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
+		WatchesRawSource(source.Func(func(_ context.Context, own workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			queue = own
 			return nil // like every source it starts before the first reconcile
 		})).
 		For(&cached.Batch{}).

@@ -53,3 +53,9 @@ func (m memory) cancel(name types.NamespacedName) {
 	m.short.Cancel(name)
 	m.long.Cancel(name)
 }
+
+// ListMemory returns how much of the memory for lists is in use: for the short ones and the long ones. SetupWithManager must have been
+// called.
+func (r *Reconciler) ListMemory() (short, long budget.Usage) {
+	return r.memory.short.Usage(), r.memory.long.Usage()
+}
