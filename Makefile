@@ -168,6 +168,30 @@ test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard o
 	@$(CONTROL_PLANE) set -x && \
 		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
 
+##@ GitOps
+
+GITOPS_MODULES := gitopstest argocd flux
+
+.PHONY: test-gitops
+test-gitops: ## Test with the libraries of Argo CD and Flux that batches are healthy, in sync and waited for.
+	@$(CONTROL_PLANE) \
+		echo 'Building parts of Argo CD and Flux, which takes 5 minutes the first time, and testing with them for 2 minutes' && set -x && \
+		for module in $(GITOPS_MODULES); do go -C test/gitops/$$module test -v -count=1 ./... || exit 1; done
+
+.PHONY: argocd-cm
+manifests: argocd-cm
+argocd-cm: ## Generate the patch of Argo CD's settings from config/argocd/health.lua.
+	@{ echo '# Generated from health.lua by make argocd-cm.'; \
+		echo 'apiVersion: v1'; echo 'kind: ConfigMap'; echo 'metadata:'; echo '  name: argocd-cm'; echo 'data:'; \
+		for kind in EmbeddedUserBatch EmbeddedUserSlice; do \
+			echo "  resource.customizations.health.embedded.runalloy.com_$$kind: |"; sed 's/^./    &/' config/argocd/health.lua; \
+		done; } > config/argocd/argocd-cm.yaml
+
+.PHONY: tidy-gitops
+verify: tidy-gitops
+tidy-gitops:
+	for module in $(GITOPS_MODULES); do go -C test/gitops/$$module mod tidy -diff || exit 1; done
+
 ##@ Install
 
 .PHONY: docker-build
@@ -189,6 +213,34 @@ deploy: ## Install the CRDs and the operator.
 .PHONY: undeploy
 undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
 	$(KUBECTL) delete --ignore-not-found -k config/default
+
+##@ Release
+
+# The program whose SBOM is written, and its architecture.
+SBOM_ARCH ?= $(shell go env GOARCH)
+SBOM_PROGRAM := bin/operator-linux-$(SBOM_ARCH)
+
+.PHONY: sbom
+sbom: ## Write the SBOM of the operator to bin/, and check it. SBOM_ARCH=amd64|arm64.
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(SBOM_ARCH) go build -ldflags '$(LDFLAGS)' -o $(SBOM_PROGRAM) ./cmd/operator
+	go tool -modfile=hack/cyclonedx-gomod/go.mod cyclonedx-gomod bin -json -std -version $(VERSION) -output $(SBOM_PROGRAM).cdx.json $(SBOM_PROGRAM)
+	cd hack/cyclonedx-gomod && go test -v -count=1 . -args -sbom $(abspath $(SBOM_PROGRAM).cdx.json) -program $(abspath $(SBOM_PROGRAM))
+
+.PHONY: release-notes
+release-notes: ## Print the section of a version in CHANGELOG.md. RELEASE_VERSION=0.1.0.
+	@awk -v version='$(RELEASE_VERSION)' '/^## \[/ {found = index($$0, "## [" version "]") == 1; next} /^\[/ {found = 0} found {lines++; print} \
+		END {if (!lines) {print "CHANGELOG.md has no version " version > "/dev/stderr"; exit 1}}' CHANGELOG.md
+
+.PHONY: actionlint
+actionlint: # of the workflows; part of lint
+	go tool -modfile=hack/actionlint/go.mod actionlint
+lint: actionlint
+
+.PHONY: verify-release
+verify-release: # that the modules of its tools are tidy; part of verify
+	cd hack/actionlint && go mod tidy -diff
+	cd hack/cyclonedx-gomod && go mod tidy -diff
+verify: verify-release
 
 ##@ Publish
 

@@ -23,8 +23,8 @@ import (
 const usage = `alloy-simulator simulates the Users API of Alloy Embedded: it keeps users in memory and fails on demand.
 
 It serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, as described in
-https://docs.runalloy.com/reference/embedded/batch-create-users, and GET /simulator/stats, which needs no key and returns the
-number of requests and users.
+https://docs.runalloy.com/reference/embedded/batch-create-users. For tests, and without a key: GET /simulator/stats returns the number of
+requests and users, GET /simulator/requests all requests, and GET /simulator/users the usernames in all accounts.
 
 A fault has the form [OPERATION:]EFFECT[:TIMES]. OPERATION is create, list, get, update or delete; by default every operation
 fails. TIMES is the number of requests that fail; by default all do. EFFECT is one of

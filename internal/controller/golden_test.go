@@ -16,7 +16,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 )
 
-var update = flag.Bool("update", false, "write what kubectl prints to testdata")
+var update = flag.Bool("update", false, "write what is observed to testdata")
 
 // varying is what differs from run to run in what kubectl prints.
 var varying = map[*regexp.Regexp]string{

@@ -22,8 +22,8 @@ const (
 	atOnce = 8
 )
 
-// all is set by make test-hostile. Otherwise only the lists are tested that take seconds.
-var all = flag.Bool("all", false, "test every list, which takes ten minutes")
+// everything is set by make test-hostile. Otherwise only the lists are tested that take seconds.
+var everything = flag.Bool("all", false, "test every list, which takes ten minutes")
 
 var (
 	plane   *testenv.ControlPlane

@@ -41,10 +41,9 @@ type storedUser struct {
 	FullName string `json:"fullName"`
 }
 
-// ServeHTTP serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}.
+// ServeHTTP serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, and what serveAdmin does.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/simulator/stats" {
-		s.serveStats(w)
+	if s.serveAdmin(w, r.URL.Path) {
 		return
 	}
 	operation, target := route(r)
@@ -239,21 +238,6 @@ func (s *Simulator) one(r *http.Request, operation Operation, a *account, target
 	default: // Get
 	}
 	return answer{http.StatusOK, storedUser{user.ID, user.Username, user.FullName}}
-}
-
-// serveStats writes the number of requests for each operation and the number of users.
-func (s *Simulator) serveStats(w http.ResponseWriter) {
-	requests := map[Operation]int{}
-	for _, r := range s.Requests() {
-		requests[r.Operation]++
-	}
-	s.mu.Lock()
-	users := 0
-	for _, a := range s.accounts {
-		users += len(a.users)
-	}
-	s.mu.Unlock()
-	write(w, answer{http.StatusOK, map[string]any{"requests": requests, "users": users}})
 }
 
 // route returns the operation and, for a single user, the userId or username in the path. It uses the escaped path, because

@@ -66,17 +66,17 @@ const (
 
 // Request is a recorded request.
 type Request struct {
-	Operation Operation
+	Operation Operation `json:"operation"`
 	// Usernames in the request, in order.
-	Usernames []string
+	Usernames []string `json:"usernames,omitempty"`
 	// Created holds the usernames that a Create created.
-	Created []string
+	Created []string `json:"created,omitempty"`
 	// Answered reports whether the answer was real, not that of a fault.
-	Answered bool
+	Answered bool `json:"answered"`
 	// Status of the answer; 0 while the request is running or if the connection was cut.
-	Status int
+	Status int `json:"status"`
 	// Overlapped reports whether a Create shared a username with another Create that was running under the same key.
-	Overlapped bool
+	Overlapped bool `json:"overlapped"`
 
 	key     string
 	running bool
