@@ -82,7 +82,8 @@ func (o *options) addAlloyFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.sender.Requests, "alloy-max-in-flight-total", o.sender.Requests,
 		"maximum number of concurrent requests to the Alloy API for all keys together, at least 1")
 	flags.DurationVar(&o.sender.Linger, "alloy-linger", o.sender.Linger,
-		"how long users wait for other users under the same key to share a request, while no request with that key is running; "+
+		"how long users wait for other users under the same key to share a request, while no request with that key is running. "+
+			"A shared request that is not full begins 2s after the last one at the earliest. "+
 			"0 sends the users of each EmbeddedUserSlice separately")
 	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond,
 		"maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")

@@ -16,7 +16,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// sliceWriters is the number of goroutines that write slices in the bare loop, the same as in the operator.
+// sliceWriters is the number of goroutines that write slices without the operator, enough to keep the API server busy.
 const sliceWriters = 4
 
 // bareLoop posts the users of a list, seeded or not, to a separate account, without Kubernetes.
