@@ -231,6 +231,11 @@ release-notes: ## Print the section of a version in CHANGELOG.md. RELEASE_VERSIO
 	@awk -v version='$(RELEASE_VERSION)' '/^## \[/ {found = index($$0, "## [" version "]") == 1; next} /^\[/ {found = 0} found {lines++; print} \
 		END {if (!lines) {print "CHANGELOG.md has no version " version > "/dev/stderr"; exit 1}}' CHANGELOG.md
 
+.PHONY: test-chart-docs
+test-chart-docs: $(HELM) # the commands of the chart's README; part of test-chart
+	@$(CONTROL_PLANE) set -x && go test -count=1 ./test/docs -run '^TestCommands' -args -helm
+test-chart: test-chart-docs
+
 .PHONY: actionlint
 actionlint: # of the workflows; part of lint
 	go tool -modfile=hack/actionlint/go.mod actionlint

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,12 +28,18 @@ func TestCommands_Work(t *testing.T) {
 			runbooks = append(runbooks, p)
 		case n > 0:
 			t.Run(p.path, func(t *testing.T) {
+				if p.needsHelm(t) != *withHelm {
+					t.Skip("make test-chart follows the pages that need Helm, and make test the others")
+				}
 				t.Parallel()
 				newReader(t, p.path).read(p)
 			})
 		}
 	}
 	t.Run("docs/runbooks", func(t *testing.T) { // they only look, so they share a cluster
+		if *withHelm {
+			t.Skip("they need no Helm")
+		}
 		t.Parallel()
 		r := newReader(t, "docs/runbooks")
 		for _, p := range runbooks {
@@ -73,6 +80,14 @@ func (p page) toRun(t testing.TB) []command {
 	}
 	return append(commands, p.inline()...)
 }
+
+// needsHelm reports whether a command of the page is helm.
+func (p page) needsHelm(t testing.TB) bool {
+	t.Helper()
+	return slices.ContainsFunc(p.toRun(t), func(c command) bool { return helm.MatchString(c.script) })
+}
+
+var helm = regexp.MustCompile(`(?m)^helm `)
 
 // isRunHere reports whether TestCommands_Work runs the block. It logs why not.
 func isRunHere(t testing.TB, b block) bool {

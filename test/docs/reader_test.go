@@ -133,8 +133,7 @@ func (r *reader) checkout() {
 	kubeconfig := filepath.Join(r.Plane.Folder, "kubeconfig-of-the-reader")
 	r.Must(clientcmd.WriteToFile(*config, kubeconfig))
 	programs := r.TempDir()
-	helm := "#!/bin/sh\nmake --silent --directory " + root + " bin/tools/helm >&2 && exec " + root + "/bin/tools/helm \"$@\"\n"
-	r.Must(os.WriteFile(filepath.Join(programs, "helm"), []byte(helm), 0o700))
+	r.Must(os.Symlink(filepath.Join(root, "bin", "tools", "helm"), filepath.Join(programs, "helm")))
 	r.Must(os.Symlink(r.Plane.Kubectl(r.Context()).Path, filepath.Join(programs, "kubectl")))
 	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"NAMESPACE="+r.Namespace, "BATCH=customers") // of an alert

@@ -6,6 +6,7 @@ package docs
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
+
+// withHelm says to follow the pages whose commands need Helm. `make test-chart` does, because Helm takes minutes to build.
+var withHelm = flag.Bool("helm", false, "follow the pages that need Helm, which is in bin/tools")
 
 var operator string // the path of the program
 
