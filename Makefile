@@ -85,6 +85,7 @@ manifests: ## Generate CRDs and the roles of the operator.
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager paths=./internal/... output:rbac:dir=config/rbac
 	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml > config/tenant/role.yaml
+	$(MAKE) --no-print-directory chart-files
 
 .PHONY: docs
 docs: ## Generate the API reference.
@@ -97,6 +98,76 @@ verify: generate manifests docs lint ## Fail if generated files are stale, a lin
 	cd hack/kube-api-linter && go mod tidy -diff
 	cd hack/crane && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
+
+##@ Helm chart
+
+# Programs that are built once, each from a module of its own.
+HELM := bin/tools/helm
+HELM3 := bin/tools/helm3
+HELM_DOCS := bin/tools/helm-docs
+HELM_UNITTEST := bin/tools/helm-unittest
+CHART_MODULES := hack/helm hack/helm3 hack/helm-docs hack/helm-unittest test/chart
+
+# install-tool MODULE: the recipe that builds the only tool of a module in hack.
+define install-tool
+@echo 'Building $(@F); the first time takes minutes'
+@mkdir -p $(@D)
+cd hack/$(@F) && CGO_ENABLED=0 go build -ldflags '-s -w' -o $(abspath $@) tool
+@touch $@
+endef
+
+bin/tools/%: hack/%/go.mod hack/%/go.sum
+	$(install-tool)
+
+.PHONY: chart-files
+chart-files: ## Copy the files that the chart has in common with config/.
+	rm -rf dist/chart/files && mkdir -p dist/chart/files/crds
+	cp config/crd/bases/*.yaml dist/chart/files/crds/
+	cp config/rbac/role.yaml dist/chart/files/
+	cp $(wildcard config/prometheus/rules.yaml config/prometheus/dashboard.json) dist/chart/files/
+
+.PHONY: chart-docs
+chart-docs: $(HELM_DOCS) ## Write the README of the chart.
+	$(HELM_DOCS) --chart-search-root dist/chart --sort-values-order file --log-level warning
+docs: chart-docs
+
+.PHONY: test-chart
+test-chart: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Test the Helm chart with Helm 3 and 4 against a kube-apiserver (two minutes).
+	$(HELM_UNITTEST) --strict dist/chart
+	@$(CONTROL_PLANE) set -x && cd test/chart && go test -count=1 ./...
+
+.PHONY: verify-chart
+verify-chart: manifests docs
+	for module in $(CHART_MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
+	cd test/chart && go tool -modfile=../../go.tools.mod golangci-lint run
+	@git diff --exit-code --stat -- dist/chart || { echo 'Generated files of the chart were stale; commit them.'; exit 1; }
+verify: verify-chart
+
+##@ Monitor
+
+PROMTOOL ?= go tool -modfile=hack/promtool/go.mod promtool
+
+# The PrometheusRule has the groups of rules.yaml.
+RULE := config/prometheus/prometheus_rule.yaml
+.PHONY: prometheus-rule
+manifests: prometheus-rule
+prometheus-rule:
+	{ sed '/^spec:$$/q' $(RULE) && sed '/^#/d; s/^/  /' config/prometheus/rules.yaml; } > $(RULE).new && mv $(RULE).new $(RULE)
+
+.PHONY: verify-promtool
+verify: verify-promtool
+verify-promtool:
+	cd hack/promtool && go mod tidy -diff
+
+.PHONY: test-rules
+test-rules: ## Check the alerts, and test that each fires and is silent. Builds promtool, which takes minutes; PROMTOOL=promtool runs the one of a Debian package.
+	$(PROMTOOL) check rules --lint-fatal config/prometheus/rules.yaml
+	$(PROMTOOL) test rules test/monitoring/testdata/rules_test.yaml
+
+.PHONY: test-monitoring
+test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard on Prometheus, which must be installed.
+	@$(CONTROL_PLANE) set -x && \
+		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
 
 ##@ Images
 
@@ -119,8 +190,8 @@ pin: ## Add the digests of the base images to the Dockerfile, for a release. Ask
 	hack/pin.sh
 
 .PHONY: test-e2e
-test-e2e: ## Test on the cluster of KUBECONFIG, from which the operator and its CRDs are removed. See CONTRIBUTING.md.
-	KUBECTL=$(KUBECTL) go test -v -count=1 -timeout 40m ./test/e2e $(if $(RUN),-run '$(RUN)') -args -cluster
+test-e2e: $(HELM) ## Test on the cluster of KUBECONFIG, from which the operator and its CRDs are removed. See CONTRIBUTING.md.
+	KUBECTL=$(KUBECTL) HELM=$(abspath $(HELM)) go test -v -count=1 -timeout 40m ./test/e2e $(if $(RUN),-run '$(RUN)') -args -cluster
 
 ##@ Install
 
@@ -140,3 +211,19 @@ deploy: ## Install the CRDs and the operator.
 undeploy: ## Remove the operator. The CRDs and all batches stay, and users in Alloy.
 	$(KUBECTL) delete --ignore-not-found namespace embedded-user-operator-system
 	$(KUBECTL) delete --ignore-not-found clusterroles,clusterrolebindings -l app.kubernetes.io/name=embedded-user-operator
+
+##@ Publish
+
+# The release that dist/install.yaml installs, and the repository of its image. A registry goes in front: RELEASE_IMAGE=registry.example.com/embedded-user-operator
+RELEASE ?= v0.1.0
+RELEASE_IMAGE ?= embedded-user-operator
+
+.PHONY: dist
+dist: manifests ## Write dist/install.yaml. RELEASE=v0.1.0, RELEASE_IMAGE=repository of the image.
+	@mkdir -p dist && kubectl=$$(hack/control-plane.sh kubectl) && echo 'kubectl kustomize config/default > dist/install.yaml' && \
+		$$kubectl kustomize config/default | sed 's|image: embedded-user-operator:latest|image: $(RELEASE_IMAGE):$(RELEASE)|' > dist/install.yaml
+
+verify: verify-dist
+.PHONY: verify-dist
+verify-dist: dist # is stale if it differs from what is committed
+	@git diff --exit-code --stat -- dist/install.yaml || { echo 'dist/install.yaml was stale; commit it.'; exit 1; }

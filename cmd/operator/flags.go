@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,8 +20,11 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// watchNamespaces is the name of a flag.
-const watchNamespaces = "watch-namespaces"
+// Names of flags.
+const (
+	watchNamespaces = "watch-namespaces"
+	secretPoll      = "secret-poll"
+)
 
 // options holds the command-line options.
 type options struct {
@@ -28,9 +32,11 @@ type options struct {
 	sender     sender.Options
 	manager    manager.Options
 	namespaces []string
+	secretPoll time.Duration
 	listMemory resource.QuantityValue
 	log        zap.Options
 	version    bool
+	probe      string // URL
 }
 
 // parse returns the options that the arguments set.
@@ -41,6 +47,8 @@ func parse(args []string) (options, error) {
 	o.addAlloyFlags(flags)
 	o.addManagerFlags(flags)
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
+	flags.StringVar(&o.probe, "probe", "",
+		"ask this URL, such as http://address:8081/readyz of another operator, until it answers 200, for at most a minute, and exit")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
 	o.log.BindFlags(goFlags)
 	flags.AddGoFlagSet(goFlags)
@@ -89,6 +97,10 @@ func (o *options) addManagerFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.namespaces, watchNamespaces, nil,
 		"namespaces to watch, separated by commas; all by default. One without rights does not stop the others. "+
 			"Several operators can share a cluster if none watches a namespace of another")
+	flags.DurationVar(&o.secretPoll, secretPoll, 0,
+		"get each Secret once in this time instead of watching all Secrets, so that the right to get them is enough; "+
+			"at least 1s, 0 watches them")
+	flags.Lookup(secretPoll).NoOptDefVal = "1m"
 	flags.BoolVar(&o.manager.LeaderElection, "leader-elect", false, "elect a leader, so that only one of several replicas is active")
 	flags.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "",
 		"namespace of the lease; by default the operator's own")
@@ -132,6 +144,8 @@ func (o *options) checkLimits() error {
 		return fmt.Errorf("--alloy-requests-per-second must be at least 0, not %g; 0 disables the limit", o.sender.RequestsPerSecond)
 	case o.listMemory.Value() < 32<<20:
 		return fmt.Errorf("--max-list-memory must be at least 32Mi, not %s", o.listMemory.String())
+	case o.secretPoll != 0 && o.secretPoll < time.Second:
+		return fmt.Errorf("--%s must be at least 1s, not %s; 0 watches Secrets", secretPoll, o.secretPoll)
 	case o.sender.Burst < 1:
 		return fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
 	}

@@ -6,7 +6,36 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
+
+func TestParse_SecretPoll(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want time.Duration
+		says string
+	}{
+		"Secrets are watched by default": {},
+		"off":                            {args: []string{"--secret-poll=0"}},
+		"the default interval":           {args: []string{"--secret-poll"}, want: time.Minute},
+		"another interval":               {args: []string{"--secret-poll=30s"}, want: 30 * time.Second},
+		"too often":                      {args: []string{"--secret-poll=999ms"}, says: "--secret-poll must be at least 1s, not 999ms"},
+		"a negative interval":            {args: []string{"--secret-poll=-1m"}, says: "--secret-poll must be at least 1s, not -1m0s"},
+		"a number without a unit":        {args: []string{"--secret-poll=60"}, says: "must be a duration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := parse(tc.args)
+			if tc.says == "" && (err != nil || o.secretPoll != tc.want) {
+				t.Errorf("%s, error %v", o.secretPoll, err)
+			}
+			if tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
 
 func TestParse_WatchNamespaces(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,12 @@ func main() {
 	case options.version:
 		fmt.Println(buildVersion())
 		return
+	case options.probe != "":
+		if err := probe(ctrl.SetupSignalHandler(), options.probe); err != nil {
+			fmt.Fprintln(os.Stderr, "operator:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
 		ctrl.Log.Error(err, "Failed")
@@ -61,7 +67,11 @@ func run(ctx context.Context, o options) error {
 	}
 	config.UserAgent = o.alloy.UserAgent
 
-	controller.Configure(&o.manager, o.alloy.Timeout, o.namespaces...)
+	settings := controller.Options{
+		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(), SecretPoll: o.secretPoll,
+		Metrics: metrics.Registry,
+	}
+	controller.Configure(&o.manager, settings, o.namespaces...)
 	if o.manager.Metrics.SecureServing {
 		o.manager.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
@@ -72,10 +82,7 @@ func run(ctx context.Context, o options) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{
-		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(), Metrics: metrics.Registry,
-	})
-	if err != nil {
+	if err := controller.Setup(ctx, mgr, settings); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	if err := mgr.Start(ctx); err != nil {

@@ -13,7 +13,8 @@ import (
 
 // Budget is a semaphore weighted by bytes. It is safe for concurrent use.
 type Budget struct {
-	wake func(types.NamespacedName)
+	wake  func(types.NamespacedName)
+	total int64
 
 	mu      sync.Mutex
 	free    int64
@@ -34,7 +35,7 @@ type Hold struct {
 
 // New returns a budget of so many bytes. It calls wake when somebody who waits gets memory, without locks held.
 func New(bytes int64, wake func(types.NamespacedName)) *Budget {
-	return &Budget{wake: wake, free: bytes, granted: map[types.NamespacedName]*Hold{}}
+	return &Budget{wake: wake, total: bytes, free: bytes, granted: map[types.NamespacedName]*Hold{}}
 }
 
 // Acquire returns a hold of so many bytes, or nil if they are not free or others wait for them. Then wake is called when the
@@ -60,6 +61,19 @@ func (b *Budget) Acquire(name types.NamespacedName, bytes int64) *Hold {
 		b.enqueue(waiter{name, bytes})
 	}
 	return nil
+}
+
+// Usage says how much of a budget is in use.
+type Usage struct {
+	Total, Used int64 // bytes; what is kept for somebody whose turn has come is in use
+	Waiting     int   // how many wait
+}
+
+// Usage returns how much of the budget is in use.
+func (b *Budget) Usage() Usage {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Usage{Total: b.total, Used: b.total - b.free, Waiting: len(b.waiting)}
 }
 
 // Knows reports whether a name waits for memory, or memory is kept for it.

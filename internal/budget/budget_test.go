@@ -109,3 +109,26 @@ func TestBudget_IsNeverExceeded(t *testing.T) {
 		}
 	}
 }
+
+func TestBudget_SaysHowMuchIsInUse(t *testing.T) {
+	t.Parallel()
+	b := budget.New(10, func(types.NamespacedName) {})
+	check := func(when string, used int64, waiting int) {
+		t.Helper()
+		if got, want := b.Usage(), (budget.Usage{Total: 10, Used: used, Waiting: waiting}); got != want {
+			t.Errorf("%s: %+v, want %+v", when, got, want)
+		}
+	}
+	check("at first", 0, 0)
+	first := b.Acquire(named("a/0"), 8)
+	b.Acquire(named("a/1"), 8)
+	b.Acquire(named("b/1"), 8)
+	check("while two wait", 8, 2)
+	first.Shrink(1)
+	check("while another cannot be served", 1+8, 1)
+	b.Cancel(named("a/1"))
+	b.Cancel(named("b/1"))
+	check("after they gave up", 1, 0)
+	first.Release()
+	check("at last", 0, 0)
+}

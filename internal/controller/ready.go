@@ -21,12 +21,12 @@ import (
 const readyTimeout = 500 * time.Millisecond
 
 // show makes a manager ready once its caches are synced, and registers the metrics of the namespaces that it watches, if any.
-func show(mgr ctrl.Manager, metrics prometheus.Registerer) error {
+func show(mgr ctrl.Manager, registry prometheus.Registerer) error {
 	check := synced(mgr.GetCache())
 	if some, ok := mgr.GetCache().(*namespaces.Cache); ok {
 		check = func(*http.Request) error { return some.Ready() }
-		if metrics != nil {
-			if err := metrics.Register(some); err != nil {
+		if registry != nil {
+			if err := registry.Register(some); err != nil {
 				return fmt.Errorf("registering the metrics of namespaces: %w", err)
 			}
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/metrics"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/namespaces"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/slice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
@@ -41,6 +42,7 @@ const (
 	// that are queued together share requests.
 	batchWorkers = 8
 	sliceWorkers = 4
+	pollWorkers  = 4
 
 	// reconcileTimeout bounds one reconcile. The slowest is planning a million users, which takes about a minute.
 	reconcileTimeout = 10 * time.Minute
@@ -67,8 +69,8 @@ func NewScheme() *runtime.Scheme {
 
 // Configure sets the manager options that the controllers rely on. Without namespaces the controllers watch all of them. It names the
 // lease, unless the options do.
-func Configure(options *manager.Options, requestTimeout time.Duration, watched ...string) {
-	grace := requestTimeout + shutdownMargin
+func Configure(options *manager.Options, o Options, watched ...string) {
+	grace := o.RequestTimeout + shutdownMargin
 	options.Scheme = runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(options.Scheme))
 	utilruntime.Must(cached.AddToScheme(options.Scheme))
@@ -77,9 +79,9 @@ func Configure(options *manager.Options, requestTimeout time.Duration, watched .
 	options.LeaderElectionID = cmp.Or(options.LeaderElectionID, leaseName(set))
 	if len(set) > 0 {
 		// Slices are first: that they were there before is noted before anything else has them reconciled.
-		kinds := []client.Object{
-			&cached.Slice{}, &cached.Batch{},
-			cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap")), cached.Metadata(corev1.SchemeGroupVersion.WithKind("Secret")),
+		kinds := []client.Object{&cached.Slice{}, &cached.Batch{}, cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+		if o.SecretPoll == 0 {
+			kinds = append(kinds, cached.Metadata(secretKind))
 		}
 		options.NewCache = namespaces.Options{Names: set, Kinds: kinds}.NewCache
 	}
@@ -108,7 +110,9 @@ type Options struct {
 	// MaxListMemory is the memory, in bytes, that the list of a batch may take while it is planned. The default is
 	// batch.DefaultMaxListMemory.
 	MaxListMemory int64
-	// Metrics is where to register whether each namespace is watched, if the operator watches some only. Nil registers nothing.
+	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
+	SecretPoll time.Duration
+	// Metrics is where to register the metrics of batches, the sender and the namespaces. Nil registers nothing.
 	Metrics prometheus.Registerer
 	// SkipNameValidation lets tests run several managers in one process.
 	SkipNameValidation bool
@@ -135,10 +139,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	keys := &credentials.Store{Live: direct, Metadata: mgr.GetCache()}
+	read, err := newReaders(mgr, direct, options, controllerOptions(pollWorkers))
+	if err != nil {
+		return err
+	}
+	keys := &credentials.Store{Live: read.live, Metadata: read.cache}
 	ledgers := &slice.Reconciler{
-		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
+	}
+	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
+		return err
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
@@ -146,7 +157,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	batches := &batch.Reconciler{
-		Client: direct, Cache: mgr.GetCache(), Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
+		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers),
@@ -155,5 +166,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)
 	}
-	return nil
+	return register(options.Metrics, metrics.Sources{
+		Elected: mgr.Elected(), Batches: eachBatch(mgr.GetCache()), Sender: ledgers.Sender.Stats, ListMemory: batches.ListMemory,
+	})
 }

@@ -62,7 +62,7 @@ func TestConfigure_EachSetOfNamespacesHasALeaseOfItsOwn(t *testing.T) {
 	t.Parallel()
 	lease := func(namespaces ...string) string {
 		var options manager.Options
-		controller.Configure(&options, time.Second, namespaces...)
+		controller.Configure(&options, controller.Options{}, namespaces...)
 		if isDefault := options.NewCache == nil; isDefault != (len(namespaces) == 0) {
 			t.Errorf("for %v the cache is the default one: %t", namespaces, isDefault)
 		}
@@ -75,7 +75,7 @@ func TestConfigure_EachSetOfNamespacesHasALeaseOfItsOwn(t *testing.T) {
 		t.Error("the order of the namespaces matters, or a repetition")
 	}
 	named := manager.Options{LeaderElectionID: "named"}
-	if controller.Configure(&named, time.Second, "a"); named.LeaderElectionID != "named" {
+	if controller.Configure(&named, controller.Options{}, "a"); named.LeaderElectionID != "named" {
 		t.Errorf("the lease has the name %s", named.LeaderElectionID)
 	}
 }

@@ -29,8 +29,9 @@ type world struct {
 	*testenv.World
 	options sender.Options
 	timeout time.Duration
-	memory  int64  // of a list, in bytes; 0 for the default
-	halt    func() // stops the operator as SIGTERM does
+	memory  int64         // of a list, in bytes; 0 for the default
+	poll    time.Duration // of Secrets; 0 to watch them
+	halt    func()        // stops the operator as SIGTERM does
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
 	restored  atomic.Bool // see forgetting
@@ -79,6 +80,7 @@ func (w *world) start() {
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
 	operator := testenv.InProcess{
 		Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory,
+		SecretPoll: w.poll,
 	}
 	mgr, err := operator.NewManager(ctx)
 	w.Must(err)

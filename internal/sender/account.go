@@ -36,7 +36,7 @@ func newAccount(options Options, chance *rand.Rand) *account {
 	return &account{
 		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
-		turns: turns{gatherSince: never, sharedAt: -options.SharePause, wasShared: true},
+		turns: turns{gatherSince: never, sharedAt: -options.SharePause, readyAt: never, wasShared: true},
 	}
 }
 
@@ -47,6 +47,7 @@ type turns struct {
 	last        int           // of the others, the last kind
 	gatherSince time.Duration // users of small owners gather since then
 	sharedAt    time.Duration // when the last shared request began
+	readyAt     time.Duration // since then only limits keep the next request from beginning
 	stopped     bool
 }
 
@@ -60,6 +61,7 @@ func (a *account) maxUsers(now time.Duration) int {
 // request is what the shell sends: users to create, or a read.
 type request struct {
 	began     time.Duration
+	waited    time.Duration // for the rate limit, and for a slot
 	users     []users.User
 	rows      []row // of the users
 	read      *read

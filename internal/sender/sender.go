@@ -148,6 +148,7 @@ func (s *Sender) run(shell *shell) {
 		d = shell.account.step(now, events...)
 		s.deliver(shell, d)
 		if d.request != nil {
+			s.options.Waited(d.request.waited)
 			go s.send(shell, d.request)
 		} else if slices.Contains(events, any(granted{})) {
 			<-s.slots

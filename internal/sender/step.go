@@ -24,8 +24,9 @@ type (
 		found   map[string]struct{} // of the names looked for in a list
 	}
 
-	granted struct{} // a slot: one more request may run; the decision uses or returns it
-	stopped struct{} // no more requests begin
+	granted struct{}     // a slot: one more request may run; the decision uses or returns it
+	stopped struct{}     // no more requests begin
+	asked   chan<- Stats // somebody wants to know how the account is
 )
 
 // decision is what the shell has to do after a step.
@@ -47,6 +48,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	next := a.choose(now)
 	if next.at <= now && slices.Contains(events, any(granted{})) {
 		d.request = next.form()
+		d.request.waited, a.turns.readyAt = now-a.turns.readyAt, never
 		next = a.choose(now)
 	}
 	if d.wantSlot = next.at <= now; !d.wantSlot {
@@ -85,6 +87,8 @@ func (a *account) handle(now time.Duration, event any) {
 		for _, o := range e.request.owners {
 			a.releaseIfDone(o)
 		}
+	case asked:
+		e <- a.stats(now)
 	case stopped:
 		a.turns.stopped = true
 	}
@@ -125,6 +129,8 @@ func (a *account) choose(now time.Duration) turn {
 		parallel = 1
 	}
 	var next turn
+	since := a.turns.readyAt
+	a.turns.readyAt = never
 	switch {
 	case a.turns.stopped || a.turns.running >= parallel:
 		return turn{at: never}
@@ -136,6 +142,7 @@ func (a *account) choose(now time.Duration) turn {
 		next = a.inTurn(now)
 	}
 	if next.at <= now {
+		a.turns.readyAt = min(since, now)
 		next.at = a.gate.tokensAt(now, 1)
 	}
 	return next

@@ -108,7 +108,8 @@ type Options struct {
 	NoticeDelay    time.Duration // passes before owners that only wait are told that requests fail
 	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
 	SecondRead time.Duration
-	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
+	MaxUsers   int                 // the most users in a request; 0 for alloy.MaxBatch
+	Waited     func(time.Duration) // is told how long each request waited for the rate limit and for requests of other keys
 }
 
 // BackOffs say how long to wait after each class of failure.
@@ -131,6 +132,7 @@ const maxDelay = 15 * time.Minute
 var DefaultOptions = Options{
 	RequestsPerKey: 1, Requests: 16, RequestsPerSecond: 10, Burst: 20, RequestTimeout: alloy.DefaultTimeout,
 	Linger: 200 * time.Millisecond, SharePause: 2 * time.Second, NoticeDelay: 10 * time.Second, SecondRead: 30 * time.Second,
+	Waited: func(time.Duration) {},
 	BackOff: BackOffs{
 		API: BackOff{time.Second, 5 * time.Minute}, Key: BackOff{10 * time.Second, 15 * time.Minute},
 		Refused: BackOff{time.Minute, 15 * time.Minute}, User: BackOff{10 * time.Second, 5 * time.Minute},

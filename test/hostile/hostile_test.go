@@ -87,7 +87,7 @@ func harass(t *testing.T, namespace string, list lists.List, key string) {
 	}
 	t.Logf("peak %d MiB, the neighbour was ready after %s, all after %s",
 		peak>>20, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-	if peak > memoryLimit {
+	if int64(peak) > memoryLimit {
 		t.Errorf("the operator takes %d MiB", peak>>20)
 	}
 }

@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// memoryLimit is the container's limit in config/manager, and goMemoryLimit its GOMEMLIMIT.
-	memoryLimit   = 512 << 20
-	goMemoryLimit = "GOMEMLIMIT=400MiB"
 	// neighbourPatience is how long a batch of 1,000 users in another namespace may take meanwhile.
 	neighbourPatience = time.Minute
 	// longPatience bounds the wait until most of a long list is written.
@@ -31,11 +28,20 @@ var everything = flag.Bool("all", false, "test every list, which takes ten minut
 var (
 	plane   *testenv.ControlPlane
 	program string
+	// memoryLimit is the container's limit in config/manager in bytes, and goMemoryLimit its GOMEMLIMIT.
+	memoryLimit   int64
+	goMemoryLimit string
 )
 
 func TestMain(m *testing.M) {
 	testenv.Main(m, testenv.Options{}, func(started *testenv.ControlPlane) (err error) {
 		plane = started
+		manager, err := testenv.Manager()
+		if err != nil {
+			return err
+		}
+		container := manager.Spec.Template.Spec.Containers[0]
+		memoryLimit, goMemoryLimit = container.Resources.Limits.Memory().Value(), container.Env[0].Name+"="+container.Env[0].Value
 		program, err = testenv.Build(context.Background(), plane.Folder, "operator")
 		return err
 	})

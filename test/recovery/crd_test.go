@@ -3,6 +3,7 @@
 package recovery
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ func TestOldCRD_IsNamedInTheStatus(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		if _, err := deploy(); err != nil {
+		if err := deploy(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -31,8 +32,6 @@ func TestOldCRD_IsNamedInTheStatus(t *testing.T) {
 	if !strings.Contains(ready.Message, "refused the whole status") || !strings.Contains(ready.Message, "plan") {
 		t.Errorf("message: %s", ready.Message)
 	}
-	if _, err := deploy(); err != nil {
-		t.Fatal(err)
-	}
+	w.Must(deploy(t.Context()))
 	w.Await("b", v1alpha1.ReasonSucceeded)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 func TestKill_AfterARequestWasApplied(t *testing.T) {
@@ -75,7 +76,7 @@ func TestKill_BeforeARequestWasApplied(t *testing.T) {
 func TestTerm_TheRunningRequestIsRecorded(t *testing.T) {
 	w := newWorld(t, "term", simulator.Options{})
 	applied, release := w.Hold()
-	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
+	election := []string{"--leader-elect", "--leader-election-namespace", testenv.SystemNamespace}
 	operator := w.start(election...)
 	w.createBatch("b", 10)
 	<-applied

@@ -21,16 +21,10 @@ import (
 // rolesNamespace is that of an operator with Roles only.
 const rolesNamespace = "roles-only-system"
 
-// apply applies a folder of config in a namespace, for an operator in rolesNamespace.
-func (w *world) apply(folder, namespace string) {
+// deploy applies a folder of config in a namespace, for an operator in rolesNamespace.
+func (w *world) deploy(folder, namespace string) {
 	w.Helper()
-	manifest, err := plane.Kubectl(w.Context(), "kustomize", testenv.Root("config", folder)).Output()
-	w.Must(err)
-	command := plane.Kubectl(w.Context(), "apply", "--server-side", "-n", namespace, "-f", "-")
-	command.Stdin = strings.NewReader(strings.ReplaceAll(string(manifest), systemNamespace, rolesNamespace))
-	if out, err := command.CombinedOutput(); err != nil {
-		w.Fatalf("applying config/%s: %v: %s", folder, err, out)
-	}
+	w.Must(plane.Deploy(w.Context(), testenv.Deployment{Folder: folder, Namespace: namespace, System: rolesNamespace}))
 }
 
 // watched returns which namespaces an operator says that it watches.
@@ -75,9 +69,9 @@ func (w *world) loseAnAnswer(of *testenv.World) {
 func TestNamespaces_OneWithoutRightsDoesNotStopTheOthers(t *testing.T) {
 	w := newWorld(t, "tenant-with-rights", simulator.Options{Keys: []string{"of-the-denied", "of-the-missing"}})
 	w.Must(testenv.CreateNamespace(t.Context(), w, rolesNamespace))
-	w.apply("namespaced", rolesNamespace)
-	w.apply("tenant", w.Namespace)
-	kubeconfig, err := impersonate(rolesNamespace)
+	w.deploy("namespaced", rolesNamespace)
+	w.deploy("tenant", w.Namespace)
+	kubeconfig, err := plane.Impersonate(rolesNamespace)
 	w.Must(err)
 
 	const missing = "tenant-that-does-not-exist"
@@ -101,7 +95,7 @@ func TestNamespaces_OneWithoutRightsDoesNotStopTheOthers(t *testing.T) {
 	}
 
 	denied.SetDefaultEventuallyTimeout(time.Minute)
-	w.apply("tenant", denied.Namespace)
+	w.deploy("tenant", denied.Namespace)
 	denied.Await("b", v1alpha1.ReasonSucceeded)
 	for username, result := range denied.Results() { // the killed operator may have sent them
 		if result.Result != v1alpha1.ResultExisting || result.Reason != v1alpha1.ReasonUnconfirmedAttempt {
@@ -115,7 +109,7 @@ func TestNamespaces_OneWithoutRightsDoesNotStopTheOthers(t *testing.T) {
 	created.SetDefaultEventuallyTimeout(time.Minute)
 	created.SetKey("of-the-missing")
 	created.CreateBatch("b", testenv.Users("created", 3)...)
-	w.apply("tenant", missing)
+	w.deploy("tenant", missing)
 	created.Await("b", v1alpha1.ReasonSucceeded)
 	w.Equal("watched", map[string]string{w.Namespace: "1", denied.Namespace: "1", missing: "1"}, w.watched(operator))
 	w.Must(operator.AwaitReady(t.Context()))
@@ -143,7 +137,7 @@ func TestNamespaces_WithClusterWideRights(t *testing.T) {
 // TestNamespaces_ReadyOnlyWithRights runs the operator for a namespace, and then for all, without any rights.
 func TestNamespaces_ReadyOnlyWithRights(t *testing.T) {
 	w := newWorld(t, "tenant-of-nobody", simulator.Options{})
-	nobody, err := impersonate("of-nobody")
+	nobody, err := plane.Impersonate("of-nobody")
 	w.Must(err)
 	for name, args := range map[string][]string{"one namespace": {"--watch-namespaces", w.Namespace}, "all namespaces": nil} {
 		operator := w.startWith(nobody, args...)
@@ -177,5 +171,5 @@ func TestNamespacedInstall_HasNothingClusterWide(t *testing.T) {
 			}
 		}
 	}
-	w.Equal("kinds", map[string]int{"Deployment": 1, "ServiceAccount": 1, "Role": 2, "RoleBinding": 2}, kinds)
+	w.Equal("kinds", map[string]int{"Deployment": 1, "ServiceAccount": 1, "Service": 1, "Role": 2, "RoleBinding": 2}, kinds)
 }

@@ -15,12 +15,13 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // TestPause_OfTheLeaderLongerThanItsLease pauses a leader during a request, lets another replica take over, and resumes the first.
 func TestPause_OfTheLeaderLongerThanItsLease(t *testing.T) {
 	w := newWorld(t, "lease", simulator.Options{})
-	election := []string{"--leader-elect", "--leader-election-namespace", systemNamespace}
+	election := []string{"--leader-elect", "--leader-election-namespace", testenv.SystemNamespace}
 	applied, release := w.Hold()
 	first := w.start(election...)
 	w.createBatch("b", 2500)

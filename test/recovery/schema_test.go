@@ -31,8 +31,7 @@ func (w *world) patchReferences(loose bool) {
 	if !loose {
 		change("embeddeduserbatches", remove(key))
 		change("embeddeduserslices", remove(key))
-		_, err := deploy()
-		w.Must(err)
+		w.Must(deploy(w.Context()))
 		return
 	}
 	add := `{"op":"add","path":"` + key + `","value":"` + v1alpha1.DefaultSecretKey + `"}`

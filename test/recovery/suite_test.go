@@ -6,23 +6,15 @@ package recovery
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-const (
-	// alloyTimeout is the operator's request timeout, which users in doubt wait for after a restart.
-	alloyTimeout = 2 * time.Second
-	// systemNamespace is the operator's namespace in config/default.
-	systemNamespace = "embedded-user-operator-system"
-)
+// alloyTimeout is the operator's request timeout, which users in doubt wait for after a restart.
+const alloyTimeout = 2 * time.Second
 
 var (
 	plane    *testenv.ControlPlane
@@ -35,31 +27,17 @@ func TestMain(m *testing.M) {
 		if operator.Path, err = testenv.Build(context.Background(), plane.Folder, "operator"); err != nil {
 			return err
 		}
-		operator.Kubeconfig, err = deploy()
+		if err := deploy(context.Background()); err != nil {
+			return err
+		}
+		operator.Kubeconfig, err = plane.Impersonate(testenv.SystemNamespace)
 		return err
 	})
 }
 
-// deploy applies config/default and returns a kubeconfig with the permissions of the operator's service account.
-func deploy() (string, error) {
-	apply := plane.Kubectl(context.Background(), "apply", "--server-side", "--force-conflicts", "-k", testenv.Root("config", "default"))
-	if out, err := apply.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("applying config/default: %w: %s", err, out)
-	}
-	return impersonate(systemNamespace)
-}
-
-// impersonate returns a kubeconfig with the permissions of the operator's service account in a namespace.
-func impersonate(namespace string) (string, error) {
-	config, err := clientcmd.LoadFromFile(plane.Kubeconfig)
-	if err != nil {
-		return "", err
-	}
-	for _, user := range config.AuthInfos {
-		user.Impersonate = "system:serviceaccount:" + namespace + ":embedded-user-operator-manager"
-	}
-	path := filepath.Join(plane.Folder, namespace+"-kubeconfig")
-	return path, clientcmd.WriteToFile(*config, path)
+// deploy applies config/default.
+func deploy(ctx context.Context) error {
+	return plane.Deploy(ctx, testenv.Deployment{Folder: "default"})
 }
 
 // world is a test's world, and the operator as a process.

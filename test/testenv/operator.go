@@ -81,7 +81,8 @@ type InProcess struct {
 	AlloyURL      string
 	Timeout       time.Duration // of a request to the API
 	Sender        sender.Options
-	MaxListMemory int64 // bytes; 0 for the default
+	MaxListMemory int64         // bytes; 0 for the default
+	SecretPoll    time.Duration // 0 to watch Secrets
 }
 
 // NewManager returns a manager that runs the operator.
@@ -91,16 +92,17 @@ func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("creating the client of the API: %w", err)
 	}
 	var options manager.Options
-	controller.Configure(&options, p.Timeout, p.Namespace)
+	o := controller.Options{
+		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SecretPoll: p.SecretPoll,
+		SkipNameValidation: true,
+	}
+	controller.Configure(&options, o, p.Namespace)
 	options.Metrics.BindAddress = "0"
 	mgr, err := ctrl.NewManager(p.Config, options)
 	if err != nil {
 		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
-	err = controller.Setup(ctx, mgr, controller.Options{
-		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SkipNameValidation: true,
-	})
-	if err != nil {
+	if err := controller.Setup(ctx, mgr, o); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}
 	return mgr, nil

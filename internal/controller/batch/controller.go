@@ -36,8 +36,9 @@ const fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
 
 // Reconciler reconciles EmbeddedUserBatches. Every exported field must be set.
 type Reconciler struct {
-	Client      client.Client // of the API server
-	Cache       client.Reader // has the types of package cached, and metadata of ConfigMaps and Secrets
+	Client      client.Client                            // of the API server
+	Cache       client.Reader                            // has the types of package cached, and metadata of ConfigMaps and Secrets
+	Secrets     func(handler.EventHandler) source.Source // of changes of Secrets
 	Credentials *credentials.Store
 	Recorder    events.EventRecorder
 	Fingerprint func(alloy.Key) string // of an API key
@@ -61,6 +62,7 @@ type Options struct {
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
+// A test of test/rbac shows that each of these rights is used. docs/operator.md says what for.
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches,verbs=get;list;watch
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/status,verbs=patch
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches/finalizers,verbs=update
@@ -69,24 +71,27 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// SetupWithManager registers the controller. It watches batches and their slices, and the metadata of ConfigMaps and Secrets.
+// SetupWithManager registers the controller. It watches batches and their slices, the metadata of ConfigMaps, and Secrets.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Cache == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil || r.Options.MaxListMemory <= 0 {
-		return errors.New("one of Client, Cache, Credentials, Recorder, Fingerprint and MaxListMemory is not set")
+	if r.Client == nil || r.Cache == nil || r.Secrets == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil ||
+		r.Options.MaxListMemory <= 0 {
+		return errors.New("one of Client, Cache, Secrets, Credentials, Recorder, Fingerprint and MaxListMemory is not set")
 	}
 	r.refused = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
 	r.unwritten = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
+	var queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
 	// Status updates are not filtered out, because somebody else may overwrite the status.
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
 		WithOptions(r.Options.Controller).
-		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
+		WatchesRawSource(source.Func(func(_ context.Context, own workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			queue = own
 			return nil // like every source it starts before the first reconcile
 		})).
 		For(&cached.Batch{}).
 		Watches(&cached.Slice{}, batchOf()).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.KeyRef, index.SecretSource))).
+		WatchesRawSource(r.Secrets(handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.KeyRef, index.SecretSource)))).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.batchesBy(index.ConfigMapSource))).
 		Complete(r)
 	if err != nil {

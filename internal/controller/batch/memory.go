@@ -38,12 +38,24 @@ type pool struct {
 func newMemory(most int64, wake func(types.NamespacedName)) memory {
 	return memory{
 		short: pool{budget.New(shortListsTotal, wake), decode.Limits{Text: shortListText, Memory: shortListMemory}},
-		long:  pool{budget.New(int64(longListsMemory*float64(most)), wake), decode.Limits{Text: most, Memory: most}},
+		long:  pool{budget.New(longListsTotal(most), wake), decode.Limits{Text: most, Memory: most}},
 	}
 }
+
+// ListsMemory returns the memory, in bytes, that all lists together may take if that of one batch may take most. GOMEMLIMIT must be
+// at least as much.
+func ListsMemory(most int64) int64 { return shortListsTotal + longListsTotal(most) }
+
+func longListsTotal(most int64) int64 { return int64(longListsMemory * float64(most)) }
 
 // cancel drops what a batch waits for.
 func (m memory) cancel(name types.NamespacedName) {
 	m.short.Cancel(name)
 	m.long.Cancel(name)
+}
+
+// ListMemory returns how much of the memory for lists is in use: for the short ones and the long ones. SetupWithManager must have been
+// called.
+func (r *Reconciler) ListMemory() (short, long budget.Usage) {
+	return r.memory.short.Usage(), r.memory.long.Usage()
 }

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,6 +109,13 @@ func (c *Cache) List(ctx context.Context, list client.ObjectList, options ...cli
 		return err
 	}
 	return one.List(ctx, list, options...) //nolint:wrapcheck // the cache of a namespace says what it read
+}
+
+// Watched returns the names of the namespaces that are watched.
+func (c *Cache) Watched() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Collect(maps.Keys(c.watched))
 }
 
 func (c *Cache) of(namespace string) (cache.Cache, error) {

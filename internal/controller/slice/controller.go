@@ -48,8 +48,9 @@ const actionRecord = "RecordResults"
 
 // Reconciler reconciles EmbeddedUserSlices.
 type Reconciler struct {
-	Client      client.Client // of the API server
-	Cache       client.Reader // has the types of package cached
+	Client      client.Client                            // of the API server
+	Cache       client.Reader                            // has the types of package cached
+	Secrets     func(handler.EventHandler) source.Source // of changes of Secrets
 	Credentials *credentials.Store
 	Sender      *sender.Sender
 	Recorder    events.EventRecorder
@@ -76,10 +77,11 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // +kubebuilder:rbac:groups=embedded.runalloy.com,resources=embeddeduserbatches,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 
-// SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets as metadata only.
+// SetupWithManager registers the controller. It watches slices, the end of batches, and Secrets.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Cache == nil || r.Credentials == nil || r.Sender == nil || r.Recorder == nil || r.Options.RequestTimeout <= 0 {
-		return errors.New("one of Client, Cache, Credentials, Sender, Recorder and RequestTimeout is not set")
+	if r.Client == nil || r.Cache == nil || r.Secrets == nil || r.Credentials == nil || r.Sender == nil || r.Recorder == nil ||
+		r.Options.RequestTimeout <= 0 {
+		return errors.New("one of Client, Cache, Secrets, Credentials, Sender, Recorder and RequestTimeout is not set")
 	}
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
@@ -90,7 +92,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(source.Func(r.start)). // like every source it has started before the first reconcile
 		Watches(&cached.Slice{}, r.handler()).
 		Watches(&cached.Batch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret)).
+		WatchesRawSource(r.Secrets(handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret))).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("building the controller: %w", err)
