@@ -96,6 +96,7 @@ verify: generate manifests docs lint ## Fail if generated files are stale, a lin
 	go mod tidy -diff
 	cd hack/controlplane && go mod tidy -diff
 	cd hack/kube-api-linter && go mod tidy -diff
+	cd hack/crane && go mod tidy -diff
 	@git diff --exit-code --stat -- api config docs || { echo 'Generated files were stale; commit them.'; exit 1; }
 
 ##@ Helm chart
@@ -192,11 +193,31 @@ verify: tidy-gitops
 tidy-gitops:
 	for module in $(GITOPS_MODULES); do go -C test/gitops/$$module mod tidy -diff || exit 1; done
 
-##@ Install
+##@ Images
+
+# The image of the simulated API.
+SIMULATOR_IMG ?= embedded-user-operator-simulator:latest
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DOCKER_BUILD := docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION)
 
 .PHONY: docker-build
-docker-build: ## Build the image.
-	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+docker-build: ## Build the images of the operator and the simulator. IMG=name, SIMULATOR_IMG=name.
+	$(DOCKER_BUILD) -t $(IMG) .
+	$(DOCKER_BUILD) --target simulator -t $(SIMULATOR_IMG) .
+
+.PHONY: image-test
+image-test: ## Build the images with buildah, on bases made of this machine's files, and check them.
+	go test -v -count=1 -timeout 30m ./test/image -args -build
+
+.PHONY: pin
+pin: ## Add the digests of the base images to the Dockerfile, for a release. Asks their registries.
+	hack/pin.sh
+
+.PHONY: test-e2e
+test-e2e: $(HELM) ## Test on the cluster of KUBECONFIG, from which the operator and its CRDs are removed. See CONTRIBUTING.md.
+	KUBECTL=$(KUBECTL) HELM=$(abspath $(HELM)) go test -v -count=1 -timeout 40m ./test/e2e $(if $(RUN),-run '$(RUN)') -args -cluster
+
+##@ Install
 
 .PHONY: install
 install: ## Install the CRDs.
@@ -211,8 +232,9 @@ deploy: ## Install the CRDs and the operator.
 	$(KUBECTL) kustomize config/default | sed 's|image: embedded-user-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
-	$(KUBECTL) delete --ignore-not-found -k config/default
+undeploy: ## Remove the operator. The CRDs and all batches stay, and users in Alloy.
+	$(KUBECTL) delete --ignore-not-found namespace embedded-user-operator-system
+	$(KUBECTL) delete --ignore-not-found clusterroles,clusterrolebindings -l app.kubernetes.io/name=embedded-user-operator
 
 ##@ Release
 
