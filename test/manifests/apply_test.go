@@ -89,7 +89,7 @@ func TestManifests_AreAppliedAndTheirPodsAdmitted(t *testing.T) {
 				if err := plane.Client.Create(t.Context(), podOf(&deployment), client.DryRunAll); err != nil {
 					t.Errorf("the pod of %s: %v", deployment.Name, err)
 				}
-				checkFlags(t, &deployment)
+				checkContainers(t, &deployment)
 			}
 		})
 	}
@@ -136,10 +136,14 @@ func podOf(deployment *appsv1.Deployment) *corev1.Pod {
 	return pod
 }
 
-// checkFlags has the operator parse the arguments of its container.
-func checkFlags(t *testing.T, deployment *appsv1.Deployment) {
+// checkContainers checks that containers say when to pull their images, and has the operator parse the arguments of its own. With the tag
+// latest the default is Always, and it stays in the live object when the image gets another tag.
+func checkContainers(t *testing.T, deployment *appsv1.Deployment) {
 	t.Helper()
 	for _, container := range deployment.Spec.Template.Spec.Containers {
+		if container.ImagePullPolicy != corev1.PullIfNotPresent {
+			t.Errorf("container %s has the policy %q", container.Name, container.ImagePullPolicy)
+		}
 		if container.Name != "manager" {
 			continue
 		}
