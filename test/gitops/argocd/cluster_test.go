@@ -20,12 +20,14 @@ import (
 	"github.com/argoproj/gitops-engine/pkg/utils/kube"
 	"github.com/argoproj/gitops-engine/pkg/utils/tracing"
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
+	"k8s.io/kubectl/pkg/util/openapi"
 
 	"github.com/embedded-user-operator/embedded-user-operator/test/gitops/gitopstest"
 )
@@ -36,12 +38,16 @@ const (
 	trackLabel = "app.kubernetes.io/instance"
 )
 
+// argoKubectl is what Argo CD has instead of kubectl.
+var argoKubectl = &kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}
+
 // cluster is a cluster with the operator, and what Argo CD uses to apply to it and to compare with it.
 type cluster struct {
 	*testing.T
 	config     *rest.Config
 	kubeconfig string
 
+	schema     openapi.Resources
 	operations kube.ResourceOperations
 	dryRunner  diff.ServerSideDryRunner
 	parser     *managedfields.GvkParser
@@ -59,15 +65,13 @@ func newCluster(t *testing.T) *cluster {
 	var err error
 	c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	c.must(err)
-	kubectl := &kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}
-	schema, parser, err := kubectl.LoadOpenAPISchema(c.config)
+	c.schema, c.parser, err = argoKubectl.LoadOpenAPISchema(c.config)
 	c.must(err)
-	c.parser = parser
-	operations, cleanup, err := kubectl.ManageResources(c.config, schema)
+	operations, cleanup, err := argoKubectl.ManageResources(c.config, c.schema)
 	c.must(err)
 	t.Cleanup(cleanup)
 	c.operations = operations
-	applier, cleanup, err := kube.ManageServerSideDiffDryRuns(c.config, schema, tracing.NopTracer{}, logr.Discard(), nil)
+	applier, cleanup, err := kube.ManageServerSideDiffDryRuns(c.config, c.schema, tracing.NopTracer{}, logr.Discard(), nil)
 	c.must(err)
 	t.Cleanup(cleanup)
 	c.dryRunner = diff.NewK8sServerSideDryRunner(applier)
@@ -82,6 +86,15 @@ func newCluster(t *testing.T) *cluster {
 	c.kubectl("", "create", "namespace", namespace)
 	c.kubectl("", "create", "secret", "generic", "alloy", "--from-literal=apiKey="+gitopstest.Key)
 	return c
+}
+
+func TestCluster(t *testing.T) {
+	c := newCluster(t)
+	t.Run("unchanged", func(t *testing.T) { testUnchanged(c.in(t)) })
+	t.Run("changed", func(t *testing.T) { testChanged(c.in(t)) })
+	t.Run("too long", func(t *testing.T) { testTooLong(c.in(t)) })
+	t.Run("waves", func(t *testing.T) { testWaves(c.in(t)) })
+	t.Run("patch", func(t *testing.T) { testPatch(c.in(t)) })
 }
 
 // in returns the cluster for a subtest.
@@ -127,11 +140,13 @@ func (c *cluster) apply(target *unstructured.Unstructured, serverSide bool) erro
 	return err
 }
 
-// live returns the object that is stored.
+// live returns the object that is stored; nil if there is none.
 func (c *cluster) live(target *unstructured.Unstructured) *unstructured.Unstructured {
 	c.Helper()
-	kubectl := &kube.KubectlCmd{Log: logr.Discard(), Tracer: tracing.NopTracer{}}
-	live, err := kubectl.GetResource(c.Context(), c.config, target.GroupVersionKind(), target.GetName(), namespace)
+	live, err := argoKubectl.GetResource(c.Context(), c.config, target.GroupVersionKind(), target.GetName(), namespace)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
 	c.must(err)
 	return live
 }

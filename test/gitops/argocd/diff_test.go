@@ -65,14 +65,6 @@ var ways = []struct {
 	{name: "kubectl create, then server-side", created: true, serverSide: true},
 }
 
-func TestDiff(t *testing.T) {
-	c := newCluster(t)
-	t.Run("unchanged", func(t *testing.T) { testUnchanged(c.in(t)) })
-	t.Run("changed", func(t *testing.T) { testChanged(c.in(t)) })
-	t.Run("too long", func(t *testing.T) { testTooLong(c.in(t)) })
-	t.Run("patch", func(t *testing.T) { testPatch(c.in(t)) })
-}
-
 // testUnchanged applies each batch in each way, and has Argo CD compare it in each mode, before and after the operator has written its
 // status.
 func testUnchanged(c *cluster) {
