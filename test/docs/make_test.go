@@ -17,14 +17,7 @@ var (
 
 // TestMake_TargetsExist looks for each target that a page, a workflow or .ci/run makes.
 func TestMake_TargetsExist(t *testing.T) {
-	makefile, err := os.ReadFile(testenv.Root("Makefile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	targets := map[string]bool{}
-	for _, match := range rule.FindAllStringSubmatch(string(makefile), -1) {
-		targets[match[1]] = true
-	}
+	targets := makeTargets(t)
 	used := 0
 	check := func(where, text string) {
 		for _, match := range makeInUse.FindAllStringSubmatch(text, -1) {
@@ -50,4 +43,18 @@ func TestMake_TargetsExist(t *testing.T) {
 	if used < 20 {
 		t.Errorf("found only %d uses", used)
 	}
+}
+
+// makeTargets returns the targets of the Makefile.
+func makeTargets(t *testing.T) map[string]bool {
+	t.Helper()
+	makefile, err := os.ReadFile(testenv.Root("Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]bool{}
+	for _, match := range rule.FindAllStringSubmatch(string(makefile), -1) {
+		targets[match[1]] = true
+	}
+	return targets
 }

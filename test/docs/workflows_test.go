@@ -64,7 +64,7 @@ func TestWorkflows_HaveLeastRights(t *testing.T) {
 	}
 }
 
-// TestWorkflows_MakeWhatCIMakes looks for each target that .ci/run makes on every machine.
+// TestWorkflows_MakeWhatCIMakes looks for each target that .ci/run makes on every machine, and for the targets in the Makefile.
 func TestWorkflows_MakeWhatCIMakes(t *testing.T) {
 	text, err := os.ReadFile(testenv.Root(".github", "workflows", "ci.yaml"))
 	if err != nil {
@@ -73,6 +73,12 @@ func TestWorkflows_MakeWhatCIMakes(t *testing.T) {
 	for target := range ciTargets() {
 		if !regexp.MustCompile(`target: ` + target + `\b`).Match(text) {
 			t.Errorf("ci.yaml does not make %s", target)
+		}
+	}
+	targets := makeTargets(t)
+	for _, match := range regexp.MustCompile(`target: ([a-z0-9-]+)`).FindAllSubmatch(text, -1) {
+		if !targets[string(match[1])] {
+			t.Errorf("ci.yaml makes %s, which does not exist", match[1])
 		}
 	}
 }
