@@ -177,7 +177,7 @@ GITOPS_MODULES := gitopstest argocd flux
 test-gitops: ## Test with the libraries of Argo CD and Flux that batches are healthy, in sync and waited for.
 	@$(CONTROL_PLANE) \
 		echo 'Building parts of Argo CD and Flux, which takes 5 minutes the first time, and testing with them for 2 minutes' && set -x && \
-		for module in $(GITOPS_MODULES); do go -C test/gitops/$$module test -v -count=1 ./... || exit 1; done
+		for module in $(GITOPS_MODULES); do go -C test/gitops/$$module test -v -count=1 -timeout 20m ./... || exit 1; done
 
 .PHONY: argocd-cm
 manifests: argocd-cm

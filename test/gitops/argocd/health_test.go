@@ -68,7 +68,9 @@ func TestHealth_WithoutAStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, status := range map[string]any{"none": nil, "empty": map[string]any{}, "without conditions": map[string]any{"observedGeneration": int64(1)}} {
+	for name, status := range map[string]any{
+		"none": nil, "empty": map[string]any{}, "without conditions": map[string]any{"observedGeneration": int64(1)},
+	} {
 		for _, kind := range gitopstest.Kinds {
 			object := &unstructured.Unstructured{Object: map[string]any{"status": status}}
 			object.SetAPIVersion("embedded.runalloy.com/v1alpha1")

@@ -12,6 +12,7 @@ import (
 
 // TestConditions compares the conditions in the tables of docs/gitops.md with those that the operator writes.
 func TestConditions(t *testing.T) {
+	var rows [][]string
 	for _, situation := range gitopstest.Situations(t) {
 		var object struct {
 			Kind   string
@@ -22,6 +23,9 @@ func TestConditions(t *testing.T) {
 		if err := json.Unmarshal(situation.Object, &object); err != nil {
 			t.Fatal(err)
 		}
+		rows = append(rows, []string{
+			situation.Kind, situation.Name, situation.Ready, situation.AlsoTrue, situation.Kstatus, situation.ArgoCD,
+		})
 		ready, also := "–", "–"
 		for _, condition := range object.Status.Conditions {
 			switch condition.Type {
@@ -36,4 +40,5 @@ func TestConditions(t *testing.T) {
 				situation, object.Kind, ready, also, situation.Ready, situation.AlsoTrue)
 		}
 	}
+	t.Log(gitopstest.Table([]string{"kind", "situation", "Ready", "also True", "kstatus", "Argo CD"}, rows))
 }
