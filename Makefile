@@ -192,7 +192,7 @@ undeploy: ## Remove the operator, the CRDs and all batches. Users in Alloy stay.
 
 ##@ Publish
 
-# The release that dist/install.yaml installs, and the repository of its image. A registry goes in front: RELEASE_IMAGE=registry.example.com/embedded-user-operator
+# The release that dist/install.yaml installs, and the repository of its image, before which a registry may be named.
 RELEASE ?= v0.1.0
 RELEASE_IMAGE ?= embedded-user-operator
 
@@ -204,4 +204,5 @@ dist: manifests ## Write dist/install.yaml. RELEASE=v0.1.0, RELEASE_IMAGE=reposi
 verify: verify-dist
 .PHONY: verify-dist
 verify-dist: dist # is stale if it differs from what is committed
+	cd test/manifests/crds && go mod tidy -diff
 	@git diff --exit-code --stat -- dist/install.yaml || { echo 'dist/install.yaml was stale; commit it.'; exit 1; }

@@ -173,7 +173,7 @@ func (w *world) scrape(operator *testenv.Operator) {
 	w.MustCreate(account)
 	token := &authenticationv1.TokenRequest{}
 	w.Must(w.SubResource("token").Create(w.Context(), account, token))
-	if out, err := w.Kubectl("", "create", "clusterrolebinding", "prometheus", "--clusterrole=embedded-user-operator-metrics-reader",
+	if out, err := w.Kubectl("", "create", "clusterrolebinding", w.Namespace, "--clusterrole=embedded-user-operator-metrics-reader",
 		"--serviceaccount="+w.Namespace+":prometheus"); err != nil {
 		w.Fatalf("%v: %s", err, out)
 	}

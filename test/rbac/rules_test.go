@@ -21,7 +21,8 @@ var finalizers = right{"update", v1alpha1.SchemeGroupVersion.Group, "embeddeduse
 
 // TestRules_EachIsUsedAndNothingIsDenied runs the operator in each way in which config installs it.
 func TestRules_EachIsUsedAndNothingIsDenied(t *testing.T) {
-	const roles, polling = "roles-only-system", "polling-system"
+	const roles, polling, pollingRoles = "roles-only-system", "polling-system", "polling-roles-only-system"
+	poll := []string{"secret-poll"}
 	for name, install := range map[string]struct {
 		system      string
 		deployments []testenv.Deployment
@@ -39,11 +40,16 @@ func TestRules_EachIsUsedAndNothingIsDenied(t *testing.T) {
 				{Folder: "namespaced", System: roles, Namespace: roles}, {Folder: "tenant", System: roles, Namespace: "with-roles-only"},
 			},
 		},
-		"polling secrets": {
-			system: polling, args: []string{"--watch-namespaces=polling-secrets", "--secret-poll=1s"},
+		"polling secrets in the whole cluster": {
+			system: polling, deployments: []testenv.Deployment{{Folder: "default", Components: poll, System: polling}},
+			args:    []string{"--secret-poll=1s", "--metrics-secure=true"},
+			standby: []string{"--watch-namespaces=polling-secrets-in-the-whole-cluster"}, isSecure: true,
+		},
+		"polling secrets with roles only": {
+			system: pollingRoles, args: []string{"--watch-namespaces=polling-secrets-with-roles-only", "--secret-poll=1s"},
 			deployments: []testenv.Deployment{
-				{Folder: "namespaced", System: polling, Namespace: polling},
-				{Folder: "tenant", Components: []string{"secret-poll"}, System: polling, Namespace: "polling-secrets"},
+				{Folder: "namespaced", System: pollingRoles, Namespace: pollingRoles},
+				{Folder: "tenant", Components: poll, System: pollingRoles, Namespace: "polling-secrets-with-roles-only"},
 			},
 		},
 	} {
@@ -60,7 +66,7 @@ func TestRules_EachIsUsedAndNothingIsDenied(t *testing.T) {
 			w.checkRules(install.system)
 		})
 	}
-	for _, r := range requests(t, polling) {
+	for _, r := range append(requests(t, polling), requests(t, pollingRoles)...) {
 		if r.ObjectRef.Resource == "secrets" && r.Verb != "get" {
 			t.Errorf("an operator that polls Secrets: %s %s", r.Verb, r.RequestURI)
 		}

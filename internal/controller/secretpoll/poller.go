@@ -31,6 +31,9 @@ import (
 // jitter is by how much of the interval a wait is longer, at most, so that Secrets that were first read together do not stay so.
 const jitter = 0.1
 
+// readTimeout bounds one read, so that one that hangs does not hold up the others.
+const readTimeout = 10 * time.Second
+
 var secretKind = corev1.SchemeGroupVersion.WithKind("Secret")
 
 // Poller polls Secrets. Its queue holds those that it knows: the controllers ask for the version of a Secret when they reconcile what
@@ -93,7 +96,10 @@ func (p *Poller) Reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	if err != nil || !isKnown {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: p.wait()}, p.read(ctx, req.NamespacedName)
+	if err := p.read(ctx, req.NamespacedName); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: p.wait()}, nil
 }
 
 // keep forgets a Secret to which nothing refers, and reports whether it is still known. It holds the lock meanwhile: a controller that

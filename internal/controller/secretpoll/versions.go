@@ -94,6 +94,8 @@ func (p *Poller) read(ctx context.Context, secret types.NamespacedName) error {
 
 // get gets the version of a Secret from the API server.
 func (p *Poller) get(ctx context.Context, secret types.NamespacedName) (version, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	metadata := cached.Metadata(secretKind)
 	err := p.live.Get(ctx, secret, metadata)
 	is, ok := versionOf(metadata, err)
