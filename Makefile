@@ -166,7 +166,7 @@ test-rules: ## Check the alerts, and test that each fires and is silent. Builds 
 .PHONY: test-monitoring
 test-monitoring: test-rules ## Test the metrics, the alerts, and the dashboard on Prometheus, which must be installed.
 	@$(CONTROL_PLANE) set -x && \
-		go test -count=1 -timeout 20m -v ./test/monitoring -args -prometheus $(if $(PICTURE),-picture docs/images/dashboard.svg)
+		go test -count=1 -timeout 20m -v ./test/monitoring -args -tools $(if $(PICTURE),-picture docs/images/dashboard.svg)
 
 ##@ Install
 

@@ -54,6 +54,7 @@ func TestStats_TheCircuitAndTheUsersInDoubt(t *testing.T) {
 
 // TestStats_WhatRequestsWaitFor has requests wait for each limit, and for what is no limit.
 func TestStats_WhatRequestsWaitFor(t *testing.T) {
+	tooMany := alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests, RetryAfter: time.Minute}
 	for name, tc := range map[string]struct {
 		change func(*sender.Options)
 		answer alloy.Answer // to the first request; zero for success
@@ -67,7 +68,11 @@ func TestStats_WhatRequestsWaitFor(t *testing.T) {
 		"a request of another key": {change: func(o *sender.Options) { o.Requests = 1 }, second: "another", want: 100 * time.Millisecond},
 		"the running request of its key, which is no limit of the operator's load": {second: "key"},
 		"a pause that the API asks for": {
-			answer: alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests, RetryAfter: time.Minute}, second: "key",
+			answer: tooMany, second: "key",
+		},
+		"such a pause that begins while it waits for the rate": { // then for the rate after the probe
+			change: func(o *sender.Options) { o.RequestsPerKey, o.RequestsPerSecond, o.Burst = 2, 0.1, 1 },
+			answer: tooMany, second: "key", want: 10*time.Second - 100*time.Millisecond,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -92,9 +97,11 @@ func TestStats_WhatRequestsWaitFor(t *testing.T) {
 				}
 			}
 			inBubble(t, options, api, func(t *testing.T, s *sender.Sender) {
-				s.Submit(workOf(t, "a", "key", "one"))
-				time.Sleep(time.Millisecond)
-				s.Submit(workOf(t, "b", tc.second, "two"))
+				for _, work := range []sender.Work{workOf(t, "a", "key", "one"), workOf(t, "b", tc.second, "two")} {
+					work.KeyAccepted = true // else one request runs at a time
+					s.Submit(work)
+					time.Sleep(time.Millisecond)
+				}
 				time.Sleep(5 * time.Minute)
 			})
 			if got := slices.Max(waits); len(waits) < 2 || got < tc.want-time.Millisecond || got > tc.want {
@@ -102,4 +109,42 @@ func TestStats_WhatRequestsWaitFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStats_ADoubtCountsOnce follows users in doubt whose owner withdraws, and is then gone.
+func TestStats_ADoubtCountsOnce(t *testing.T) {
+	api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer {
+		return &alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusServiceUnavailable}
+	}}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		s.Submit(workOf(t, "a", "key", "one", "two"))
+		for _, step := range []struct {
+			what string
+			do   func()
+			want int
+		}{
+			{"after a lost answer", func() {}, 2},
+			{"while it has no key", func() { s.Withdraw(id("a")) }, 2},
+			{"once it is gone", func() { s.Forget("ns", "a") }, 0},
+		} {
+			step.do()
+			time.Sleep(time.Second)
+			if got := s.Stats().InDoubt; got != step.want {
+				t.Errorf("%s %d users are in doubt, want %d", step.what, got, step.want)
+			}
+		}
+	})
+}
+
+func TestStats_APauseThatTheAPIAsksForOpensTheCircuit(t *testing.T) {
+	api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer {
+		return &alloy.Answer{Outcome: alloy.AllExist, StatusCode: http.StatusBadRequest, RetryAfter: time.Minute}
+	}}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		s.Submit(workOf(t, "a", "key", "one"))
+		time.Sleep(time.Second)
+		if got := s.Stats(); got != (sender.Stats{Open: 1}) {
+			t.Errorf("%+v", got)
+		}
+	})
 }

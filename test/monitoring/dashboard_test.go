@@ -170,6 +170,7 @@ func (w *world) live(p *prometheus) {
 // TestDashboard_EveryQueryHasData runs the operator under Prometheus, and sends each query of the dashboard. It draws the answers if that
 // is asked for.
 func TestDashboard_EveryQueryHasData(t *testing.T) {
+	skipWithoutTools(t)
 	w := newWorld(t, "team-a", simulator.Options{
 		Latency: 100 * time.Millisecond, Reject: func(username string) bool { return strings.HasPrefix(username, "refused") },
 	})

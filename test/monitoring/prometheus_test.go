@@ -34,16 +34,12 @@ type prometheus struct {
 	url string
 }
 
-// startPrometheus starts Prometheus, which scrapes an operator and evaluates the alerts. The end of the test kills it. Without Prometheus
-// the test is skipped.
+// startPrometheus starts Prometheus, which scrapes an operator and evaluates the alerts. The end of the test kills it.
 func (w *world) startPrometheus(operator *testenv.Operator) *prometheus {
 	w.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
-		if *needsPrometheus {
-			w.Fatal("prometheus is not installed: apt-get install prometheus")
-		}
-		w.Skip("prometheus is not installed: apt-get install prometheus")
+		w.Fatal("prometheus is not installed: apt-get install prometheus")
 	}
 	folder := w.TempDir()
 	config := filepath.Join(folder, "prometheus.yaml")

@@ -25,8 +25,8 @@ import (
 )
 
 var (
-	needsPrometheus = flag.Bool("prometheus", false, "fail, rather than skip, the tests that need Prometheus if it is not installed")
-	picture         = flag.String("picture", "", "file, from the root of the repository, to draw the dashboard into")
+	withTools = flag.Bool("tools", false, "run also the tests that need Prometheus, promtool and the CRDs of the Prometheus Operator")
+	picture   = flag.String("picture", "", "file, from the root of the repository, to draw the dashboard into")
 )
 
 var (
@@ -44,6 +44,14 @@ func TestMain(m *testing.M) {
 		program, err = testenv.Build(context.Background(), plane.Folder, "operator")
 		return err
 	})
+}
+
+// skipWithoutTools skips a test that needs more than the control plane.
+func skipWithoutTools(t *testing.T) {
+	t.Helper()
+	if !*withTools {
+		t.Skip("make test-monitoring runs this test; it needs Prometheus: apt-get install prometheus")
+	}
 }
 
 // world is a test's world.

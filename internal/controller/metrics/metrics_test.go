@@ -5,6 +5,7 @@ package metrics
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -85,5 +86,44 @@ func TestCollector_ShowsWhatIsKnown(t *testing.T) {
 		if diff := cmp.Diff(tc.want, families(t, tc.sources)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s\n%v", name, diff, slices.Sorted(maps.Keys(tc.want)))
 		}
+	}
+}
+
+// BenchmarkScrape gathers the metrics of 10,000 batches that are ready, and of as many that are not.
+func BenchmarkScrape(b *testing.B) {
+	elected := make(chan struct{})
+	close(elected)
+	for name, one := range map[string]*cached.Batch{
+		"ready":     batch("b", metav1.ConditionTrue, v1alpha1.ReasonSucceeded),
+		"not ready": batch("b", metav1.ConditionFalse, v1alpha1.ReasonRetrying, pending(1)),
+	} {
+		list := cached.BatchList{}
+		for i := range 10_000 {
+			named := *one
+			named.Name = fmt.Sprint("batch-", i)
+			list.Items = append(list.Items, named)
+		}
+		registry := prometheus.NewRegistry()
+		err := Register(registry, Sources{
+			Elected: elected, Sender: func() sender.Stats { return sender.Stats{} }, ListMemory: func() (short, long budget.Usage) { return },
+			Batches: func(_ context.Context, visit func(*cached.Batch)) error {
+				copied := slices.Clone(list.Items) // as the cache does
+				for i := range copied {
+					visit(&copied[i])
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := registry.Gather(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
