@@ -42,6 +42,7 @@ func newCluster(t *testing.T) *cluster {
 	config, err := clientcmd.BuildConfigFromFlags("", gitopstest.StartWorld(t))
 	c := &cluster{T: t}
 	c.must(err)
+	config.QPS = -1 // no limit, which would end a wait with an error of its own
 	httpClient, err := rest.HTTPClientFor(config)
 	c.must(err)
 	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
