@@ -35,13 +35,10 @@ func installWithHelm(c *cluster) {
 	c.Log(c.helm("test", release, "--timeout", patience.String()))
 
 	c.sendDuring(namespace, "helm-upgraded", func() {
-		c.helm("upgrade", release, testenv.Root("dist", "chart"), "--reuse-values", "--set", "logLevel=debug", "--wait",
-			"--timeout", patience.String())
-		c.rollOut()
+		c.helm("upgrade", release, testenv.Root("dist", "chart"), "--reuse-values", "--set", "logLevel=debug")
 	})
 	c.sendDuring(namespace, "helm-rolled-back", func() {
-		c.helm("rollback", release, "--wait", "--timeout", patience.String())
-		c.rollOut()
+		c.helm("rollback", release)
 	})
 	if args := c.pods()[0].Spec.Containers[0].Args; strings.Contains(strings.Join(args, " "), "debug") {
 		c.Errorf("the rollback left the arguments %q", args)
