@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func (c *cluster) helm(args ...string) string {
 	if own := os.Getenv("HELM"); own != "" {
 		program = strings.Fields(own)
 	}
-	args = append(program[1:], append(args, "--namespace", system)...)
+	args = slices.Concat(program[1:], args, []string{"--namespace", system})
 	command := exec.CommandContext(background(c.TB), program[0], args...)
 	command.Dir = testenv.Root()
 	return mustRun(c.TB, command)

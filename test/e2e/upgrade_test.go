@@ -12,8 +12,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// upgrade begins with the bundle of an earlier commit, goes on with that of now, back to the earlier one, and forward again, each time while
-// users are being sent. A bundle includes its CRDs.
+// upgrade begins with the bundle of an earlier commit, goes on with that of now, back to the earlier one, and forward again, each time
+// while users are being sent. A bundle includes its CRDs.
 func upgrade(c *cluster) {
 	old, now := c.image(oldImage), c.image(operatorImage)
 	bundle := filepath.Join(c.checkOut("config"), "config", "default")
