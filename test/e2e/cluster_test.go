@@ -79,11 +79,11 @@ func (c *cluster) kubectlCommand(args ...string) *exec.Cmd {
 }
 
 // makeTarget runs a target of the Makefile.
-func (c *cluster) makeTarget(target string) string {
+func (c *cluster) makeTarget(target string) {
 	c.Helper()
 	command := exec.CommandContext(c.Context(), "make", "--no-print-directory", target)
 	command.Dir = testenv.Root()
-	return mustRun(c.TB, command)
+	mustRun(c.TB, command)
 }
 
 // namespace creates a namespace with the simulator's key in a Secret. It is deleted at the end of the test.

@@ -56,8 +56,14 @@ func (c *cluster) applyOverlay(base string, changes ...operation) {
 // deploy installs the operator of this source, or changes it, and waits until it runs.
 func (c *cluster) deploy(changes ...operation) {
 	c.Helper()
-	c.applyOverlay(testenv.Root("config", "simulator", "operator"), append([]operation{withImage(c.image(operatorImage))}, changes...)...)
+	c.applyBundle(changes...)
 	c.rollOut()
+}
+
+// applyBundle applies the bundle of this source, and does not wait.
+func (c *cluster) applyBundle(changes ...operation) {
+	c.Helper()
+	c.applyOverlay(testenv.Root("config", "simulator", "operator"), append([]operation{withImage(c.image(operatorImage))}, changes...)...)
 }
 
 // remove removes the operator, its CRDs and with them all batches, as people do it.

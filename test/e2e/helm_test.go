@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,13 +36,10 @@ func installWithHelm(c *cluster) {
 	c.Log(c.helm("test", release, "--timeout", patience.String()))
 
 	c.sendDuring(namespace, "helm-upgraded", func() {
-		c.helm("upgrade", release, testenv.Root("dist", "chart"), "--reuse-values", "--set", "logLevel=debug", "--wait",
-			"--timeout", patience.String())
-		c.rollOut()
+		c.helm("upgrade", release, testenv.Root("dist", "chart"), "--reuse-values", "--set", "logLevel=debug")
 	})
 	c.sendDuring(namespace, "helm-rolled-back", func() {
-		c.helm("rollback", release, "--wait", "--timeout", patience.String())
-		c.rollOut()
+		c.helm("rollback", release)
 	})
 	if args := c.pods()[0].Spec.Containers[0].Args; strings.Contains(strings.Join(args, " "), "debug") {
 		c.Errorf("the rollback left the arguments %q", args)
@@ -71,7 +69,7 @@ func (c *cluster) helm(args ...string) string {
 	if own := os.Getenv("HELM"); own != "" {
 		program = strings.Fields(own)
 	}
-	args = append(program[1:], append(args, "--namespace", system)...)
+	args = slices.Concat(program[1:], args, []string{"--namespace", system})
 	command := exec.CommandContext(background(c.TB), program[0], args...)
 	command.Dir = testenv.Root()
 	return mustRun(c.TB, command)

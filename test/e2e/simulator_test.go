@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/onsi/gomega"
@@ -121,13 +121,15 @@ func (c *cluster) create(namespace, name string, n int) {
 // createFromFile creates a batch of n users from a compressed CSV in a ConfigMap. Its users begin with the name and a hyphen.
 func (c *cluster) createFromFile(namespace, name string, n int) {
 	c.Helper()
+	var text strings.Builder
+	text.WriteString("username,fullName\n")
+	for _, user := range testenv.Users(name, n) {
+		text.WriteString(user.Username + "," + user.FullName + "\n")
+	}
 	var file bytes.Buffer
 	zip := gzip.NewWriter(&file)
-	fmt.Fprintln(zip, "username,fullName")
-	for _, user := range testenv.Users(name, n) {
-		fmt.Fprintf(zip, "%s,%s\n", user.Username, user.FullName)
-	}
-	c.must(zip.Close())
+	_, err := zip.Write([]byte(text.String()))
+	c.must(errors.Join(err, zip.Close()))
 	object := metav1.ObjectMeta{Namespace: namespace, Name: name}
 	c.must(testenv.Create(c.Context(), c, &corev1.ConfigMap{ObjectMeta: object, BinaryData: map[string][]byte{"users.csv.gz": file.Bytes()}}))
 	batch := testenv.Batch(namespace, name)

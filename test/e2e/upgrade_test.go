@@ -12,29 +12,29 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// upgrade begins with the bundle of an earlier commit, goes on with that of now, back to the earlier one, and forward again, each time while
-// users are being sent. A bundle includes its CRDs.
+// upgrade begins with the bundle of an earlier commit, goes on with that of now, back to the earlier one, and forward again, each time
+// while users are being sent. A bundle includes its CRDs.
 func upgrade(c *cluster) {
 	old, now := c.image(oldImage), c.image(operatorImage)
 	bundle := filepath.Join(c.checkOut("config"), "config", "default")
-	deployOld := func() {
+	applyOld := func() {
 		c.applyOverlay(bundle, withImage(old),
 			withArg("--alloy-url=http://alloy-simulator.alloy-simulator.svc"), withArg("--allow-insecure-alloy-url"))
-		c.rollOut()
 	}
 	c.remove()
-	deployOld()
+	applyOld()
+	c.rollOut()
 	namespace := c.namespace("upgrade")
 	stored := c.storeBefore(namespace)
 	for _, step := range []struct {
 		name, image string
-		deploy      func()
+		apply       func()
 	}{
-		{"upgraded", now, func() { c.deploy() }},
-		{"rolled-back", old, deployOld},
-		{"forward", now, func() { c.deploy() }},
+		{"upgraded", now, func() { c.applyBundle() }},
+		{"rolled-back", old, applyOld},
+		{"forward", now, func() { c.applyBundle() }},
 	} {
-		c.sendDuring(namespace, step.name, step.deploy)
+		c.sendDuring(namespace, step.name, step.apply)
 		c.checkImage(step.image)
 		c.checkStored(namespace, stored)
 		c.checkNoRestarts()
@@ -70,20 +70,22 @@ func (c *cluster) checkStored(namespace string, stored map[string]map[string]v1a
 	}
 }
 
-// sendDuring runs change while the users of a new batch are being sent.
-func (c *cluster) sendDuring(namespace, name string, change func()) {
+// sendDuring begins a rollout, which takes until the probe of the new pod succeeds, and has the users of a new batch sent during it: some
+// of them by the old pod, and the others by the new one.
+func (c *cluster) sendDuring(namespace, name string, begin func()) {
 	c.Helper()
-	const users = 80_000 // a rollout takes until the probe of the new pod succeeds
+	const users = 50_000
 	before := c.countRequests()
+	begin()
 	c.createFromFile(namespace, name, users)
 	c.awaitRequests(before, 5)
-	change()
+	c.rollOut()
 	sent := c.countRequests() - before
 	if sent >= users/1000 {
-		c.Errorf("the users of %s were sent before the change", name)
+		c.Errorf("the old pod sent all users of %s", name)
 	}
 	c.awaitCreated(namespace, name, users)
-	c.Logf("%s: %d requests before the change was done, %d in all", name, sent, c.checkSentOnce(name+"-", users))
+	c.Logf("%s: %d requests before the old pod was gone, %d in all", name, sent, c.checkSentOnce(name+"-", users))
 }
 
 // checkImage checks which image runs.

@@ -30,6 +30,14 @@ type List struct {
 	nested bool     // compressed twice
 }
 
+// The formats of the lists.
+const (
+	csv    v1alpha1.UsersFormat = "CSV"
+	json   v1alpha1.UsersFormat = "JSON"
+	ndjson v1alpha1.UsersFormat = "NDJSON"
+	yaml   v1alpha1.UsersFormat = "YAML"
+)
+
 // done are the reasons of a batch whose list was read.
 var done = []string{v1alpha1.ReasonSucceeded, v1alpha1.ReasonInvalidUsers}
 
@@ -66,39 +74,39 @@ func All() map[string]List {
 		item = fmt.Sprintf("*a%d", i)
 	}
 	return map[string]List{
-		"two million short rows": {format: "CSV", parts: parts(2*million, 8, "username\n", "%d\n"), Want: tooLarge},
+		"two million short rows": {format: csv, parts: parts(2*million, 8, "username\n", "%d\n"), Want: tooLarge},
 		"a million users": {
-			format: "CSV", parts: parts(million, 4, "username,fullName\n", "user-%07d@example.com,Customer number 1234567\n"),
+			format: csv, parts: parts(million, 4, "username,fullName\n", "user-%07d@example.com,Customer number 1234567\n"),
 		},
-		"long names": {format: "NDJSON", parts: parts(300_000, 5, "", `{"username":"`+long+`%d","fullName":"`+long+`"}`+"\n")},
+		"long names": {format: ndjson, parts: parts(300_000, 5, "", `{"username":"`+long+`%d","fullName":"`+long+`"}`+"\n")},
 		"long names of emoji": {
-			format: "NDJSON", parts: parts(250_000, 10, "", `{"username":"`+wide+`%d","fullName":"`+wide+`"}`+"\n"), Want: tooLarge,
+			format: ndjson, parts: parts(250_000, 10, "", `{"username":"`+wide+`%d","fullName":"`+wide+`"}`+"\n"), Want: tooLarge,
 		},
 		"64 sources of blank lines": {
-			format: "NDJSON", parts: []string{"{\"username\":\"ann\"}\n" + strings.Repeat("\n", 60<<20)}, times: 64, Want: tooLarge,
+			format: ndjson, parts: []string{"{\"username\":\"ann\"}\n" + strings.Repeat("\n", 60<<20)}, times: 64, Want: tooLarge,
 		},
-		"rows of no list":             {format: "NDJSON", parts: []string{strings.Repeat("{\"x\":1}\n", 7<<20)}, Want: unreadable},
-		"64 sources of the same rows": {format: "CSV", parts: []string{"username\n" + rows(0, 30_000, "user-%d\n")}, times: 64},
-		"two million invalid rows":    {format: "CSV", parts: parts(2*million, 8, "username\n", "\t%d\n"), Want: done},
-		"two million duplicates":      {format: "CSV", parts: parts(2*million, 8, "username,fullName\n", "ann,%d\n"), Want: done},
-		"YAML aliases":                {IsQuick: true, format: "YAML", parts: []string{laughs.String()}, Want: unreadable},
+		"rows of no list":             {format: ndjson, parts: []string{strings.Repeat("{\"x\":1}\n", 7<<20)}, Want: unreadable},
+		"64 sources of the same rows": {format: csv, parts: []string{"username\n" + rows(0, 30_000, "user-%d\n")}, times: 64},
+		"two million invalid rows":    {format: csv, parts: parts(2*million, 8, "username\n", "\t%d\n"), Want: done},
+		"two million duplicates":      {format: csv, parts: parts(2*million, 8, "username,fullName\n", "ann,%d\n"), Want: done},
+		"YAML aliases":                {IsQuick: true, format: yaml, parts: []string{laughs.String()}, Want: unreadable},
 		"8 MiB of YAML": {
-			format: "YAML", parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")},
+			format: yaml, parts: []string{rows(0, 125_000, "- username: user-%07d@example.com\n  fullName: Customer\n")},
 		},
-		"YAML of commas":     {IsQuick: true, format: "YAML", parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, Want: tooLarge},
-		"YAML of short rows": {format: "YAML", parts: []string{rows(0, 390_000, "- username: u%d\n")}},
-		"YAML of pairs":      {format: "YAML", parts: []string{strings.Repeat("- a: b\n", 480_000) + "- username: ann\n"}, Want: done},
-		"YAML of dashes":     {format: "YAML", parts: []string{strings.Repeat("-\n", 4<<20-4)}, Want: tooLarge},
+		"YAML of commas":     {IsQuick: true, format: yaml, parts: []string{"[{" + strings.Repeat("a,", 4<<20-4) + "}]"}, Want: tooLarge},
+		"YAML of short rows": {format: yaml, parts: []string{rows(0, 390_000, "- username: u%d\n")}},
+		"YAML of pairs":      {format: yaml, parts: []string{strings.Repeat("- a: b\n", 480_000) + "- username: ann\n"}, Want: done},
+		"YAML of dashes":     {format: yaml, parts: []string{strings.Repeat("-\n", 4<<20-4)}, Want: tooLarge},
 		"gzip in gzip": {
-			IsQuick: true, format: "CSV", parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, Want: unreadable,
+			IsQuick: true, format: csv, parts: []string{"username\n" + rows(0, 3*million, "%d\n")}, nested: true, Want: unreadable,
 		},
 		"a quote that is never closed": {
-			IsQuick: true, format: "CSV", parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, Want: unreadable,
+			IsQuick: true, format: csv, parts: []string{"username\n\"" + strings.Repeat("x\n", 30<<20)}, Want: unreadable,
 		},
-		"one row of 60 MiB": {format: "JSON", parts: []string{`[{"username":"` + strings.Repeat("x", 60<<20) + `"}]`}, Want: unreadable},
-		"brackets":          {format: "JSON", parts: []string{strings.Repeat("[", 60<<20)}, Want: unreadable},
+		"one row of 60 MiB": {format: json, parts: []string{`[{"username":"` + strings.Repeat("x", 60<<20) + `"}]`}, Want: unreadable},
+		"brackets":          {format: json, parts: []string{strings.Repeat("[", 60<<20)}, Want: unreadable},
 		"20,000 rows and then repeated ones": {
-			format: "CSV", parts: []string{"username\n" + rows(0, 20_000, "user-%d\n"), "username\n" + rows(0, 3, "user-%d\n")},
+			format: csv, parts: []string{"username\n" + rows(0, 20_000, "user-%d\n"), "username\n" + rows(0, 3, "user-%d\n")},
 			Want: done,
 		},
 	}
