@@ -102,10 +102,10 @@ func TestHealth_TheConfigMapHasTheScript(t *testing.T) {
 // TestHealth_ExternalSecrets shows that a sync wave after an ExternalSecret waits for the Secret.
 func TestHealth_ExternalSecrets(t *testing.T) {
 	for _, manifest := range gitopstest.Manifests(t, "external-secrets.io/v1", "ExternalSecret") {
-		object := parse(t, manifest)
 		for status, want := range map[string]health.HealthStatusCode{
 			"": health.HealthStatusProgressing, "True": health.HealthStatusHealthy, "False": health.HealthStatusDegraded,
 		} {
+			object := parse(t, manifest)
 			if status != "" {
 				object.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": status, "message": "m"}}}
 			}
