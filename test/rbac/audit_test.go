@@ -56,7 +56,7 @@ func (r request) binding() string {
 // requests returns what the operator in a namespace has asked the API server for.
 func requests(t *testing.T, system string) []request {
 	t.Helper()
-	file, err := os.Open(auditLog)
+	file, err := os.Open(plane.AuditLog)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,6 @@ package rbac
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,37 +15,16 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// policy has the API server log who asks for what, and which role allows it.
-const policy = `
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- level: Metadata
-`
-
 var (
-	plane    *testenv.ControlPlane
-	program  string // path of the operator
-	auditLog string // path
+	plane   *testenv.ControlPlane
+	program string // path of the operator
 )
 
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "audit-")
-	if err == nil {
-		auditLog = filepath.Join(folder, "log")
-		err = os.WriteFile(filepath.Join(folder, "policy.yaml"), []byte(policy), 0o600)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	audited := func(environment *envtest.Environment) {
-		environment.ControlPlane.GetAPIServer().Configure().
-			Set("audit-policy-file", filepath.Join(folder, "policy.yaml")).Set("audit-log-path", auditLog).
-			Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
-	}
-	testenv.Main(m, testenv.Options{Configure: audited}, func(started *testenv.ControlPlane) (err error) {
+	options := testenv.Options{Audited: true, Configure: func(environment *envtest.Environment) {
+		environment.ControlPlane.GetAPIServer().Configure().Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
+	}}
+	testenv.Main(m, options, func(started *testenv.ControlPlane) (err error) {
 		plane = started
 		program, err = testenv.Build(context.Background(), plane.Folder, "operator")
 		return err

@@ -29,6 +29,8 @@ const stopPatience = time.Minute
 type Options struct {
 	// Restartable lets RestartAPIServer restart the API server.
 	Restartable bool
+	// Audited has the API server write the file AuditLog.
+	Audited bool
 	// Configure changes the parameters of etcd and kube-apiserver, if set.
 	Configure func(*envtest.Environment)
 }
@@ -39,6 +41,7 @@ type ControlPlane struct {
 	Client     client.Client
 	Kubeconfig string // path
 	Folder     string // for temporary files
+	AuditLog   string // path; empty if the control plane is not Audited
 
 	environment *envtest.Environment
 	controllers []*Process // of kube-controller-manager
@@ -63,6 +66,11 @@ func Start(options Options) (_ *ControlPlane, err error) {
 	}
 	if options.Restartable {
 		if err := c.makeRestartable(environment); err != nil {
+			return nil, err
+		}
+	}
+	if options.Audited {
+		if err := c.audit(environment); err != nil {
 			return nil, err
 		}
 	}
@@ -92,6 +100,25 @@ func (c *ControlPlane) makeRestartable(environment *envtest.Environment) error {
 	if err := os.Mkdir(server.CertDir, 0o700); err != nil {
 		return fmt.Errorf("creating a folder: %w", err)
 	}
+	return nil
+}
+
+// auditPolicy has the API server log who asks for what, and which role allows it.
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+`
+
+func (c *ControlPlane) audit(environment *envtest.Environment) error {
+	policy := filepath.Join(c.Folder, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return fmt.Errorf("writing the audit policy: %w", err)
+	}
+	c.AuditLog = filepath.Join(c.Folder, "audit.log")
+	environment.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policy).Set("audit-log-path", c.AuditLog)
 	return nil
 }
 
