@@ -48,9 +48,12 @@ type ControlPlane struct {
 	restarting  sync.Mutex
 }
 
+// discardLogs discards the log of controller-runtime. Several control planes may start at once, and SetLogger is not made for that.
+var discardLogs = sync.OnceFunc(func() { ctrl.SetLogger(logr.Discard()) })
+
 // Start starts a control plane from the programs in KUBEBUILDER_ASSETS.
 func Start(options Options) (_ *ControlPlane, err error) {
-	ctrl.SetLogger(logr.Discard())
+	discardLogs()
 	c := &ControlPlane{}
 	defer func() {
 		if err != nil {
