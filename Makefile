@@ -12,7 +12,7 @@ KUBECTL ?= kubectl
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Try it
 
@@ -35,7 +35,7 @@ build: ## Build the programs into bin/.
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
 		echo 'Building the operator and running the tests; takes about 12 minutes on 2 cores, the first time 20' && set -x && \
-		go test -race -count=1 -coverpkg=./internal/... -coverprofile=cover.out ./...
+		go test -race -count=1 -timeout 30m -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
 .PHONY: test-sim
