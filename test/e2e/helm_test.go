@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onsi/gomega"
+
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
@@ -50,9 +52,9 @@ func installWithHelm(c *cluster) {
 	if out := c.kubectl("get", "eub", "-n", namespace, "-o", "name"); strings.Count(out, "\n") != 3 {
 		c.Errorf("the batches without an operator: %s", out)
 	}
-	if out := c.kubectl("get", "all,clusterroles,clusterrolebindings", "-n", system, "-o", "name"); strings.Contains(out, release) {
-		c.Errorf("something was left over: %s", out)
-	}
+	c.Eventually(func() string { // Helm does not wait for the pods of a Deployment that it deletes
+		return c.kubectl("get", "all,clusterroles,clusterrolebindings", "-n", system, "-o", "name")
+	}).ShouldNot(gomega.ContainSubstring(release), "what is left over")
 	if held := len(c.held("first-")); held != 1_000 {
 		c.Errorf("%d of the first 1000 users are left in the API", held)
 	}
