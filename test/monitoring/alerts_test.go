@@ -129,7 +129,7 @@ func commands(t *testing.T, page string) (found []string) {
 	}
 	for _, block := range shell.FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", "")) {
-			if !strings.Contains(line, "Not run by a test") {
+			if !strings.HasPrefix(line, "#") && !strings.Contains(line, "Not run by a test") {
 				found = append(found, strings.TrimSpace(line))
 			}
 		}
