@@ -34,7 +34,7 @@ build: ## Build the programs into bin/.
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
-		echo 'Building the operator and running the tests; takes about 12 minutes on 2 cores, the first time 20' && set -x && \
+		echo 'Building the operator and running the tests; takes about 17 minutes on 2 cores, the first time 25' && set -x && \
 		go test -race -count=1 -timeout 30m -coverpkg=./internal/... -coverprofile=cover.out ./...
 	@go tool cover -func=cover.out | tail -n 1
 
