@@ -18,7 +18,7 @@ const (
 	probeTimeout  = 5 * time.Second // of one request
 )
 
-// probe asks a URL until it answers 200. When it gives up it says why the last try failed that was not interrupted.
+// probe asks a URL until it answers 200. When it gives up, its error says why the last complete try failed.
 func probe(ctx context.Context, url string) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, probeInterval, probePatience, true, func(ctx context.Context) (bool, error) {

@@ -25,7 +25,7 @@ func register(registry prometheus.Registerer, sources metrics.Sources) error {
 	return metrics.Register(registry, sources) //nolint:wrapcheck // it says what failed
 }
 
-// waits returns what observes for how long requests wait for limits; nothing does if the registry is nil.
+// waits returns a function that observes how long a request waited for limits. It does nothing if the registry is nil.
 func waits(registry prometheus.Registerer) (func(time.Duration), error) {
 	if registry == nil {
 		return func(time.Duration) {}, nil
@@ -33,7 +33,7 @@ func waits(registry prometheus.Registerer) (func(time.Duration), error) {
 	return metrics.NewWaits(registry) //nolint:wrapcheck // it says what failed
 }
 
-// eachBatch returns what passes all batches of a cache to a function.
+// eachBatch returns a function that passes all batches of a cache to visit.
 func eachBatch(all cache.Cache) func(context.Context, func(*cached.Batch)) error {
 	return func(ctx context.Context, visit func(*cached.Batch)) error {
 		watched := []string{metav1.NamespaceAll}

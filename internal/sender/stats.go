@@ -10,7 +10,7 @@ type Stats struct {
 	InDoubt                int // users that are wanted, and that a request whose answer was lost may have created
 }
 
-// Stats waits only for a step of each account, never for the API.
+// Stats returns what the sender has to do. It waits for a step of each account, never for the API.
 func (s *Sender) Stats() (sum Stats) {
 	s.mu.Lock()
 	answers := make(chan Stats, len(s.shells))
