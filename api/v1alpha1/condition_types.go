@@ -59,6 +59,17 @@ const (
 	// minutes.
 	ReasonPlanRejected = "PlanRejected"
 
+	// ReasonSuspended is set while users are pending and spec.suspend is true.
+	ReasonSuspended = "Suspended"
+
+	// ReasonObserved is set when spec.mode is Observe and users are pending: the list of the account's users was read, and Apply
+	// would create them.
+	ReasonObserved = "Observed"
+
+	// ReasonAccountChanged is set when the Secret has another API key, under which more than half of the users are missing that
+	// exist under the old one. Nothing is sent until that is approved.
+	ReasonAccountChanged = "AccountChanged"
+
 	// ReasonInvalidCredentials is set when the Secret's value cannot be an API key: it is empty or contains control
 	// characters. Nothing was sent.
 	ReasonInvalidCredentials = "InvalidCredentials"
@@ -132,4 +143,38 @@ const (
 
 	// ReasonCredentialsNotTried is set when the key was read but no request has been answered yet.
 	ReasonCredentialsNotTried = "NotTried"
+)
+
+// ConditionSuspended is present and True while spec.suspend is true. On EmbeddedUserBatch.
+const ConditionSuspended = "Suspended"
+
+// ConditionUsersConfirmed reports whether the account's list of users showed the users that exist by their results, when they were
+// last looked up: for spec.resyncInterval, for the annotation reconcile-at, for another API key, or for the mode Observe. It is absent
+// before that. On EmbeddedUserBatch.
+const ConditionUsersConfirmed = "UsersConfirmed"
+
+// Reasons of ConditionUsersConfirmed.
+const (
+	// ReasonConfirmed is set when every user that exists by its result was found, or created again.
+	ReasonConfirmed = "Confirmed"
+
+	// ReasonConfirming is set while users are looked up or created again.
+	ReasonConfirming = "Confirming"
+
+	// ReasonListUnavailable is set when the account's list of users cannot be read or shows only a part of the users.
+	ReasonListUnavailable = "ListUnavailable"
+)
+
+// ReasonUsersMissing is the reason of an event, not of a condition: users that existed are missing from the account's list. They are
+// created again.
+const ReasonUsersMissing = "UsersMissing"
+
+// Annotations that ask the operator for something. On EmbeddedUserBatch.
+const (
+	// AnnotationReconcileAt has the operator look up every user of the batch once, and try those again that the API rejected,
+	// whenever its value changes. status.lastHandledReconcileAt has the value when that is done.
+	AnnotationReconcileAt = "embedded.runalloy.com/reconcile-at"
+
+	// AnnotationApprove with the value of status.approval has the operator create users under another API key.
+	AnnotationApprove = "embedded.runalloy.com/approve"
 )

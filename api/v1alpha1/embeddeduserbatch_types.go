@@ -29,6 +29,18 @@ const (
 	InvalidUserPolicyIgnore InvalidUserPolicy = "Ignore"
 )
 
+// Mode decides whether a batch creates users or only shows what it would create.
+// +kubebuilder:validation:Enum=Apply;Observe
+type Mode string
+
+const (
+	// ModeApply creates the users of a batch.
+	ModeApply Mode = "Apply"
+
+	// ModeObserve looks up which users exist and creates none.
+	ModeObserve Mode = "Observe"
+)
+
 // EmbeddedUserBatchSpec lists the users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpec struct {
 	// apiKeySecretRef names the Secret in the batch's namespace that holds the API key.
@@ -62,6 +74,24 @@ type EmbeddedUserBatchSpec struct {
 	// +optional
 	// +kubebuilder:default=Fail
 	InvalidUserPolicy InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
+
+	// suspend stops the requests of the batch at once; a request that is running ends, and its results are recorded.
+	// The list is still read and distributed over slices. Set it to false or remove it to go on.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// mode is Apply, the default, or Observe.
+	// With Observe the operator reads the list of the account's users and creates none: counts.existing says how many users exist
+	// already, counts.pending how many Apply would create. Apply goes on from there.
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// resyncInterval is how often the operator checks that the users still exist, such as 24h. It creates those again that
+	// were deleted, and tries users again that the API rejected.
+	// 0 means never; otherwise it is at least 1m. Without it the operator's --resync-interval applies, which is 0 by default.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('1m')",message="resyncInterval must be 0s, or at least 1m"
+	ResyncInterval *metav1.Duration `json:"resyncInterval,omitempty"`
 }
 
 // UserRow is a row of spec.users. A username that is missing or cannot be one is reported in the status, so that it does not keep
@@ -187,8 +217,30 @@ type EmbeddedUserBatchStatus struct {
 	// +optional
 	Plan *PlanStatus `json:"plan,omitempty"`
 
+	// keyFingerprint identifies the API key under which the users of this batch exist, without revealing it. When the Secret has
+	// another key, the operator first checks that they exist under that key too.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	KeyFingerprint string `json:"keyFingerprint,omitempty"`
+
+	// lastHandledReconcileAt is the value of the annotation embedded.runalloy.com/reconcile-at that was last handled: the users
+	// were looked up, and those tried again that the API had rejected.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// lastResyncTime is when all users were last found to exist.
+	// +optional
+	LastResyncTime *metav1.Time `json:"lastResyncTime,omitempty"`
+
+	// approval is the value of the annotation embedded.runalloy.com/approve with which the operator would create the missing users
+	// under another API key; absent unless the condition Ready has the reason AccountChanged.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Approval string `json:"approval,omitempty"`
+
 	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
-	// Reconciling or Stalled while they apply.
+	// UsersConfirmed once users were looked up; Suspended, Reconciling or Stalled while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -207,7 +259,9 @@ type EmbeddedUserBatchStatus struct {
 // +kubebuilder:printcolumn:name="Existing",type=integer,JSONPath=`.status.counts.existing`
 // +kubebuilder:printcolumn:name="Invalid",type=integer,JSONPath=`.status.counts.invalid`
 // +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.counts.pending`
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`,priority=1
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.counts.total`,priority=1
 // +kubebuilder:printcolumn:name="Slices",type=integer,JSONPath=`.status.slices.total`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1

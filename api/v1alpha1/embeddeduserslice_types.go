@@ -53,6 +53,22 @@ const ReasonUnconfirmedAttempt = "UnconfirmedAttempt"
 // left over when that batch was deleted.
 const ReasonRestored = "Restored"
 
+// PendingReason says why a user that has a result is pending all the same: it is sent again, and the answer decides.
+// +kubebuilder:validation:Enum=Missing;Unconfirmed;Retry
+type PendingReason string
+
+const (
+	// PendingMissing means that the account's list of users lacks a user that exists by its result.
+	PendingMissing PendingReason = "Missing"
+
+	// PendingUnconfirmed means that a user that exists by its result is to be confirmed, and that the account's list of users cannot
+	// be read.
+	PendingUnconfirmed PendingReason = "Unconfirmed"
+
+	// PendingRetry means that a user that the API rejected is tried once more.
+	PendingRetry PendingReason = "Retry"
+)
+
 // UserResult is the outcome of one user.
 type UserResult struct {
 	// username of the user.
@@ -82,6 +98,15 @@ type UserResult struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Hash string `json:"hash,omitempty"`
+
+	// pending says why the user is sent again although it has a result: the account's list lacks it (Missing), it is to be confirmed
+	// without a list (Unconfirmed), or the API rejected it and is asked once more (Retry).
+	// +optional
+	Pending PendingReason `json:"pending,omitempty"`
+
+	// retried is true when the API rejected an Invalid user a second time.
+	// +optional
+	Retried bool `json:"retried,omitempty"`
 }
 
 // KeyResult is the API's verdict on an API key.
@@ -149,6 +174,10 @@ type EmbeddedUserSliceStatus struct {
 	// nextAttemptTime is the earliest time of the next request after a failed attempt. It may carry a user of another slice.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+
+	// retryTime is when users that the API rejected are sent a second time, ten minutes after the first; absent if there are none.
+	// +optional
+	RetryTime *metav1.Time `json:"retryTime,omitempty"`
 
 	// keyCheck is the API's last verdict on the API key of this slice.
 	// The operator retries a rejected key after 10 seconds, doubling to 15 minutes, and at once when the Secret has another key.

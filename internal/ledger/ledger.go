@@ -15,9 +15,14 @@ import (
 // objects, so that a list of a million users takes little memory there. It sends one request of 1000 users at a time.
 const MaxSubmitted = 50
 
-// Settled reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
-// operator does not change users that exist; Invalid applies until the user is corrected.
+// Settled reports whether a result applies to a user, and the user is not to be sent again.
 func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
+	return result.Pending == "" && Applies(user, result)
+}
+
+// Applies reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
+// operator does not change users that exist; Invalid applies until the user is corrected.
+func Applies(user v1alpha1.User, result v1alpha1.UserResult) bool {
 	return Exists(result) || result.Result == v1alpha1.ResultInvalid && result.Hash == users.Hash(users.User(user))
 }
 
@@ -93,25 +98,25 @@ func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) [
 	return pending
 }
 
-// SettledUsers returns the users of a slice that its results settle, in the order of the slice.
-func SettledUsers(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.User {
-	var settled []v1alpha1.User
-	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
-		if known && Settled(user, result) {
-			settled = append(settled, user)
+// KnownUsers returns the users of a slice to whom its results apply, in the order of the slice.
+func KnownUsers(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.User {
+	var known []v1alpha1.User
+	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, isKnown bool) {
+		if isKnown && Applies(user, result) {
+			known = append(known, user)
 		}
 	})
-	return settled
+	return known
 }
 
-// Merge merges new results into those of a slice and returns the results in the order of the slice's users. A proof of creation
-// survives a later answer that the user exists; results of users that left the slice are dropped.
+// Merge merges new results into those of a slice and returns the results in the order of the slice's users. Results of users that
+// left the slice are dropped.
 func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResult) []v1alpha1.UserResult {
 	var merged []v1alpha1.UserResult
 	messages := 0
 	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, _ bool) {
-		if news, isNew := news[user.Username]; isNew && Rank(news) >= Rank(result) {
-			result = news
+		if news, isNew := news[user.Username]; isNew {
+			result = latest(result, news)
 		}
 		if result.Message != "" {
 			if messages++; messages > v1alpha1.MaxResultMessages {
@@ -123,6 +128,21 @@ func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResul
 		}
 	})
 	return merged
+}
+
+// latest returns what holds of two results for a user. A proof of creation survives a later answer that the user exists. A user that
+// was sent again keeps what is known of it: it was created by this operator or not, whoever deleted it since.
+func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
+	switch {
+	case old.Pending == "" && Rank(news) < Rank(old):
+		return old
+	case old.Pending != "" && Exists(old) && Exists(news):
+		old.Pending = ""
+		return old
+	default:
+		news.Retried = old.Pending == v1alpha1.PendingRetry && news.Result == v1alpha1.ResultInvalid
+		return news
+	}
 }
 
 // Restored returns the status for a slice that another batch adopts. It proves who exists, and not who was created for that batch.

@@ -71,7 +71,7 @@ func (p *Planner) keep(d *draft) {
 	}
 	holds := func(place int) bool { // the result for the row is valid for the wanted row
 		wanted, result := v1alpha1.User(p.list.Valid[place].User), d.results[first[place].Username]
-		return ledger.Settled(wanted, result) && stays(first[place], wanted, result)
+		return ledger.Applies(wanted, result) && stays(first[place], wanted, result)
 	}
 	urgency := func(place int) int {
 		switch {

@@ -51,7 +51,7 @@ func (r *Reconciler) adopt(ctx context.Context, v view) (_ view, undecided *unde
 	if len(ready) == 0 {
 		return v, undecided, nil
 	}
-	if err := r.confirm(ctx, v.batch); err != nil {
+	if err := r.stillExists(ctx, v.batch); err != nil {
 		return v, nil, err
 	}
 	v.slices = slices.Clone(v.slices)
@@ -67,9 +67,9 @@ func (r *Reconciler) adopt(ctx context.Context, v view) (_ view, undecided *unde
 	return v, undecided, nil
 }
 
-// confirm asks the API server whether a batch still exists. When a batch is deleted with --cascade=orphan, its slices lose their
+// stillExists asks the API server whether a batch exists; the error is errGone if not. When a batch is deleted with --cascade=orphan, its slices lose their
 // owner, and if they were given to it again the garbage collector would delete them.
-func (r *Reconciler) confirm(ctx context.Context, batch *cached.Batch) error {
+func (r *Reconciler) stillExists(ctx context.Context, batch *cached.Batch) error {
 	live := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
 	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(batch), live); {
 	case client.IgnoreNotFound(err) != nil:
@@ -97,7 +97,7 @@ func (r *Reconciler) adoptOne(ctx context.Context, v view, orphan *cached.Slice,
 			return cached.Slice{}, fmt.Errorf("rewriting its status: %w", err)
 		}
 	}
-	slice.Spec.Users = ledger.SettledUsers(&slice)
+	slice.Spec.Users = ledger.KnownUsers(&slice)
 	slice.OwnerReferences = append(slice.OwnerReferences,
 		*metav1.NewControllerRef(v.batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind)))
 	if err := r.Client.Update(ctx, &slice); err != nil {

@@ -60,6 +60,9 @@ type Batch struct {
 	APIKeySecretRef   v1alpha1.APIKeySecretReference
 	UsersFrom         []v1alpha1.UsersSource
 	InvalidUserPolicy v1alpha1.InvalidUserPolicy
+	Suspend           bool
+	Mode              v1alpha1.Mode
+	ResyncInterval    *metav1.Duration
 	Status            v1alpha1.EmbeddedUserBatchStatus
 
 	whole *v1alpha1.EmbeddedUserBatch // nil if its list is long
@@ -75,6 +78,8 @@ type Slice struct {
 	Ready              *metav1.Condition
 	KeyCheck           *v1alpha1.KeyCheck
 	Counts             v1alpha1.UserCounts // of its users, by the results that hold
+	Asked              int32               // users that are pending although they have a result
+	RetryTime          *metav1.Time        // when that is due by itself
 	IsRemovable        bool                // see ledger.IsRemovable
 	// Rejected holds the results of users that the API did not accept and that have not been corrected since, at most as many as
 	// a batch can show.
@@ -87,7 +92,8 @@ type Slice struct {
 func BatchOf(whole *v1alpha1.EmbeddedUserBatch) Batch {
 	kept := Batch{
 		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, UsersFrom: whole.Spec.UsersFrom,
-		InvalidUserPolicy: whole.Spec.InvalidUserPolicy, Status: whole.Status,
+		InvalidUserPolicy: whole.Spec.InvalidUserPolicy, Suspend: whole.Spec.Suspend, Mode: whole.Spec.Mode,
+		ResyncInterval: whole.Spec.ResyncInterval, Status: whole.Status,
 	}
 	if len(whole.Spec.Users) <= keptUsers {
 		kept.whole = whole
@@ -102,6 +108,7 @@ func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
 		ObservedGeneration: whole.Status.ObservedGeneration, KeyCheck: whole.Status.KeyCheck,
 		Ready:       meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
 		Counts:      ledger.Count(whole, whole.Status.Results),
+		Asked: ledger.CountAsked(whole.Status.Results), RetryTime: whole.Status.RetryTime,
 		IsRemovable: ledger.IsRemovable(whole), Rejected: rejected(whole),
 	}
 	kept.ManagedFields = nil
@@ -115,6 +122,15 @@ func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
 func (s Slice) WithoutLists() Slice {
 	s.whole = nil
 	return s
+}
+
+// SendsNothing reports whether the users of the batch are not to be sent, whatever is pending.
+func (b *Batch) SendsNothing() bool { return b.Suspend || b.Mode == v1alpha1.ModeObserve }
+
+// AwaitsApproval reports whether the users of the batch are not to be sent under a key yet, because those that exist under the key
+// before have not been looked up under this one.
+func (b *Batch) AwaitsApproval(fingerprint string) bool {
+	return b.Status.KeyFingerprint != "" && b.Status.KeyFingerprint != fingerprint
 }
 
 // Whole returns the batch with its list, if that is short or was received in the last few seconds. It must not be modified.

@@ -74,6 +74,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.InvalidUserPolicy
       default: Fail
+    - name: mode
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Mode
+    - name: resyncInterval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: suspend
+      type:
+        scalar: boolean
     - name: users
       type:
         list:
@@ -89,6 +98,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.EmbeddedUserBatchStatus
   map:
     fields:
+    - name: approval
+      type:
+        scalar: string
     - name: conditions
       type:
         list:
@@ -109,6 +121,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: invalidUsersOmitted
       type:
         scalar: numeric
+    - name: keyFingerprint
+      type:
+        scalar: string
+    - name: lastHandledReconcileAt
+      type:
+        scalar: string
+    - name: lastResyncTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: observedGeneration
       type:
         scalar: numeric
@@ -185,6 +206,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UserResult
           elementRelationship: atomic
+    - name: retryTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.InvalidReason
   scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.InvalidUser
@@ -220,6 +244,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.KeyResult
+  scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Mode
+  scalar: string
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PendingReason
   scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PlanStatus
   map:
@@ -305,12 +333,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: message
       type:
         scalar: string
+    - name: pending
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.PendingReason
     - name: reason
       type:
         scalar: string
     - name: result
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.Result
+    - name: retried
+      type:
+        scalar: boolean
     - name: username
       type:
         scalar: string
@@ -373,6 +407,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ConditionStatus
+  scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
   scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
   map:

@@ -6,6 +6,7 @@ package v1alpha1
 
 import (
 	apiv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // EmbeddedUserBatchSpecApplyConfiguration represents a declarative configuration of the EmbeddedUserBatchSpec type for use
@@ -32,6 +33,17 @@ type EmbeddedUserBatchSpecApplyConfiguration struct {
 	// With Fail, the default, the batch is Stalled and not Ready. With Ignore, it is Ready once every other user exists.
 	// The other users are created either way.
 	InvalidUserPolicy *apiv1alpha1.InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
+	// suspend stops the requests of the batch at once; a request that is running ends, and its results are recorded.
+	// The list is still read and distributed over slices. Set it to false or remove it to go on.
+	Suspend *bool `json:"suspend,omitempty"`
+	// mode is Apply, the default, or Observe.
+	// With Observe the operator reads the list of the account's users and creates none: counts.existing says how many users exist
+	// already, counts.pending how many Apply would create. Apply goes on from there.
+	Mode *apiv1alpha1.Mode `json:"mode,omitempty"`
+	// resyncInterval is how often the operator checks that the users still exist, such as 24h. It creates those again that
+	// were deleted, and tries users again that the API rejected.
+	// 0 means never; otherwise it is at least 1m. Without it the operator's --resync-interval applies, which is 0 by default.
+	ResyncInterval *v1.Duration `json:"resyncInterval,omitempty"`
 }
 
 // EmbeddedUserBatchSpecApplyConfiguration constructs a declarative configuration of the EmbeddedUserBatchSpec type for use with
@@ -79,5 +91,29 @@ func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsersFrom(values ...*Users
 // If called multiple times, the InvalidUserPolicy field is set to the value of the last call.
 func (b *EmbeddedUserBatchSpecApplyConfiguration) WithInvalidUserPolicy(value apiv1alpha1.InvalidUserPolicy) *EmbeddedUserBatchSpecApplyConfiguration {
 	b.InvalidUserPolicy = &value
+	return b
+}
+
+// WithSuspend sets the Suspend field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspend field is set to the value of the last call.
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithSuspend(value bool) *EmbeddedUserBatchSpecApplyConfiguration {
+	b.Suspend = &value
+	return b
+}
+
+// WithMode sets the Mode field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Mode field is set to the value of the last call.
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithMode(value apiv1alpha1.Mode) *EmbeddedUserBatchSpecApplyConfiguration {
+	b.Mode = &value
+	return b
+}
+
+// WithResyncInterval sets the ResyncInterval field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResyncInterval field is set to the value of the last call.
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithResyncInterval(value v1.Duration) *EmbeddedUserBatchSpecApplyConfiguration {
+	b.ResyncInterval = &value
 	return b
 }

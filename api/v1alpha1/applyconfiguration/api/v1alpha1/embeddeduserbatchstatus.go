@@ -5,7 +5,8 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
 // EmbeddedUserBatchStatusApplyConfiguration represents a declarative configuration of the EmbeddedUserBatchStatus type for use
@@ -29,9 +30,20 @@ type EmbeddedUserBatchStatusApplyConfiguration struct {
 	// plan identifies the list that was last distributed over the slices.
 	// While it matches what is stored, the operator reads neither the list nor the slices again.
 	Plan *PlanStatusApplyConfiguration `json:"plan,omitempty"`
+	// keyFingerprint identifies the API key under which the users of this batch exist, without revealing it. When the Secret has
+	// another key, the operator first checks that they exist under that key too.
+	KeyFingerprint *string `json:"keyFingerprint,omitempty"`
+	// lastHandledReconcileAt is the value of the annotation embedded.runalloy.com/reconcile-at that was last handled: the users
+	// were looked up, and those tried again that the API had rejected.
+	LastHandledReconcileAt *string `json:"lastHandledReconcileAt,omitempty"`
+	// lastResyncTime is when all users were last found to exist.
+	LastResyncTime *v1.Time `json:"lastResyncTime,omitempty"`
+	// approval is the value of the annotation embedded.runalloy.com/approve with which the operator would create the missing users
+	// under another API key; absent unless the condition Ready has the reason AccountChanged.
+	Approval *string `json:"approval,omitempty"`
 	// conditions of the batch: Ready, UsersCreated, UsersInvalid and CredentialsValid; SourcesRead if usersFrom is set;
-	// Reconciling or Stalled while they apply.
-	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
+	// UsersConfirmed once users were looked up; Suspended, Reconciling or Stalled while they apply.
+	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
 // EmbeddedUserBatchStatusApplyConfiguration constructs a declarative configuration of the EmbeddedUserBatchStatus type for use with
@@ -101,10 +113,42 @@ func (b *EmbeddedUserBatchStatusApplyConfiguration) WithPlan(value *PlanStatusAp
 	return b
 }
 
+// WithKeyFingerprint sets the KeyFingerprint field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeyFingerprint field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithKeyFingerprint(value string) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.KeyFingerprint = &value
+	return b
+}
+
+// WithLastHandledReconcileAt sets the LastHandledReconcileAt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastHandledReconcileAt field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithLastHandledReconcileAt(value string) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.LastHandledReconcileAt = &value
+	return b
+}
+
+// WithLastResyncTime sets the LastResyncTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastResyncTime field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithLastResyncTime(value v1.Time) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.LastResyncTime = &value
+	return b
+}
+
+// WithApproval sets the Approval field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Approval field is set to the value of the last call.
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithApproval(value string) *EmbeddedUserBatchStatusApplyConfiguration {
+	b.Approval = &value
+	return b
+}
+
 // WithConditions adds the given value to the Conditions field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Conditions field.
-func (b *EmbeddedUserBatchStatusApplyConfiguration) WithConditions(values ...*v1.ConditionApplyConfiguration) *EmbeddedUserBatchStatusApplyConfiguration {
+func (b *EmbeddedUserBatchStatusApplyConfiguration) WithConditions(values ...*metav1.ConditionApplyConfiguration) *EmbeddedUserBatchStatusApplyConfiguration {
 	for i := range values {
 		if values[i] == nil {
 			panic("nil value passed to WithConditions")

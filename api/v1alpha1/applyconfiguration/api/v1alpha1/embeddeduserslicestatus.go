@@ -24,6 +24,8 @@ type EmbeddedUserSliceStatusApplyConfiguration struct {
 	LastAttempt *AttemptApplyConfiguration `json:"lastAttempt,omitempty"`
 	// nextAttemptTime is the earliest time of the next request after a failed attempt. It may carry a user of another slice.
 	NextAttemptTime *v1.Time `json:"nextAttemptTime,omitempty"`
+	// retryTime is when users that the API rejected are sent a second time, ten minutes after the first; absent if there are none.
+	RetryTime *v1.Time `json:"retryTime,omitempty"`
 	// keyCheck is the API's last verdict on the API key of this slice.
 	// The operator retries a rejected key after 10 seconds, doubling to 15 minutes, and at once when the Secret has another key.
 	KeyCheck *KeyCheckApplyConfiguration `json:"keyCheck,omitempty"`
@@ -79,6 +81,14 @@ func (b *EmbeddedUserSliceStatusApplyConfiguration) WithLastAttempt(value *Attem
 // If called multiple times, the NextAttemptTime field is set to the value of the last call.
 func (b *EmbeddedUserSliceStatusApplyConfiguration) WithNextAttemptTime(value v1.Time) *EmbeddedUserSliceStatusApplyConfiguration {
 	b.NextAttemptTime = &value
+	return b
+}
+
+// WithRetryTime sets the RetryTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryTime field is set to the value of the last call.
+func (b *EmbeddedUserSliceStatusApplyConfiguration) WithRetryTime(value v1.Time) *EmbeddedUserSliceStatusApplyConfiguration {
+	b.RetryTime = &value
 	return b
 }
 

@@ -26,6 +26,11 @@ type UserResultApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
 	Hash *string `json:"hash,omitempty"`
+	// pending says why the user is sent again although it has a result: the account's list lacks it (Missing), it is to be confirmed
+	// without a list (Unconfirmed), or the API rejected it and is asked once more (Retry).
+	Pending *apiv1alpha1.PendingReason `json:"pending,omitempty"`
+	// retried is true when the API rejected an Invalid user a second time.
+	Retried *bool `json:"retried,omitempty"`
 }
 
 // UserResultApplyConfiguration constructs a declarative configuration of the UserResult type for use with
@@ -71,5 +76,21 @@ func (b *UserResultApplyConfiguration) WithMessage(value string) *UserResultAppl
 // If called multiple times, the Hash field is set to the value of the last call.
 func (b *UserResultApplyConfiguration) WithHash(value string) *UserResultApplyConfiguration {
 	b.Hash = &value
+	return b
+}
+
+// WithPending sets the Pending field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Pending field is set to the value of the last call.
+func (b *UserResultApplyConfiguration) WithPending(value apiv1alpha1.PendingReason) *UserResultApplyConfiguration {
+	b.Pending = &value
+	return b
+}
+
+// WithRetried sets the Retried field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retried field is set to the value of the last call.
+func (b *UserResultApplyConfiguration) WithRetried(value bool) *UserResultApplyConfiguration {
+	b.Retried = &value
 	return b
 }
