@@ -53,7 +53,7 @@ func TestRestored(t *testing.T) {
 				t.Errorf("the slice was changed (-want +got):\n%s", diff)
 			}
 			slice.Status = got
-			settled, want := ledger.SettledUsers(slice), int(tc.want.Counts.Total-tc.want.Counts.Pending)
+			settled, want := ledger.KnownUsers(slice), int(tc.want.Counts.Total-tc.want.Counts.Pending)
 			if len(settled) != want || len(settled) > 0 && !slices.Equal(settled, slice.Spec.Users[:4]) {
 				t.Errorf("settled: %+v", settled)
 			}

@@ -106,9 +106,9 @@ func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
 	kept := Slice{
 		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, SpecDigest: specDigest(whole),
 		ObservedGeneration: whole.Status.ObservedGeneration, KeyCheck: whole.Status.KeyCheck,
-		Ready:       meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
-		Counts:      ledger.Count(whole, whole.Status.Results),
-		Asked: ledger.CountAsked(whole.Status.Results), RetryTime: whole.Status.RetryTime,
+		Ready:  meta.FindStatusCondition(whole.Status.Conditions, v1alpha1.ConditionReady),
+		Counts: ledger.Count(whole, whole.Status.Results),
+		Asked:  ledger.CountAsked(whole.Status.Results), RetryTime: whole.Status.RetryTime,
 		IsRemovable: ledger.IsRemovable(whole), Rejected: rejected(whole),
 	}
 	kept.ManagedFields = nil

@@ -91,7 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Options.Controller).
 		WatchesRawSource(source.Func(r.start)). // like every source it has started before the first reconcile
 		Watches(&cached.Slice{}, r.handler()).
-		Watches(&cached.Batch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfGone), builder.WithPredicates(gone)).
+		Watches(&cached.Batch{}, handler.EnqueueRequestsFromMapFunc(r.slicesOfBatch), builder.WithPredicates(decides)).
 		WatchesRawSource(r.Secrets(handler.EnqueueRequestsFromMapFunc(r.slicesOfSecret))).
 		Complete(r)
 	if err != nil {
@@ -102,15 +102,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile records what the sender knows of a slice's users, and hands over those that are pending.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	slice, report, err := r.open(ctx, req)
+	slice, report, later, err := r.open(ctx, req)
 	if err != nil || slice == nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{RequeueAfter: later}, err
 	}
-	owned, err := r.owned(ctx, slice)
+	batch, err := r.owner(ctx, slice)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if !owned {
+	if batch == nil {
 		r.window.Leave(req.NamespacedName)
 		r.Sender.Forget(req.Namespace, req.Name) // if another batch adopts it, its users may be another account's
 		return reconcile.Result{}, nil
@@ -120,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		report = r.Sender.Report(idOf(slice))
 	}
-	state := newState(time.Now(), slice, report)
+	state := newState(time.Now(), slice, report, !batch.SendsNothing())
 	var key alloy.Key
 	var keyErr error
 	if len(state.pending) > 0 {
@@ -135,49 +135,67 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if keyErr != nil {
 		return reconcile.Result{}, fmt.Errorf("getting the API key: %w", keyErr)
 	}
-	if len(state.pending) == 0 || state.problem != nil {
+	if len(state.pending) == 0 || state.problem != nil || batch.SendsNothing() || batch.AwaitsApproval(state.fingerprint) {
 		r.window.Leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
-		return reconcile.Result{}, nil
+		return reconcile.Result{RequeueAfter: untilRetry(state.retryTime())}, nil
 	}
-	if state.untried() < fewUsers {
+	return r.submit(req, state, key), nil
+}
+
+// submit hands the pending users of a slice to the sender, unless so many slices of its key wait there that this one has to wait
+// for them.
+func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) reconcile.Result {
+	again := reconcile.Result{RequeueAfter: safetyNet}
+	if s.untried() < fewUsers {
 		r.window.Leave(req.NamespacedName)
-	} else if !r.window.Enter(req.NamespacedName, string(metav1.GetControllerOf(slice).UID), state.fingerprint) && !report.InFlight {
-		return reconcile.Result{RequeueAfter: safetyNet}, nil
+	} else if !r.window.Enter(req.NamespacedName, string(metav1.GetControllerOf(s.slice).UID), s.fingerprint) && !s.report.InFlight {
+		return again
 	}
-	work := sender.Work{ID: idOf(slice), Key: key, KeyAccepted: state.keyIs(v1alpha1.KeyAccepted), Users: state.pending}
-	work.InDoubt, work.NotBefore = r.inherited.claim(slice.UID, state.nextAttempt())
-	r.Sender.Submit(work) //nolint:contextcheck // a request outlives the reconcile that brought it about
-	return reconcile.Result{RequeueAfter: safetyNet}, nil
+	work := sender.Work{ID: idOf(s.slice), Key: key, KeyAccepted: s.keyIs(v1alpha1.KeyAccepted), Users: s.pending}
+	work.InDoubt, work.NotBefore = r.inherited.claim(s.slice.UID, s.nextAttempt())
+	r.Sender.Submit(work)
+	return again
 }
 
 // open reads a slice on which there is work, and what the sender knows of its users. The copy in the cache will do if it can be
 // had whole and holds what this process wrote last; else the slice is read from the API server: no user is sent on the strength
-// of a copy in which its result is missing. A slice without work is nil.
-func (r *Reconciler) open(ctx context.Context, req reconcile.Request) (*v1alpha1.EmbeddedUserSlice, sender.Report, error) {
+// of a copy in which its result is missing. A slice without work is nil; there may be some later.
+func (r *Reconciler) open(
+	ctx context.Context, req reconcile.Request,
+) (_ *v1alpha1.EmbeddedUserSlice, _ sender.Report, later time.Duration, _ error) {
 	var slice cached.Slice
 	if err := r.Cache.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
 		r.forget(req)
-		return nil, sender.Report{}, nil
+		return nil, sender.Report{}, 0, nil
 	} else if err != nil {
-		return nil, sender.Report{}, fmt.Errorf("looking up the slice: %w", err)
+		return nil, sender.Report{}, 0, fmt.Errorf("looking up the slice: %w", err)
 	}
 	report := r.Sender.Report(idOf(&slice))
-	if r.versions.AreAhead(req.NamespacedName, &slice) {
-		return r.read(ctx, req)
-	}
-	if !report.News && slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 {
+	isAhead := r.versions.AreAhead(req.NamespacedName, &slice)
+	switch later = untilRetry(slice.RetryTime); {
+	case isAhead, report.News:
+	case slice.Counts.Pending > 0 && !report.InFlight && r.isStopped(ctx, &slice):
+		r.window.Leave(req.NamespacedName)
+		return nil, report, 0, nil
+	case slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 && (slice.RetryTime == nil || later > 0):
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
 		r.window.Leave(req.NamespacedName)
-		return nil, report, nil
+		return nil, report, later, nil
+	case !report.InFlight && r.window.Waits(req.NamespacedName):
+		return nil, report, 0, nil
 	}
-	if !report.News && !report.InFlight && r.window.Waits(req.NamespacedName) {
-		return nil, report, nil
+	if whole, ok := slice.Whole(); ok && !isAhead {
+		return whole, report, 0, nil
 	}
-	if whole, ok := slice.Whole(); ok {
-		return whole, report, nil
-	}
-	return r.read(ctx, req)
+	whole, report, err := r.read(ctx, req)
+	return whole, report, 0, err
+}
+
+// isStopped reports whether the batch of a slice is known to send nothing.
+func (r *Reconciler) isStopped(ctx context.Context, slice *cached.Slice) bool {
+	batch, err := r.cachedOwner(ctx, slice)
+	return err == nil && batch != nil && batch.SendsNothing()
 }
 
 // read reads a slice from the API server, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
@@ -233,25 +251,41 @@ func (r *Reconciler) event(slice *v1alpha1.EmbeddedUserSlice, reason, note strin
 	r.Recorder.Eventf(batch, &cached.Slice{ObjectMeta: slice.ObjectMeta}, corev1.EventTypeWarning, reason, actionRecord, "%s", note)
 }
 
-// owned reports whether the slice belongs to a batch that exists. Any other slice is left alone: somebody made it by hand, or
-// the garbage collector is about to take it.
-func (r *Reconciler) owned(ctx context.Context, slice *v1alpha1.EmbeddedUserSlice) (bool, error) {
+// owner returns the batch to which a slice belongs; nil if there is none. Such a slice is left alone: somebody made it by hand, or the
+// garbage collector is about to take it.
+func (r *Reconciler) owner(ctx context.Context, slice *v1alpha1.EmbeddedUserSlice) (*cached.Batch, error) {
 	owner := metav1.GetControllerOf(slice)
 	if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind || !slice.DeletionTimestamp.IsZero() {
-		return false, nil
+		return nil, nil //nolint:nilnil // it has no owner
 	}
-	name := types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}
-	var known cached.Batch
-	err := r.Cache.Get(ctx, name, &known)
-	if err == nil && known.UID == owner.UID {
-		return known.DeletionTimestamp.IsZero(), nil
+	batch, err := r.cachedOwner(ctx, slice)
+	if err != nil || batch != nil {
+		return batch, err
 	}
 	// The cache may know the slice before the batch.
-	batch := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
-	if err := r.Client.Get(ctx, name, batch); err != nil {
-		return false, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
+	var live v1alpha1.EmbeddedUserBatch
+	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}, &live); err != nil {
+		return nil, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
 	}
-	return batch.UID == owner.UID && batch.DeletionTimestamp.IsZero(), nil
+	if live.UID != owner.UID || !live.DeletionTimestamp.IsZero() {
+		return nil, nil //nolint:nilnil // it is another one, or going
+	}
+	found := cached.BatchOf(&live)
+	return &found, nil
+}
+
+// cachedOwner returns the batch that controls a slice if the cache has it, and it is not being deleted.
+func (r *Reconciler) cachedOwner(ctx context.Context, slice metav1.Object) (*cached.Batch, error) {
+	owner := metav1.GetControllerOf(slice)
+	if owner == nil {
+		return nil, nil //nolint:nilnil // it has no owner
+	}
+	var known cached.Batch
+	err := r.Cache.Get(ctx, types.NamespacedName{Namespace: slice.GetNamespace(), Name: owner.Name}, &known)
+	if err != nil || known.UID != owner.UID || !known.DeletionTimestamp.IsZero() {
+		return nil, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
+	}
+	return &known, nil
 }
 
 func idOf(slice metav1.Object) sender.ID {

@@ -68,10 +68,10 @@ func (d drain) recordLast(ctx context.Context, id sender.ID) error {
 		if readErr != nil || slice == nil || !report.News {
 			return readErr
 		}
-		if owned, ownErr := d.owned(ctx, slice); ownErr != nil || !owned {
+		if batch, ownErr := d.owner(ctx, slice); ownErr != nil || batch == nil {
 			return ownErr
 		}
-		last := newState(time.Now(), slice, report)
+		last := newState(time.Now(), slice, report, false)
 		if report.Failed != nil { // the key is not read once more for this
 			last.fingerprint = report.Failed.KeyFingerprint
 		}

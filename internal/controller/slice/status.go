@@ -32,9 +32,13 @@ type state struct {
 	fingerprint string
 }
 
-// newState joins the results of a report to those of a slice.
-func newState(now time.Time, slice *v1alpha1.EmbeddedUserSlice, report sender.Report) state {
+// newState joins the results of a report to those of a slice. If mayRetry, users that the API rejected are pending again once that is
+// due.
+func newState(now time.Time, slice *v1alpha1.EmbeddedUserSlice, report sender.Report, mayRetry bool) state {
 	results := ledger.Merge(slice, wireResults(report.Results))
+	if due := slice.Status.RetryTime; mayRetry && due != nil && !now.Before(due.Time) {
+		results = ledger.Retry(results)
+	}
 	return state{now: now, slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
 }
 
@@ -62,6 +66,7 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		Results:            s.results,
 		Counts:             ledger.Count(s.slice, s.results),
 		KeyCheck:           s.keyCheck(),
+		RetryTime:          s.retryTime(),
 	}
 	if failed := s.failed(); failed != nil && !failed.Waiting && len(s.pending) > 0 && s.problem == nil {
 		next.LastAttempt = &v1alpha1.Attempt{Time: seconds(failed.Time), Outcome: failure(failed).Reason}
@@ -75,6 +80,30 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 		return next, needsSomebody(old) || !slices.Equal(next.Results, old.Results)
 	}
 	return next, !sameButForTime(next, old)
+}
+
+// retryDelay is when users that the API rejected are sent a second time: it names users for reasons that pass, such as a lack of seats.
+const retryDelay = 10 * time.Minute
+
+// retryTime returns when users of the slice are sent a second time; nil if there are none. Users that are rejected later do not put it
+// off.
+func (s state) retryTime() *metav1.Time {
+	if !slices.ContainsFunc(s.results, ledger.IsRetriable) {
+		return nil
+	}
+	if due := s.slice.Status.RetryTime; due != nil {
+		return due
+	}
+	due := seconds(s.now.Add(retryDelay))
+	return &due
+}
+
+// untilRetry returns the time until users are sent a second time; 0 if there are none.
+func untilRetry(due *metav1.Time) time.Duration {
+	if due == nil {
+		return 0
+	}
+	return max(time.Until(due.Time), time.Millisecond)
 }
 
 // needsSomebody reports whether a status says that the slice cannot proceed until somebody changes something.

@@ -23,12 +23,15 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// gone lets pass that a batch was deleted, or that its deletion began.
-var gone = predicate.Funcs{
+// decides lets pass that a batch was deleted, or that its deletion began, and what decides whether its users are sent.
+var decides = predicate.Funcs{
 	CreateFunc:  func(event.CreateEvent) bool { return false },
 	GenericFunc: func(event.GenericEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
+		before, isBatch := e.ObjectOld.(*cached.Batch)
+		after, isToo := e.ObjectNew.(*cached.Batch)
+		return isBatch && isToo && (before.DeletionTimestamp.IsZero() && !after.DeletionTimestamp.IsZero() ||
+			before.SendsNothing() != after.SendsNothing() || before.Status.KeyFingerprint != after.Status.KeyFingerprint)
 	},
 }
 
@@ -81,24 +84,36 @@ func (r *Reconciler) handler() handler.EventHandler {
 // slicesOfSecret returns the slices whose key a Secret holds that was changed or deleted.
 func (r *Reconciler) slicesOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	r.Credentials.Forget(secret.GetNamespace(), secret.GetName())
-	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()})
+	return requests(r.list(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{index.KeyRef: secret.GetName()}))
 }
 
-// slicesOfGone are the slices of a batch that is gone or going: nothing of them is to be sent any more, although they are
-// there until the garbage collector takes them.
-func (r *Reconciler) slicesOfGone(ctx context.Context, batch client.Object) []reconcile.Request {
-	return r.requests(ctx, client.InNamespace(batch.GetNamespace()), client.MatchingFields{index.Batch: batch.GetName()})
+// slicesOfBatch returns the slices of a batch that is gone or going, or that stops or starts to send its users. If it stops, nothing
+// of them is sent any more.
+func (r *Reconciler) slicesOfBatch(ctx context.Context, object client.Object) []reconcile.Request {
+	slices := r.list(ctx, client.InNamespace(object.GetNamespace()), client.MatchingFields{index.Batch: object.GetName()})
+	if batch, ok := object.(*cached.Batch); ok && batch.SendsNothing() {
+		for i := range slices {
+			if metav1.IsControlledBy(&slices[i], batch) {
+				r.Sender.Withdraw(idOf(&slices[i]))
+			}
+		}
+	}
+	return requests(slices)
 }
 
-func (r *Reconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {
+// list returns the slices that match.
+func (r *Reconciler) list(ctx context.Context, which ...client.ListOption) []cached.Slice {
 	var list cached.SliceList
 	if err := r.Cache.List(ctx, &list, which...); err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list slices")
-		return nil
 	}
-	requests := make([]reconcile.Request, len(list.Items))
-	for i := range list.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	return list.Items
+}
+
+func requests(slices []cached.Slice) []reconcile.Request {
+	requests := make([]reconcile.Request, len(slices))
+	for i := range slices {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&slices[i])
 	}
 	return requests
 }
