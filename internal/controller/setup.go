@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
@@ -110,6 +111,8 @@ type Options struct {
 	// MaxListMemory is the memory, in bytes, that the list of a batch may take while it is planned. The default is
 	// batch.DefaultMaxListMemory.
 	MaxListMemory int64
+	// ResyncInterval is how often users are looked up whose batch does not say so itself. 0 for never.
+	ResyncInterval time.Duration
 	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
 	SecretPoll time.Duration
 	// Metrics is where to register the metrics of batches, the sender and the namespaces. Nil registers nothing.
@@ -159,8 +162,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	batches := &batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
+		List:        func(alloy.Key, time.Time) batch.AccountList { return nil },
 		Options: batch.Options{
-			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), Controller: controllerOptions(batchWorkers),
+			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
+			Controller: controllerOptions(batchWorkers),
 		},
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {

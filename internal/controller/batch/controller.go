@@ -42,12 +42,18 @@ type Reconciler struct {
 	Credentials *credentials.Store
 	Recorder    events.EventRecorder
 	Fingerprint func(alloy.Key) string // of an API key
-	Options     Options
+	// List returns the list of the users of a key's account that began at a time or later; nil if it is still to be read. Listed is to
+	// be called when it was.
+	List    func(alloy.Key, time.Time) AccountList
+	Options Options
 
 	versions   cached.Versions
 	unfinished unfinished
 	reports    reports
 	memory     memory
+	waiting    waiting
+	queue      workqueue.TypedRateLimitingInterface[reconcile.Request]
+	began      time.Time
 	refused    workqueue.TypedRateLimiter[types.NamespacedName] // back-off of batches whose plan the API server refuses
 	unwritten  workqueue.TypedRateLimiter[types.NamespacedName] // and of those whose status it refuses
 }
@@ -56,6 +62,8 @@ type Reconciler struct {
 type Options struct {
 	// MaxListMemory is the memory, in bytes, that a list may take while it is read and planned.
 	MaxListMemory int64
+	// ResyncInterval is how often the users of a batch are looked up that does not say so itself; 0 for never.
+	ResyncInterval time.Duration
 	// Controller options, such as the number of workers.
 	Controller controller.Options
 }
@@ -74,19 +82,19 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // SetupWithManager registers the controller. It watches batches and their slices, the metadata of ConfigMaps, and Secrets.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Cache == nil || r.Secrets == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil ||
-		r.Options.MaxListMemory <= 0 {
-		return errors.New("one of Client, Cache, Secrets, Credentials, Recorder, Fingerprint and MaxListMemory is not set")
+		r.List == nil || r.Options.MaxListMemory <= 0 {
+		return errors.New("one of Client, Cache, Secrets, Credentials, Recorder, Fingerprint, List and MaxListMemory is not set")
 	}
 	r.refused = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
 	r.unwritten = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
-	var queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-	r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: name}) })
+	r.began = time.Now()
+	r.memory = newMemory(r.Options.MaxListMemory, func(name types.NamespacedName) { r.queue.Add(reconcile.Request{NamespacedName: name}) })
 	// Status updates are not filtered out, because somebody else may overwrite the status.
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("embeddeduserbatch").
 		WithOptions(r.Options.Controller).
 		WatchesRawSource(source.Func(func(_ context.Context, own workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			queue = own
+			r.queue = own
 			return nil // like every source it starts before the first reconcile
 		})).
 		For(&cached.Batch{}).
@@ -122,16 +130,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
+	var found confirmation
+	if obstacle.verdict == nil && keyErr == nil {
+		if found, err = r.confirm(ctx, seen, key); err != nil {
+			return r.leave(req.NamespacedName, err)
+		}
+	}
 	now := time.Now()
-	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key, now: now})
+	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key, found: found, now: now})
 	wait, err := r.write(ctx, seen.batch, status)
 	if err = errors.Join(err, rejection.Redact(keyErr)); err != nil {
 		return reconcile.Result{}, err
 	}
 	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait, untold, untilStalled(status.Conditions, now))}
-	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
+	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil &&
+		r.unfinished.get(seen.batch).lookup == nil {
 		r.unfinished.forget(req.NamespacedName)
 	}
+	result.RequeueAfter = soonest(result.RequeueAfter, found.later)
 	return result, nil
 }
 
@@ -158,7 +174,7 @@ func (r *Reconciler) readKey(ctx context.Context, batch *cached.Batch) (keyFacts
 	if err != nil {
 		return keyFacts{isUnread: true}, fmt.Errorf("getting the API key: %w", err)
 	}
-	return keyFacts{problem: problem, fingerprint: r.Fingerprint(key)}, nil
+	return keyFacts{key: key, problem: problem, fingerprint: r.Fingerprint(key)}, nil
 }
 
 // soonest returns the shortest of some delays; 0 means none.

@@ -55,6 +55,11 @@ func whatHappened(c *metav1.Condition) string {
 	case v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonSourceNotFound,
 		v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
 		return c.Message
+	case v1alpha1.ReasonAccountChanged:
+		return "More than half of the users are missing under the API key that the Secret has now; nothing is sent until that is approved, " +
+			"see status.approval"
+	case v1alpha1.ReasonListUnavailable:
+		return "The list of the account's users cannot be used; see the message of the condition " + c.Type
 	case v1alpha1.ReasonUnauthorized:
 		return "The Alloy API rejected the key; see the message of the condition " + c.Type
 	case v1alpha1.ReasonPlanRejected:

@@ -40,6 +40,7 @@ type memo struct {
 	status   time.Time // when a status may be written again that the API server refuses
 	relist   time.Time // when the list may be read again only to find the rows of rejected users
 	progress time.Time // when the status may show progress again
+	lookup   *lookup   // nil if the users are not being looked up
 }
 
 // update changes the memo of a batch.

@@ -3,7 +3,9 @@
 package batch
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
@@ -27,11 +30,13 @@ type facts struct {
 	listing  listing
 	obstacle *conditions.Verdict // what keeps the list from being read or planned; nil for nothing
 	key      keyFacts
+	found    confirmation
 	now      time.Time
 }
 
 // keyFacts are what is known of the API key.
 type keyFacts struct {
+	key         alloy.Key
 	isUnread    bool                 // the Secret could not be read
 	problem     *credentials.Problem // why there is none
 	fingerprint string               // of the key, if there is one
@@ -52,7 +57,12 @@ func summarize(f facts) v1alpha1.EmbeddedUserBatchStatus {
 		InvalidUsers:       f.listing.invalid[:min(len(f.listing.invalid), int(counts.Invalid))],
 		RepeatedRows:       f.listing.repeats,
 		Plan:               f.batch.Status.Plan,
+
+		KeyFingerprint:         f.keyFingerprint(),
+		LastHandledReconcileAt: f.batch.Status.LastHandledReconcileAt,
+		LastResyncTime:         f.batch.Status.LastResyncTime,
 	}
+	f.found.apply(&status)
 	if f.listing.total == 0 && f.listing.plan != (v1alpha1.PlanStatus{}) {
 		status.Plan = &f.listing.plan
 	}
@@ -67,10 +77,35 @@ func summarize(f facts) v1alpha1.EmbeddedUserBatchStatus {
 	if len(f.batch.UsersFrom) > 0 {
 		others = append(others, f.sourcesRead())
 	}
+	if c := cmp.Or(f.found.condition, meta.FindStatusCondition(f.batch.Status.Conditions, v1alpha1.ConditionUsersConfirmed)); c != nil {
+		others = append(others, *c)
+	}
+	if f.batch.Suspend {
+		others = append(others, conditions.New(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended,
+			"spec.suspend is true, so that nothing is sent"))
+	}
 	others = conditions.Replace(f.continued(others), others, f.batch.Generation, f.now)
 	verdict := patient(f.verdict(counts), others, f.now)
 	status.Conditions = append(conditions.Replace(f.batch.Status.Conditions, verdict.Conditions(), f.batch.Generation, f.now), others...)
 	return status
+}
+
+// keyFingerprint returns which key the users exist under. It is that in the Secret once the API has accepted it, and a later one
+// only if no user is known to exist; else the users are looked up first.
+func (f facts) keyFingerprint() string {
+	before := f.batch.Status.KeyFingerprint
+	switch {
+	case f.key.isUnread || f.key.problem != nil:
+		return before
+	case before == "" && slices.ContainsFunc(f.slices, func(slice cached.Slice) bool {
+		return slice.KeyCheck != nil && slice.KeyCheck.Fingerprint == f.key.fingerprint && slice.KeyCheck.Result == v1alpha1.KeyAccepted
+	}):
+		return f.key.fingerprint
+	case before != "" && countKnown(f.slices) == 0:
+		return f.key.fingerprint
+	default:
+		return before
+	}
 }
 
 // count counts the users of some slices by state. Results of an older generation of a slice count, because they still hold. A
@@ -154,6 +189,9 @@ func (f facts) credentialsValid() metav1.Condition {
 	}
 	if f.key.problem != nil {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, f.key.problem.Reason, f.key.problem.Message)
+	}
+	if v := f.found.verdict; v != nil && v.Reason == v1alpha1.ReasonUnauthorized {
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v.Reason, v.Message)
 	}
 	var last *cached.Slice
 	for i := range f.slices {

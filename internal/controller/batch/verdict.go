@@ -17,8 +17,16 @@ func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 	switch {
 	case f.obstacle != nil:
 		return *f.obstacle
+	case f.found.approval != "":
+		return *f.found.verdict
 	case f.listing.total > 0:
 		return conditions.Progressing(progress(counts))
+	case counts.Pending > 0 && f.batch.Suspend:
+		return suspended(counts)
+	case counts.Pending > 0 && f.found.verdict != nil:
+		return *f.found.verdict
+	case counts.Pending > 0 && f.batch.Mode == v1alpha1.ModeObserve && f.key.problem == nil:
+		return observed(counts)
 	case counts.Pending > 0:
 		return f.worstOfSlices(conditions.Progressing(progress(counts)))
 	case f.listing.problem != nil:

@@ -17,7 +17,7 @@ import (
 // maxMessage is the maximum size of a message in bytes, which keeps `kubectl describe` readable.
 const maxMessage = 1024
 
-// Verdict is the state of an object. Use Succeeded, Progressing, Retrying or Stalled to create one.
+// Verdict is the state of an object. Use Succeeded, Progressing, Paused, Retrying, Failing or Stalled to create one.
 type Verdict struct {
 	ready   metav1.ConditionStatus
 	next    string // ConditionReconciling, ConditionStalled or empty
@@ -33,6 +33,11 @@ func Succeeded(reason, message string) Verdict {
 // Progressing is the verdict that work is in progress.
 func Progressing(message string) Verdict {
 	return Verdict{ready: metav1.ConditionUnknown, next: v1alpha1.ConditionReconciling, Reason: v1alpha1.ReasonProgressing, Message: message}
+}
+
+// Paused is the verdict that nothing is done because somebody wants it so.
+func Paused(reason, message string) Verdict {
+	return Verdict{ready: metav1.ConditionUnknown, Reason: reason, Message: message}
 }
 
 // Retrying is the verdict that an attempt failed and the operator will retry.

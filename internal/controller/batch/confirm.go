@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
+)
+
+const actionConfirmUsers = "ConfirmUsers"
+
+// minListRetry and maxListRetry bound the back-off after a list that could not be had.
+const (
+	minListRetry = 10 * time.Second
+	maxListRetry = 15 * time.Minute
+)
+
+// listSafetyNet is when a batch that waits for a list asks again although nothing happened.
+const listSafetyNet = time.Minute
+
+// lookup is how far looking up a batch's users has come. It is in memory only: after a restart it begins anew.
+type lookup struct {
+	wish     wish
+	began    time.Time
+	since    time.Time   // the list must have begun then or later
+	list     AccountList // nil until there is one
+	probed   bool        // the users of one slice that the list lacks were sent, to find out whether the list is complete
+	retried  bool        // the users that the API rejected were sent again
+	sentAll  bool        // all users were sent, because there is no usable list
+	another  tally       // what was found under another account's key
+	approval string      // with which that is accepted; empty unless it was found
+}
+
+// confirm takes the next step in looking up the users of a batch, if that is wished: it compares the results with the account's list,
+// and has users sent again that the list lacks.
+func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts) (confirmation, error) {
+	now := time.Now()
+	interval := r.Options.ResyncInterval
+	if own := v.batch.ResyncInterval; own != nil {
+		interval = own.Duration
+	}
+	w, later := wishOf(v, key, interval, r.began, now)
+	if w.cause == noCause {
+		r.unfinished.update(v.batch, func(m *memo) { m.lookup = nil })
+		return confirmation{later: later}, nil
+	}
+	next := lookup{wish: w, began: now, since: w.since(now, interval)}
+	if known := r.unfinished.get(v.batch).lookup; known != nil && known.wish == w {
+		next = *known
+	}
+	c, err := r.lookUp(ctx, v, key, &next, now)
+	r.unfinished.update(v.batch, func(m *memo) {
+		if m.lookup = &next; c.done != nil {
+			m.lookup = nil
+		}
+	})
+	return c, err
+}
+
+// lookUp takes the next step of a look-up.
+func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup, now time.Time) (confirmation, error) {
+	if l.approval != "" {
+		if v.batch.Annotations[v1alpha1.AnnotationApprove] != l.approval {
+			return accountChanged(l.another, l.approval), nil
+		}
+		if l.list == nil && l.since.Before(l.began) { // what is approved is looked up once more
+			l.since = now
+		}
+	}
+	if asked := countAsked(v.slices); asked > 0 && (l.probed || l.retried || l.sentAll) && !v.batch.SendsNothing() {
+		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", asked)), nil
+	}
+	if l.list == nil {
+		r.waiting.add(key.fingerprint, v.name())
+		if l.list = r.List(key.key, l.since); l.list == nil {
+			c := l.wish.confirming("Reading the list of the account's users")
+			c.later = listSafetyNet
+			return c, nil
+		}
+		r.waiting.remove(key.fingerprint, v.name())
+	}
+	if !l.list.IsUsable() {
+		return r.withoutList(ctx, v, key, l, now)
+	}
+	t, err := r.compare(ctx, v, l.list)
+	if err != nil {
+		return confirmation{}, err
+	}
+	switch {
+	case l.wish.cause == otherKey:
+		return r.adoptKey(ctx, v, key, l, t)
+	case v.batch.Mode == v1alpha1.ModeObserve:
+		return r.observe(ctx, v, key, l)
+	default:
+		return r.ask(ctx, v, key, l, t)
+	}
+}
+
+// adoptKey has users created under another key that are missing there, unless that may be another account's. What is to be sent is
+// recorded before the status has the key, and nothing is sent before that.
+func (r *Reconciler) adoptKey(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
+	approval := t.approval(v.batch, key.fingerprint)
+	if t.isOtherAccount() && v.batch.Annotations[v1alpha1.AnnotationApprove] != approval {
+		l.another, l.approval, l.list, l.since = t, approval, nil, time.Time{}
+		return accountChanged(t, approval), nil
+	}
+	return r.finish(ctx, v, key, l, t)
+}
+
+// observe records which users exist.
+func (r *Reconciler) observe(ctx context.Context, v view, key keyFacts, l *lookup) (confirmation, error) {
+	changed, err := r.rewrite(ctx, v, 0, func(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
+		return ledger.Observe(slice, l.list.Has)
+	})
+	if err != nil || changed > 0 {
+		return l.wish.confirming(fmt.Sprintf("%d users exist that were not known to", changed)), err
+	}
+	return r.finish(ctx, v, key, l, tally{})
+}
+
+// finish ends a look-up once the users are pending that the list lacks.
+func (r *Reconciler) finish(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
+	changed, err := r.rewrite(ctx, v, 0, l.missing)
+	if err == nil {
+		r.tellMissing(v, t)
+	}
+	if err != nil || changed > 0 {
+		return l.wish.confirming(fmt.Sprintf("%d users are missing", changed)), err
+	}
+	return confirmed(l, key, l.list.Began()), nil
+}
+
+// missing returns the results of a slice in which the users are pending that the list lacks.
+func (l *lookup) missing(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
+	return ledger.Ask(slice, func(result v1alpha1.UserResult) v1alpha1.PendingReason {
+		if ledger.Exists(result) && !l.list.Has(result.Username) {
+			return v1alpha1.PendingMissing
+		}
+		return ""
+	})
+}
+
+// tellMissing records an event if users are missing.
+func (r *Reconciler) tellMissing(v view, t tally) {
+	if t.missing > 0 {
+		r.Recorder.Eventf(v.batch, nil, corev1.EventTypeWarning, v1alpha1.ReasonUsersMissing, actionConfirmUsers,
+			"%d of %d users that existed are missing in the Alloy account; creating them again", t.missing, t.known)
+	}
+}
+
+// ask has users sent again: first those that the API rejected, then those that the list lacks. Of the latter those of one slice go
+// first, because the list may be incomplete. If there are none the look-up is over.
+func (r *Reconciler) ask(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
+	if t.retriable > 0 && !l.retried {
+		changed, err := r.rewrite(ctx, v, 0, retried)
+		l.retried = err == nil
+		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", changed)), err
+	}
+	if t.missing == 0 {
+		return confirmed(l, key, l.list.Began()), nil
+	}
+	most := 0
+	if !l.probed {
+		most = 1
+		r.tellMissing(v, t)
+	}
+	changed, err := r.rewrite(ctx, v, most, l.missing)
+	l.probed = l.probed || err == nil
+	return l.wish.confirming(fmt.Sprintf("%d users are being sent again", changed)), err
+}
+
+// retried returns the results of a slice in which the users are pending that the API rejected.
+func retried(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
+	return ledger.Ask(slice, func(result v1alpha1.UserResult) v1alpha1.PendingReason {
+		if ledger.Exists(result) {
+			return ""
+		}
+		return v1alpha1.PendingRetry
+	})
+}
+
+// withoutList goes on when there is no usable list: results under another key are kept as they are; otherwise each slice is sent once.
+func (r *Reconciler) withoutList(ctx context.Context, v view, key keyFacts, l *lookup, now time.Time) (confirmation, error) {
+	c := unavailable(describe(l.list))
+	switch isRejected := l.list.Answer().Outcome == alloy.Unauthorized; {
+	case isRejected, v.batch.Mode == v1alpha1.ModeObserve:
+		if c.verdict = retryingList(l.list); isRejected {
+			c.verdict = rejectedKey(l.list)
+		}
+		c.later = min(max(now.Sub(l.began), minListRetry), maxListRetry)
+		l.list, l.since = nil, now.Add(c.later)
+		return c, nil
+	case l.wish.cause == otherKey:
+		return kept(l, key), nil
+	case !l.sentAll:
+		changed, err := r.rewrite(ctx, v, 0, everyone)
+		if l.sentAll = err == nil; err != nil || changed > 0 {
+			return l.wish.confirming(c.condition.Message + "; each user is being sent once instead"), err
+		}
+	}
+	return sentInstead(l, key, now), nil
+}
+
+// everyone returns the results of a slice in which all users are pending.
+func everyone(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
+	return ledger.Ask(slice, func(result v1alpha1.UserResult) v1alpha1.PendingReason {
+		if ledger.Exists(result) {
+			return v1alpha1.PendingUnconfirmed
+		}
+		return v1alpha1.PendingRetry
+	})
+}
