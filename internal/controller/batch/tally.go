@@ -23,7 +23,7 @@ type tally struct {
 }
 
 // add compares a slice with the list.
-func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list AccountList) {
+func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list interface{ Has(string) bool }) {
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
 		switch {
 		case !known || !ledger.Settled(user, result):
