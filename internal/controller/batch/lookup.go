@@ -61,7 +61,7 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	if later = due.Sub(now); later > 0 {
 		return wish{}, later
 	}
-	return wish{resync, batch.Status.LastResyncTime.String()}, 0
+	return wish{resync, lastResync(batch)}, 0
 }
 
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.
@@ -102,6 +102,14 @@ func resyncDue(batch *cached.Batch, fingerprint string, interval time.Duration, 
 		return due.Add(delay)
 	}
 	return began.Add(delay) // the interval was set, or the operator was installed, long after the batch
+}
+
+// lastResync returns when users were last found to exist, as text.
+func lastResync(batch *cached.Batch) string {
+	if batch.Status.LastResyncTime == nil {
+		return ""
+	}
+	return batch.Status.LastResyncTime.UTC().Format(time.RFC3339)
 }
 
 // since returns when the list for a wish must have begun that comes up now.

@@ -31,6 +31,7 @@ func TestWish_WhenUsersAreLookedUp(t *testing.T) {
 		change   func(*cached.Batch)
 		key      keyFacts
 		interval time.Duration
+		running  time.Duration // of the operator
 		want     cause
 		isLater  bool
 	}{
@@ -50,6 +51,10 @@ func TestWish_WhenUsersAreLookedUp(t *testing.T) {
 		"a batch that is older than the interval, which was set just now": {
 			interval: time.Hour, want: noCause, isLater: true,
 		},
+		"a first resync that is due": {
+			change:   func(b *cached.Batch) { b.CreationTimestamp = metav1.NewTime(b.CreationTimestamp.Add(23 * time.Hour)) },
+			interval: 50 * time.Minute, running: 2 * time.Hour, want: resync,
+		},
 		"a resync that is due": {
 			change:   func(b *cached.Batch) { b.Status.LastResyncTime = new(metav1.NewTime(b.CreationTimestamp.Time)) },
 			interval: time.Hour, want: resync,
@@ -68,7 +73,7 @@ func TestWish_WhenUsersAreLookedUp(t *testing.T) {
 				tc.key.fingerprint = "key"
 			}
 			v, now := lookedUp(tc.change)
-			w, later := wishOf(v, tc.key, tc.interval, now.Add(-time.Second), now)
+			w, later := wishOf(v, tc.key, tc.interval, now.Add(-tc.running), now)
 			if w.cause != tc.want || later > 0 != tc.isLater {
 				t.Errorf("the cause is %d, the next resync in %s", w.cause, later)
 			}

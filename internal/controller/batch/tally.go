@@ -51,7 +51,7 @@ func (t tally) isOtherAccount() bool { return t.missing*2 > t.known }
 // approval returns the value of the annotation that approves the creation of the missing users under a key. It is valid once: until
 // the next look-up is over.
 func (t tally) approval(batch *cached.Batch, fingerprint string) string {
-	return digest(string(batch.UID), fingerprint, batch.Status.LastResyncTime.String(), hex.EncodeToString(t.usernames[:]))
+	return digest(string(batch.UID), fingerprint, lastResync(batch), hex.EncodeToString(t.usernames[:]))
 }
 
 // compare compares the stored slices of a batch with the account's list.
