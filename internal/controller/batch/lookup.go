@@ -35,7 +35,7 @@ const (
 // wish is that the users of a batch be looked up. Two wishes are the same if one look-up fulfills both.
 type wish struct {
 	cause cause
-	value string // the fingerprint of the other key, the plan to observe, the value of the annotation, or the time of the last resync
+	value string // the plan and the key to look up or to observe, the value of the annotation, or the time of the last resync
 }
 
 // wishOf returns what is wished of a look-up now, and when a resync will be due if nothing is; 0 for never.
@@ -46,7 +46,7 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	}
 	known := countKnown(v.slices)
 	if batch.AwaitsApproval(key.fingerprint) && known > 0 {
-		return wish{otherKey, key.fingerprint}, 0
+		return wish{otherKey, v.plan().Slices + key.fingerprint}, 0
 	}
 	if pending := count(v.slices).Pending; batch.Mode == v1alpha1.ModeObserve && pending > 0 && !isObserved(v, key.fingerprint) {
 		return wish{observing, v.plan().Slices + key.fingerprint}, 0
