@@ -159,10 +159,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := ledgers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
+	missing, err := missingUsers(options.Metrics)
+	if err != nil {
+		return err
+	}
 	batches := &batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
 		List:        func(alloy.Key, time.Time) batch.AccountList { return nil },
+		Missing:     missing,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
 			Controller: controllerOptions(batchWorkers),
@@ -173,5 +178,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	return register(options.Metrics, metrics.Sources{
 		Elected: mgr.Elected(), Batches: eachBatch(mgr.GetCache()), Sender: ledgers.Sender.Stats, ListMemory: batches.ListMemory,
+		IsOverdue: batches.IsOverdue,
 	})
 }
