@@ -159,14 +159,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return err
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
+	batches := &batch.Reconciler{}
+	options.Sender.Listed = func(fingerprint string) { batches.Listed(fingerprint) }
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
 	if err := ledgers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
-	batches := &batch.Reconciler{
+	*batches = batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
-		List:        func(alloy.Key, time.Time) batch.AccountList { return nil },
+		List: func(key alloy.Key, since time.Time) batch.AccountList {
+			if list := ledgers.Sender.List(key, since); list != nil {
+				return list
+			}
+			return nil // an interface with a nil pointer is not nil
+		},
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
 			Controller: controllerOptions(batchWorkers),
