@@ -113,6 +113,8 @@ type Options struct {
 	MaxListMemory int64
 	// ResyncInterval is how often users are looked up whose batch does not say so itself. 0 for never.
 	ResyncInterval time.Duration
+	// RetryDelay is when users that the API rejected are sent a second time. The default is slice.DefaultRetryDelay.
+	RetryDelay time.Duration
 	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
 	SecretPoll time.Duration
 	// Metrics is where to register the metrics of batches, the sender and the namespaces. Nil registers nothing.
@@ -149,7 +151,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	keys := &credentials.Store{Live: read.live, Metadata: read.cache}
 	ledgers := &slice.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
+		Options: slice.Options{
+			RequestTimeout: options.RequestTimeout, RetryDelay: options.RetryDelay, Controller: controllerOptions(sliceWorkers),
+		},
 	}
 	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
 		return err
