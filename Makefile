@@ -31,8 +31,8 @@ build: ## Build the programs into bin/.
 	@echo 'Building the programs; the first time takes minutes'
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./hack/demo
 
-# Tests without the race detector, under which they take up to ten times as long: what is simulated or planned runs in one goroutine,
-# and a long list spends its time decoding and encoding, in the same goroutines as the short lists of the other tests.
+# Tests without the race detector, under which they take up to ten times as long: simulations and plans run in one goroutine, and long
+# lists spend their time decoding and encoding, in the same goroutines as the short lists of other tests.
 UNRACED := ^Test(Simulation|Bounds_|Plan_|Long_)
 TEST_FLAGS := -count=1 -timeout 30m -covermode=atomic -coverpkg=./internal/...
 
@@ -41,7 +41,7 @@ test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
 		echo 'Building the operator and running the tests; takes about 8 minutes on 2 cores, the first time 15' && set -x && \
 		go test -race -skip '$(UNRACED)' $(TEST_FLAGS) -coverprofile=cover.out ./... && \
-		go test -run '$(UNRACED)' $(TEST_FLAGS) -coverprofile=cover-unraced.out ./internal/sender ./internal/plan ./internal/controller
+		go test -run '$(UNRACED)' $(TEST_FLAGS) -coverprofile=cover-unraced.out ./internal/...
 	@tail -n +2 cover-unraced.out >> cover.out && go tool cover -func=cover.out | tail -n 1
 
 .PHONY: test-sim
