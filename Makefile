@@ -39,7 +39,7 @@ TEST_FLAGS := -count=1 -timeout 30m -covermode=atomic -coverpkg=./internal/...
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
-		echo 'Building the operator and running the tests; takes about 8 minutes on 2 cores, the first time 15' && set -x && \
+		echo 'Building the operator and running the tests; takes about 10 minutes on 2 cores, the first time 18' && set -x && \
 		go test -race -skip '$(UNRACED)' $(TEST_FLAGS) -coverprofile=cover.out ./... && \
 		go test -run '$(UNRACED)' $(TEST_FLAGS) -coverprofile=cover-unraced.out ./internal/...
 	@tail -n +2 cover-unraced.out >> cover.out && go tool cover -func=cover.out | tail -n 1
