@@ -94,7 +94,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ParseFault parses a fault of the form [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless or garbage.
+// ParseFault parses a fault of the form [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless, garbage or shape.
 func ParseFault(text string) (Fault, error) {
 	var fault Fault
 	parts := strings.Split(text, ":")
@@ -124,11 +124,13 @@ func ParseFault(text string) (Fault, error) {
 		fault.Endless = true
 	case "garbage":
 		fault.Apply, fault.Body = true, `{"message":"succ`
+	case "shape":
+		fault.Apply, fault.Body = true, `{"items":[]}`
 	default:
 		status, err := strconv.Atoi(parts[0])
 		if err != nil || status < 200 || status > 599 {
 			return Fault{}, fmt.Errorf(
-				"fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless or garbage", text, parts[0])
+				"fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless, garbage or shape", text, parts[0])
 		}
 		fault.Status = status
 		fault.Body = fmt.Sprintf(`{"message":%q}`, "injected "+http.StatusText(status))
