@@ -42,7 +42,7 @@ func (l *listAPI) ListUsers(ctx context.Context, key alloy.Key, visit func(alloy
 		l.running--
 		l.listMu.Unlock()
 	}()
-	answer := alloy.Answer{}
+	var answer alloy.Answer
 	if n < len(l.answers) {
 		answer = l.answers[n]
 	} else {
@@ -74,11 +74,9 @@ func withLists(t *testing.T, api *listAPI, test func(t *testing.T, s *sender.Sen
 	})
 }
 
-func create(t *testing.T, s *sender.Sender, owner, username string, known ...string) map[string]sender.Result {
+func create(t *testing.T, s *sender.Sender, owner, username string) map[string]sender.Result {
 	t.Helper()
-	work := workOf(t, owner, "key", username)
-	work.Known = known
-	s.Submit(work)
+	s.Submit(workOf(t, owner, "key", username))
 	time.Sleep(3 * time.Second)
 	return states(s.Report(id(owner)))
 }
