@@ -152,7 +152,7 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 			}
 		}
 	}
-	s.settled(settled)
+	s.settled(w.now, settled)
 	for _, gone := range d.released {
 		x.released(k, gone)
 	}

@@ -128,12 +128,12 @@ func (s *seen) settledBy(d decision) map[string]bool {
 }
 
 // settled notes that users have results.
-func (s *seen) settled(usernames map[string]bool) {
+func (s *seen) settled(now time.Duration, usernames map[string]bool) {
 	for username, isForNobody := range usernames {
 		delete(s.doubts, username)
 		delete(s.named, username)
 		if isForNobody {
-			s.doubt(username, 0, false)
+			s.doubts[username] = &seenDoubt{unwanted: now}
 		}
 	}
 }
