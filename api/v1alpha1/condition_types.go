@@ -70,6 +70,10 @@ const (
 	// exist under the old one. Nothing is sent until that is approved.
 	ReasonAccountChanged = "AccountChanged"
 
+	// ReasonListUnavailable is set when the account's list of users cannot be read or shows only a part of the users, and spec.mode
+	// is Observe. On ConditionUsersConfirmed whatever the mode.
+	ReasonListUnavailable = "ListUnavailable"
+
 	// ReasonInvalidCredentials is set when the Secret's value cannot be an API key: it is empty or contains control
 	// characters. Nothing was sent.
 	ReasonInvalidCredentials = "InvalidCredentials"
@@ -153,16 +157,13 @@ const ConditionSuspended = "Suspended"
 // before that. On EmbeddedUserBatch.
 const ConditionUsersConfirmed = "UsersConfirmed"
 
-// Reasons of ConditionUsersConfirmed.
+// Reasons of ConditionUsersConfirmed; when it is False the reason is ReasonListUnavailable or ReasonAccountChanged.
 const (
 	// ReasonConfirmed is set when every user that exists by its result was found, or created again.
 	ReasonConfirmed = "Confirmed"
 
 	// ReasonConfirming is set while users are looked up or created again.
 	ReasonConfirming = "Confirming"
-
-	// ReasonListUnavailable is set when the account's list of users cannot be read or shows only a part of the users.
-	ReasonListUnavailable = "ListUnavailable"
 )
 
 // ReasonUsersMissing is the reason of an event, not of a condition: users that existed are missing from the account's list. They are

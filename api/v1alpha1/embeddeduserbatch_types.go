@@ -86,11 +86,14 @@ type EmbeddedUserBatchSpec struct {
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
-	// resyncInterval is how often the operator checks that the users still exist, such as 24h. It creates those again that
+	// resyncInterval is how often the operator checks that the users still exist. It creates those again that
 	// were deleted, and tries users again that the API rejected.
-	// 0 means never; otherwise it is at least 1m. Without it the operator's --resync-interval applies, which is 0 by default.
+	// It is written in hours, minutes and seconds, such as 24h or 1h30m. 0s means never; otherwise it is at least 1m.
+	// Without it the operator's --resync-interval applies, which is never by default.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('1m')",message="resyncInterval must be 0s, or at least 1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^(0|([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?)$') && (duration(self) == duration('0s') || duration(self) >= duration('1m'))",message="must be 0s, or at least 1m, in hours, minutes and seconds, such as 24h or 1h30m"
 	ResyncInterval *metav1.Duration `json:"resyncInterval,omitempty"`
 }
 

@@ -24,19 +24,21 @@ import (
 const (
 	watchNamespaces = "watch-namespaces"
 	secretPoll      = "secret-poll"
+	resyncInterval  = "resync-interval"
 )
 
 // options holds the command-line options.
 type options struct {
-	alloy      alloy.Options
-	sender     sender.Options
-	manager    manager.Options
-	namespaces []string
-	secretPoll time.Duration
-	listMemory resource.QuantityValue
-	log        zap.Options
-	version    bool
-	probe      string // URL
+	alloy          alloy.Options
+	sender         sender.Options
+	manager        manager.Options
+	namespaces     []string
+	secretPoll     time.Duration
+	resyncInterval time.Duration
+	listMemory     resource.QuantityValue
+	log            zap.Options
+	version        bool
+	probe          string // URL
 }
 
 // parse returns the options that the arguments set.
@@ -90,6 +92,9 @@ func (o *options) addAlloyFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&o.sender.RequestsPerSecond, "alloy-requests-per-second", o.sender.RequestsPerSecond,
 		"maximum rate of requests to the Alloy API per key; 0 disables the limit. The vendor publishes no limit")
 	flags.IntVar(&o.sender.Burst, "alloy-burst", o.sender.Burst, "maximum burst of requests above --alloy-requests-per-second, at least 1")
+	flags.DurationVar(&o.resyncInterval, resyncInterval, 0,
+		"how often to check that users still exist, and create missing ones again, for each EmbeddedUserBatch without a spec.resyncInterval; "+
+			"at least 1m, 0 never. It takes one list of the account's users per key")
 	o.listMemory.Quantity = *resource.NewQuantity(batch.DefaultMaxListMemory, resource.BinarySI)
 	flags.Var(&o.listMemory, "max-list-memory",
 		"maximum memory for the list of one EmbeddedUserBatch while it is planned, at least 32Mi: "+
@@ -151,6 +156,8 @@ func (o *options) checkLimits() error {
 		return fmt.Errorf("--max-list-memory must be at least 32Mi, not %s", o.listMemory.String())
 	case o.secretPoll != 0 && o.secretPoll < time.Second:
 		return fmt.Errorf("--%s must be at least 1s, not %s; 0 watches Secrets", secretPoll, o.secretPoll)
+	case o.resyncInterval != 0 && o.resyncInterval < time.Minute:
+		return fmt.Errorf("--%s must be at least 1m, not %s; 0 turns it off", resyncInterval, o.resyncInterval)
 	case o.sender.Burst < 1:
 		return fmt.Errorf("--alloy-burst must be at least 1, not %d", o.sender.Burst)
 	}

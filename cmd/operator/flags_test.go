@@ -37,6 +37,36 @@ func TestParse_SecretPoll(t *testing.T) {
 	}
 }
 
+func TestParse_ResyncInterval(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want time.Duration
+		says string
+	}{
+		"never by default":        {},
+		"never":                   {args: []string{"--resync-interval=0"}},
+		"never, with a unit":      {args: []string{"--resync-interval=0s"}},
+		"once a day":              {args: []string{"--resync-interval=24h"}, want: 24 * time.Hour},
+		"as often as is allowed":  {args: []string{"--resync-interval=60s"}, want: time.Minute},
+		"too often":               {args: []string{"--resync-interval=59s"}, says: "--resync-interval must be at least 1m, not 59s; 0 turns it off"},
+		"a negative interval":     {args: []string{"--resync-interval=-24h"}, says: "--resync-interval must be at least 1m, not -24h0m0s"},
+		"a number without a unit": {args: []string{"--resync-interval=3600"}, says: "must be a duration"},
+		"a unit that Go has not":  {args: []string{"--resync-interval=1d"}, says: "must be a duration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := parse(tc.args)
+			if tc.says == "" && (err != nil || o.resyncInterval != tc.want) {
+				t.Errorf("%s, error %v", o.resyncInterval, err)
+			}
+			if tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func TestParse_WatchNamespaces(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -68,8 +68,8 @@ func run(ctx context.Context, o options) error {
 	config.UserAgent = o.alloy.UserAgent
 
 	settings := controller.Options{
-		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(), SecretPoll: o.secretPoll,
-		Metrics: metrics.Registry,
+		API: api, RequestTimeout: o.alloy.Timeout, Sender: o.sender, MaxListMemory: o.listMemory.Value(),
+		ResyncInterval: o.resyncInterval, SecretPoll: o.secretPoll, Metrics: metrics.Registry,
 	}
 	controller.Configure(&o.manager, settings, o.namespaces...)
 	if o.manager.Metrics.SecureServing {

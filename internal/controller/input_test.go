@@ -46,6 +46,9 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 			object{"apiKeySecretRef": object{"name": "x"}, "invalidUserPolicy": "Maybe"},
 			[]string{"spec.invalidUserPolicy", "Fail", "Ignore"},
 		},
+		"a mode that does not exist": {
+			object{"apiKeySecretRef": object{"name": "x"}, "mode": "DryRun"}, []string{"spec.mode", `"DryRun"`, "Apply", "Observe"},
+		},
 		"users that are not a list": {object{"apiKeySecretRef": object{"name": "x"}, "users": object{}}, []string{"spec.users"}},
 	} {
 		manifest, err := json.Marshal(object{
@@ -54,6 +57,28 @@ func TestInput_RefusedWhenItIsApplied(t *testing.T) {
 		})
 		w.Must(err)
 		w.refuses(name, string(manifest), tc.want...)
+	}
+}
+
+// TestInput_ResyncIntervals applies intervals that are refused with one message, and others that are not.
+func TestInput_ResyncIntervals(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	for _, interval := range []string{
+		"30s", "59s", "0h59s", "-1h", "-0s", "abc", "1d", "24", "", " 24h", "1h 30m", "1.5h", "90000ms", "30m1h", "9999999h", "1e3s", "１h",
+	} {
+		w.refuses(interval, manifest("refused", fmt.Sprintf("resyncInterval: %q", interval)), fmt.Sprintf(
+			"spec.resyncInterval: Invalid value: %q: must be 0s, or at least 1m, in hours, minutes and seconds, such as 24h or 1h30m", interval))
+	}
+	w.refuses("a number", manifest("refused", "resyncInterval: 0"), "spec.resyncInterval", "expected string")
+	w.refuses("a long text", manifest("refused", "resyncInterval: "+strings.Repeat("1", 33)+"h"), "spec.resyncInterval", "32")
+	for i, interval := range []string{"", "0", "0s", "1m", "60s", "24h", "1h30m", "168h0m0s", "999999h999999m999999s"} {
+		field := "mode: Apply"
+		if interval != "" {
+			field = fmt.Sprintf("resyncInterval: %q", interval)
+		}
+		if out, err := w.apply(manifest(fmt.Sprint("accepted-", i), field)); err != nil {
+			t.Errorf("%q: %v, %s", interval, err, out)
+		}
 	}
 }
 

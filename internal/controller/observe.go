@@ -33,6 +33,14 @@ func waits(registry prometheus.Registerer) (func(time.Duration), error) {
 	return metrics.NewWaits(registry) //nolint:wrapcheck // it says what failed
 }
 
+// missingUsers returns a function that counts users that are missing. It does nothing if the registry is nil.
+func missingUsers(registry prometheus.Registerer) (func(int), error) {
+	if registry == nil {
+		return func(int) {}, nil
+	}
+	return metrics.NewMissing(registry) //nolint:wrapcheck // it says what failed
+}
+
 // eachBatch returns a function that passes all batches of a cache to visit.
 func eachBatch(all cache.Cache) func(context.Context, func(*cached.Batch)) error {
 	return func(ctx context.Context, visit func(*cached.Batch)) error {

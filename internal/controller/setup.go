@@ -158,31 +158,39 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
 		return err
 	}
-	options.Sender.RequestTimeout = options.RequestTimeout
-	batches := &batch.Reconciler{}
-	options.Sender.Listed = func(fingerprint string) { batches.Listed(fingerprint) }
-	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
-	if err := ledgers.SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up the slice controller: %w", err)
+	missing, err := missingUsers(options.Metrics)
+	if err != nil {
+		return err
 	}
-	*batches = batch.Reconciler{
+	batches := &batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: ledgers.Sender.Fingerprint,
-		List: func(key alloy.Key, since time.Time) batch.AccountList {
-			if list := ledgers.Sender.List(key, since); list != nil {
-				return list
-			}
-			return nil // an interface with a nil pointer is not nil
-		},
+		Missing: missing,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
 			Controller: controllerOptions(batchWorkers),
 		},
+	}
+	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, batches.Listed
+	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
+	batches.Fingerprint, batches.List = ledgers.Sender.Fingerprint, listOf(ledgers.Sender)
+	if err := ledgers.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)
 	}
 	return register(options.Metrics, metrics.Sources{
 		Elected: mgr.Elected(), Batches: eachBatch(mgr.GetCache()), Sender: ledgers.Sender.Stats, ListMemory: batches.ListMemory,
+		IsOverdue: batches.IsOverdue,
 	})
+}
+
+// listOf returns the sender's lists as the batch controller wants them: an interface that holds a nil pointer would not be nil.
+func listOf(s *sender.Sender) func(alloy.Key, time.Time) batch.AccountList {
+	return func(key alloy.Key, since time.Time) batch.AccountList {
+		if list := s.List(key, since); list != nil {
+			return list
+		}
+		return nil
+	}
 }

@@ -161,10 +161,23 @@ func (w *world) live(p *prometheus) {
 	w.CreateBatch("refused", append(testenv.Users("refused", 20), testenv.Users("accepted", 200)...)...)
 	w.createBatch("no-key", "missing", testenv.Users("missing", 120)...)
 	w.CreateBatch("failing", testenv.Users("failing", 60)...)
+	w.pause()
 	each("at-last", 5, 500)
 	w.await(p, `embeddeduser_unready_batch_since_timestamp_seconds{reason="Unauthorized"}`)
 	w.await(p, `embeddeduser_batches{reason="InvalidUsers"} == 1`)
+	w.await(p, `sum(embeddeduser_paused_batches) == 2 and sum(embeddeduser_oldest_suspension_age_seconds) > 0`)
 	w.await(p, `ALERTS{alertname="EmbeddedUserBatchStalled"} or ALERTS{alertname="EmbeddedUserKeyRejected"}`)
+}
+
+// pause creates a batch that is suspended, and one that observes.
+func (w *world) pause() {
+	w.Helper()
+	suspended := w.Batch("suspended", testenv.Users("suspended", 80)...)
+	suspended.Spec.Suspend = true
+	observing := w.Batch("observing", testenv.Users("observing", 80)...)
+	observing.Spec.Mode = v1alpha1.ModeObserve
+	w.MustCreate(suspended)
+	w.MustCreate(observing)
 }
 
 // TestDashboard_EveryQueryHasData runs the operator under Prometheus, and sends each query of the dashboard. It draws the answers if that

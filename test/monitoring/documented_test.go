@@ -63,7 +63,7 @@ func readPage(t *testing.T) (metrics map[string]described, values map[string][]s
 }
 
 // troubled has batches of every kind: one that is done, one with invalid users, one with a wrong key, one without a key, one for which
-// the API fails, and one with a list.
+// the API fails, and one that is suspended.
 func troubled(t *testing.T, name string) *world {
 	w := newWorld(t, name, simulator.Options{Reject: func(username string) bool { return strings.HasPrefix(username, "refused") }})
 	w.Must(testenv.WriteKey(t.Context(), w, w.Namespace, "wrong", "a-wrong-key"))
@@ -73,6 +73,9 @@ func troubled(t *testing.T, name string) *world {
 	w.createBatch("wrong-key", "wrong", testenv.Users("wrong", 2)...)
 	w.createBatch("no-key", "missing", testenv.Users("missing", 2)...)
 	w.CreateBatch("failing", testenv.Users("failing", 2)...)
+	suspended := w.Batch("suspended", testenv.Users("suspended", 2)...)
+	suspended.Spec.Suspend = true
+	w.MustCreate(suspended)
 	return w
 }
 
@@ -84,6 +87,7 @@ func TestMetrics_AreAsDocumented(t *testing.T) {
 	w.Await("wrong-key", v1alpha1.ReasonUnauthorized)
 	w.Await("no-key", v1alpha1.ReasonSecretNotFound)
 	w.Await("failing", v1alpha1.ReasonRetrying)
+	w.Await("suspended", v1alpha1.ReasonSuspended)
 	metrics, values := readPage(t)
 
 	var text []byte
@@ -94,7 +98,7 @@ func TestMetrics_AreAsDocumented(t *testing.T) {
 		return slices.Sorted(maps.Keys(families))
 	}).Should(gomega.Equal(slices.Sorted(maps.Keys(metrics))))
 	names := map[string][]string{
-		"namespace": {w.Namespace, "not-there"}, "batch": {"refused", "wrong-key", "no-key", "failing"}, // not the one that is done
+		"namespace": {w.Namespace, "not-there"}, "batch": {"refused", "wrong-key", "no-key", "failing", "suspended"}, // not the one that is done
 	}
 	for name, family := range families {
 		if got := strings.ToLower(family.GetType().String()); got != metrics[name].kind {
@@ -158,7 +162,10 @@ func (w *world) checkNumbers(families map[string]*dto.MetricFamily) {
 		labels map[string]string
 		want   float64
 	}{
-		{"embeddeduser_batches", nil, 5},
+		{"embeddeduser_batches", nil, 6},
+		{"embeddeduser_paused_batches", map[string]string{"pause": "suspended"}, 1},
+		{"embeddeduser_paused_batches", nil, 1},
+		{"embeddeduser_overdue_resync_batches", nil, 0},
 		{"embeddeduser_batches", map[string]string{"reason": "Unauthorized"}, 1},
 		{"embeddeduser_unready_batch_users", map[string]string{"batch": "failing", "result": "pending"}, 2},
 		{"embeddeduser_namespace_watched", map[string]string{"namespace": "not-there"}, 0},
@@ -170,6 +177,9 @@ func (w *world) checkNumbers(families map[string]*dto.MetricFamily) {
 	}
 	if got := value(families, "embeddeduser_users_in_doubt", nil); got < 1 {
 		w.Errorf("%v users are in doubt", got)
+	}
+	if got := value(families, "embeddeduser_oldest_suspension_age_seconds", nil); got <= 0 {
+		w.Errorf("a batch has been suspended for %v seconds", got)
 	}
 	since := value(families, "embeddeduser_unready_batch_since_timestamp_seconds", map[string]string{"batch": "wrong-key"})
 	ready := testenv.Condition(w.Load("wrong-key").Status.Conditions, v1alpha1.ConditionReady)
@@ -186,8 +196,8 @@ func (w *world) checkEnd(operator *testenv.Operator) {
 	w.Await("no-key", v1alpha1.ReasonSucceeded)
 	w.Eventually(func() string { return string(w.scrape(operator)) }).ShouldNot(gomega.Or(
 		gomega.ContainSubstring(`batch="wrong-key"`), gomega.ContainSubstring(`batch="no-key"`)))
-	if got := value(w.own(w.scrape(operator)), "embeddeduser_batches", nil); got != 4 {
-		w.Errorf("%v batches are counted, want 4", got)
+	if got := value(w.own(w.scrape(operator)), "embeddeduser_batches", nil); got != 5 {
+		w.Errorf("%v batches are counted, want 5", got)
 	}
 }
 

@@ -56,6 +56,7 @@ more.
       (list "alloy-burst" $alloy.burst)
       (list "max-list-memory" (ternary nil (printf "%sMi" $list) (eq $list "256")))
       (list "secret-poll" .Values.secretPoll)
+      (list "resync-interval" .Values.resyncInterval)
       (list "zap-log-level" .Values.logLevel) }}
 {{- range $flags }}
 {{- $value := index . 1 }}

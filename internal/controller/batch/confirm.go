@@ -44,10 +44,7 @@ type lookup struct {
 // and has users sent again that the list lacks.
 func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts) (confirmation, error) {
 	now := time.Now()
-	interval := r.Options.ResyncInterval
-	if own := v.batch.ResyncInterval; own != nil {
-		interval = own.Duration
-	}
+	interval := r.interval(v.batch)
 	w, later := wishOf(v, key, interval, r.began, now)
 	if w.cause == noCause {
 		r.unfinished.update(v.batch, func(m *memo) { m.lookup = nil })
@@ -151,9 +148,10 @@ func (l *lookup) missing(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResu
 	})
 }
 
-// tellMissing records an event if users are missing.
+// tellMissing counts the users that are missing, and records an event if there are any.
 func (r *Reconciler) tellMissing(v view, t tally) {
 	if t.missing > 0 {
+		r.Missing(t.missing)
 		r.Recorder.Eventf(v.batch, nil, corev1.EventTypeWarning, v1alpha1.ReasonUsersMissing, actionConfirmUsers,
 			"%d of %d users that existed are missing in the Alloy account; creating them again", t.missing, t.known)
 	}

@@ -45,6 +45,7 @@ type Reconciler struct {
 	// List returns the list of the users of a key's account that began at a time or later; nil if it is still to be read. Listed is to
 	// be called when it was.
 	List    func(alloy.Key, time.Time) AccountList
+	Missing func(users int) // counts users that existed and are missing
 	Options Options
 
 	versions   cached.Versions
@@ -82,8 +83,8 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // SetupWithManager registers the controller. It watches batches and their slices, the metadata of ConfigMaps, and Secrets.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Client == nil || r.Cache == nil || r.Secrets == nil || r.Credentials == nil || r.Recorder == nil || r.Fingerprint == nil ||
-		r.List == nil || r.Options.MaxListMemory <= 0 {
-		return errors.New("one of Client, Cache, Secrets, Credentials, Recorder, Fingerprint, List and MaxListMemory is not set")
+		r.List == nil || r.Missing == nil || r.Options.MaxListMemory <= 0 {
+		return errors.New("one of Client, Cache, Secrets, Credentials, Recorder, Fingerprint, List, Missing and MaxListMemory is not set")
 	}
 	r.refused = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)
 	r.unwritten = workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRefusedBackOff, maxRefusedBackOff)

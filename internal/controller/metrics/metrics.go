@@ -30,6 +30,8 @@ type Sources struct {
 	// Batches passes all batches in the cache to visit, which must not keep them.
 	Batches func(ctx context.Context, visit func(*cached.Batch)) error
 	Sender  func() sender.Stats
+	// IsOverdue reports whether the users of a batch should have been looked up long ago.
+	IsOverdue func(*cached.Batch, time.Time) bool
 	// ListMemory returns the memory for short and for long lists.
 	ListMemory func() (short, long budget.Usage)
 }
@@ -52,6 +54,12 @@ var (
 		"Unix time since which an EmbeddedUserBatch that is not ready has had pending users without a break.", "namespace", "batch")
 	unreadyUsersDesc = desc("unready_batch_users",
 		"Users of an EmbeddedUserBatch that is not ready who are pending or invalid.", "namespace", "batch", "result")
+	pausedDesc = desc("paused_batches",
+		"EmbeddedUserBatches that create no users because their spec says so: suspended ones, and others in the mode Observe.", "pause")
+	suspensionDesc = desc("oldest_suspension_age_seconds",
+		"Time for which an EmbeddedUserBatch has been suspended: the longest of all. 0 if none is suspended.")
+	overdueDesc = desc("overdue_resync_batches",
+		"EmbeddedUserBatches whose users should have been looked up more than a resync interval ago.")
 	accountsDesc = desc("alloy_accounts",
 		"API keys with something to do, by the state of their circuit breaker.", "circuit")
 	doubtDesc = desc("users_in_doubt",
@@ -87,11 +95,23 @@ func NewWaits(registry prometheus.Registerer) (func(time.Duration), error) {
 	return func(waited time.Duration) { waits.Observe(waited.Seconds()) }, nil
 }
 
+// NewMissing registers the metric of missing users, and returns what counts them.
+func NewMissing(registry prometheus.Registerer) (func(users int), error) {
+	missing := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "embeddeduser_missing_users_total",
+		Help: "Users that existed and were missing when the list of their account was read.",
+	})
+	if err := registry.Register(missing); err != nil {
+		return nil, fmt.Errorf("registering the metric of missing users: %w", err)
+	}
+	return func(users int) { missing.Add(float64(users)) }, nil
+}
+
 // Describe implements [prometheus.Collector].
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{
-		batchesDesc, usersDesc, oldestDesc, unreadyDesc, pendingDesc, unreadyUsersDesc, accountsDesc, doubtDesc,
-		memoryDesc, memoryLimitDesc, waitingDesc,
+		batchesDesc, usersDesc, oldestDesc, unreadyDesc, pendingDesc, unreadyUsersDesc, pausedDesc, suspensionDesc, overdueDesc,
+		accountsDesc, doubtDesc, memoryDesc, memoryLimitDesc, waitingDesc,
 	} {
 		descriptions <- one
 	}
@@ -109,9 +129,14 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	found := newSummary()
-	if err := c.Batches(ctx, found.add); err == nil { // else the cache is not synced
-		found.show(gauge, time.Now())
+	found, now := newSummary(), time.Now()
+	visit := func(batch *cached.Batch) {
+		if found.add(batch); batch.DeletionTimestamp.IsZero() && c.IsOverdue(batch, now) {
+			found.overdue++
+		}
+	}
+	if err := c.Batches(ctx, visit); err == nil { // else the cache is not synced
+		found.show(gauge, now)
 	}
 	accounts := c.Sender()
 	gauge(accountsDesc, float64(accounts.Closed), "closed")
@@ -134,11 +159,12 @@ func (s *summary) show(gauge func(*prometheus.Desc, float64, ...string), now tim
 	for result, n := range s.users {
 		gauge(usersDesc, float64(n), result)
 	}
-	age := 0.0
-	if !s.oldest.IsZero() {
-		age = max(0, now.Sub(s.oldest).Seconds()) // the clock of another replica may have been ahead
+	for pause, n := range s.paused {
+		gauge(pausedDesc, float64(n), pause)
 	}
-	gauge(oldestDesc, age)
+	gauge(oldestDesc, age(s.oldest, now))
+	gauge(suspensionDesc, age(s.suspended, now))
+	gauge(overdueDesc, float64(s.overdue))
 	for _, batch := range s.shown() {
 		gauge(unreadyDesc, float64(batch.since.Unix()), batch.namespace, batch.name, batch.reason, strconv.FormatBool(batch.stalled))
 		if !batch.pendingSince.IsZero() {
@@ -147,4 +173,12 @@ func (s *summary) show(gauge func(*prometheus.Desc, float64, ...string), now tim
 		gauge(unreadyUsersDesc, float64(batch.pending), batch.namespace, batch.name, resultPending)
 		gauge(unreadyUsersDesc, float64(batch.invalid), batch.namespace, batch.name, resultInvalid)
 	}
+}
+
+// age returns the seconds since a time; 0 for the zero time.
+func age(since, now time.Time) float64 {
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(since).Seconds()) // the clock of another replica may have been ahead
 }

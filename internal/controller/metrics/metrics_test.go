@@ -33,6 +33,11 @@ func families(t *testing.T, sources Sources) map[string]int {
 		t.Fatal(err)
 	}
 	waited(time.Second)
+	missed, err := NewMissing(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missed(2)
 	gathered, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +64,9 @@ func TestCollector_ShowsWhatIsKnown(t *testing.T) {
 		},
 		Sender:     func() sender.Stats { return sender.Stats{} },
 		ListMemory: func() (short, long budget.Usage) { return },
+		IsOverdue:  func(b *cached.Batch, _ time.Time) bool { return b.Name == "a" },
 	}
-	waits := map[string]int{"embeddeduser_alloy_limiter_wait_seconds": 1}
+	waits := map[string]int{"embeddeduser_alloy_limiter_wait_seconds": 1, "embeddeduser_missing_users_total": 1}
 	others := map[string]int{
 		"embeddeduser_alloy_accounts": 3, "embeddeduser_users_in_doubt": 1, "embeddeduser_list_memory_used_bytes": 2,
 		"embeddeduser_list_memory_limit_bytes": 2, "embeddeduser_list_memory_waiting_batches": 2,
@@ -70,7 +76,8 @@ func TestCollector_ShowsWhatIsKnown(t *testing.T) {
 	maps.Copy(all, map[string]int{
 		"embeddeduser_batches": len(reasons), "embeddeduser_users": 4, "embeddeduser_oldest_pending_user_age_seconds": 1,
 		"embeddeduser_unready_batch_since_timestamp_seconds": 2, "embeddeduser_unready_batch_pending_since_timestamp_seconds": 1,
-		"embeddeduser_unready_batch_users": 4,
+		"embeddeduser_unready_batch_users": 4, "embeddeduser_paused_batches": 2, "embeddeduser_oldest_suspension_age_seconds": 1,
+		"embeddeduser_overdue_resync_batches": 1,
 	})
 	standby, unsynced := leader, leader
 	standby.Elected = make(chan struct{})
@@ -106,6 +113,7 @@ func BenchmarkScrape(b *testing.B) {
 		registry := prometheus.NewRegistry()
 		err := Register(registry, Sources{
 			Elected: elected, Sender: func() sender.Stats { return sender.Stats{} }, ListMemory: func() (short, long budget.Usage) { return },
+			IsOverdue: func(*cached.Batch, time.Time) bool { return false },
 			Batches: func(_ context.Context, visit func(*cached.Batch)) error {
 				copied := slices.Clone(list.Items) // as the cache does
 				for i := range copied {

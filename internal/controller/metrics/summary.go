@@ -27,7 +27,8 @@ var reasons = []string{
 	unknown, v1alpha1.ReasonProgressing, v1alpha1.ReasonRetrying, v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers,
 	v1alpha1.ReasonInvalidUsers, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable,
 	v1alpha1.ReasonListTooLarge, v1alpha1.ReasonPlanRejected, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
-	v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect,
+	v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonSuspended, v1alpha1.ReasonObserved,
+	v1alpha1.ReasonAccountChanged, v1alpha1.ReasonListUnavailable,
 }
 
 // The results of users.
@@ -38,12 +39,21 @@ const (
 	resultPending  = "pending"
 )
 
+// Why a batch creates no users although nothing is wrong.
+const (
+	pauseSuspended = "suspended"
+	pauseObserving = "observing"
+)
+
 // summary is what a scrape shows of the batches.
 type summary struct {
-	batches map[string]int   // by reason
-	users   map[string]int64 // by result
-	oldest  time.Time        // since when a batch has had pending users; zero for none
-	unready []unready
+	batches   map[string]int   // by reason
+	users     map[string]int64 // by result
+	paused    map[string]int   // by why
+	oldest    time.Time        // since when a batch has had pending users; zero for none
+	suspended time.Time        // since when a batch has been suspended; zero for none
+	overdue   int              // batches whose users should have been looked up long ago
+	unready   []unready
 }
 
 // unready is a batch that is not ready.
@@ -58,7 +68,7 @@ type unready struct {
 }
 
 func newSummary() *summary {
-	s := &summary{batches: map[string]int{}, users: map[string]int64{}}
+	s := &summary{batches: map[string]int{}, users: map[string]int64{}, paused: map[string]int{pauseSuspended: 0, pauseObserving: 0}}
 	for _, reason := range reasons {
 		s.batches[reason] = 0
 	}
@@ -88,12 +98,32 @@ func (s *summary) add(batch *cached.Batch) {
 		}
 	}
 	s.batches[one.reason]++
-	if !one.pendingSince.IsZero() && (s.oldest.IsZero() || one.pendingSince.Before(s.oldest)) {
-		s.oldest = one.pendingSince
-	}
+	s.oldest = older(s.oldest, one.pendingSince)
+	s.addPause(batch)
 	if ready == nil || ready.Status != metav1.ConditionTrue {
 		s.unready = append(s.unready, one)
 	}
+}
+
+// addPause counts a batch that creates no users because its spec says so.
+func (s *summary) addPause(batch *cached.Batch) {
+	switch {
+	case batch.Suspend:
+		s.paused[pauseSuspended]++
+	case batch.Mode == v1alpha1.ModeObserve:
+		s.paused[pauseObserving]++
+	}
+	if c := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionSuspended); c != nil && batch.Suspend {
+		s.suspended = older(s.suspended, c.LastTransitionTime.Time)
+	}
+}
+
+// older returns the earlier of two times, of which the zero time is none.
+func older(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // pendingSince returns since when a batch has had pending users without a break; zero if none is pending. Nobody knows since when a

@@ -119,6 +119,31 @@ func TestSummary_AddsUp(t *testing.T) {
 	}
 }
 
+func TestSummary_CountsWhatIsPaused(t *testing.T) {
+	t.Parallel()
+	since := func(minute int) func(*cached.Batch) {
+		return func(b *cached.Batch) {
+			b.Suspend = true
+			b.Status.Conditions = append(b.Status.Conditions, metav1.Condition{
+				Type: v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue, LastTransitionTime: minutes(minute),
+			})
+		}
+	}
+	resumed := func(b *cached.Batch) { b.Suspend = false }
+	observing := func(b *cached.Batch) { b.Mode = v1alpha1.ModeObserve }
+	s := newSummary()
+	s.add(batch("pending", metav1.ConditionUnknown, v1alpha1.ReasonSuspended, pending(9), since(20)))
+	s.add(batch("done", metav1.ConditionTrue, v1alpha1.ReasonSucceeded, since(10)))
+	s.add(batch("both", metav1.ConditionUnknown, v1alpha1.ReasonSuspended, pending(9), since(30), observing))
+	s.add(batch("observed", metav1.ConditionUnknown, v1alpha1.ReasonObserved, pending(9), observing))
+	s.add(batch("resumed just now", metav1.ConditionUnknown, v1alpha1.ReasonSuspended, pending(9), since(1), resumed))
+	s.add(batch("suspended just now", metav1.ConditionTrue, v1alpha1.ReasonSucceeded, func(b *cached.Batch) { b.Suspend = true }))
+	want := map[string]int{pauseSuspended: 4, pauseObserving: 1}
+	if diff := cmp.Diff(want, s.paused); diff != "" || !s.suspended.Equal(minutes(10).Time) {
+		t.Errorf("suspended since %s; (-want +got):\n%s", s.suspended, diff)
+	}
+}
+
 // TestSummary_NoNamespaceHidesAnother has one namespace with more failing batches than are shown, which failed first.
 func TestSummary_NoNamespaceHidesAnother(t *testing.T) {
 	t.Parallel()

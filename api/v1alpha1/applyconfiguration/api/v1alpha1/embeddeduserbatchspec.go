@@ -40,9 +40,10 @@ type EmbeddedUserBatchSpecApplyConfiguration struct {
 	// With Observe the operator reads the list of the account's users and creates none: counts.existing says how many users exist
 	// already, counts.pending how many Apply would create. Apply goes on from there.
 	Mode *apiv1alpha1.Mode `json:"mode,omitempty"`
-	// resyncInterval is how often the operator checks that the users still exist, such as 24h. It creates those again that
+	// resyncInterval is how often the operator checks that the users still exist. It creates those again that
 	// were deleted, and tries users again that the API rejected.
-	// 0 means never; otherwise it is at least 1m. Without it the operator's --resync-interval applies, which is 0 by default.
+	// It is written in hours, minutes and seconds, such as 24h or 1h30m. 0s means never; otherwise it is at least 1m.
+	// Without it the operator's --resync-interval applies, which is never by default.
 	ResyncInterval *v1.Duration `json:"resyncInterval,omitempty"`
 }
 
