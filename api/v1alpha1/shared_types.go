@@ -66,7 +66,8 @@ type UserCounts struct {
 	// +optional
 	Existing int32 `json:"existing"`
 
-	// invalid counts the users that do not exist and are not retried until they are corrected.
+	// invalid counts the users that do not exist and are to be corrected. Those that the API rejected are sent once more after ten
+	// minutes.
 	// +optional
 	Invalid int32 `json:"invalid"`
 

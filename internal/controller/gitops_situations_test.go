@@ -83,6 +83,18 @@ var batchSituations = map[string]situation{
 		w.suspend("customers", true)
 		w.awaitSuspended("customers")
 	}},
+	"observed": {name: "The mode is Observe, and Apply would create users", bring: observing(v1alpha1.ReasonObserved)},
+	"list-unavailable": {name: "The mode is Observe, and the account's users cannot be listed", bring: func(w *world) {
+		w.Sim.Inject(simulator.Fault{Operation: simulator.List, Status: http.StatusServiceUnavailable})
+		observing(v1alpha1.ReasonListUnavailable)(w)
+	}},
+	"account-changed": {name: "The Secret has another account's key", bring: func(w *world) {
+		withKey(goodKey, v1alpha1.ReasonSucceeded)(w)
+		w.Eventually(func() string { return w.Load("customers").Status.KeyFingerprint }).ShouldNot(gomega.BeEmpty())
+		w.Sim.AddKey("another")
+		w.SetKey("another")
+		w.Await("customers", v1alpha1.ReasonAccountChanged)
+	}},
 	"secret-missing-and-not-needed": {name: "All users exist, and the Secret is gone", bring: func(w *world) {
 		withKey(goodKey, v1alpha1.ReasonSucceeded)(w)
 		w.Must(w.Delete(w.Context(), w.secret(testenv.SecretName, "", "")))

@@ -75,6 +75,7 @@ var different = map[*regexp.Regexp]string{
 	regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`): "00000000-0000-0000-0000-000000000000",
 	regexp.MustCompile(`customers-[0-9a-f]{8}-`):                      "customers-00000000-",
 	regexp.MustCompile(`"[0-9a-f]{16,32}"`):                           `"0000000000000000"`,
+	regexp.MustCompile(`(approve=)[0-9a-f]+`):                         "${1}0000000000000000",
 	regexp.MustCompile(`test-\d+`):                                    "team-a",
 }
 
@@ -132,6 +133,18 @@ func answered(reason string, fault simulator.Fault) func(*world) {
 // withKey brings about a situation that depends on the value in the Secret.
 func withKey(key func(*world) string, reason string, sources ...v1alpha1.UsersSource) func(*world) {
 	return func(w *world) { w.SetKey(key(w)); w.customers(reason, sources...) }
+}
+
+// observing brings about a situation of a batch that creates nobody, one of whose users exists.
+func observing(reason string) func(*world) {
+	return func(w *world) {
+		w.SetKey(w.Key)
+		w.Sim.Seed(w.Key, "user-00000@example.com")
+		batch := w.Batch("customers", testenv.Users("user", 3)...)
+		batch.Spec.Mode = v1alpha1.ModeObserve
+		w.MustCreate(batch)
+		w.Await("customers", reason)
+	}
 }
 
 func goodKey(w *world) string { return w.Key }

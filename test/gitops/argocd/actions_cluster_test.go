@@ -52,6 +52,17 @@ spec: {apiKeySecretRef: {name: alloy}, users: [{username: acted-on-1}, {username
 		c.Errorf("reconcile at %q: %v", at, err)
 	}
 	c.isSynced(target, "reconcile")
+
+	// A manifest that has the field itself is another matter.
+	set(target, false, "spec", "suspend")
+	c.must(c.apply(target, true))
+	c.isSynced(target, "applying spec.suspend")
+	c.act(target, "suspend")
+	for _, m := range modes {
+		if got := c.compare(target, m, c.settings); got != v1alpha1.SyncStatusCodeOutOfSync {
+			c.Errorf("suspended against the manifest, %s: %s", m.name, got)
+		}
+	}
 }
 
 // act runs an action on the object that is stored, and stores the result.

@@ -39,40 +39,63 @@ func objectOf(t *testing.T, situation gitopstest.Situation) *unstructured.Unstru
 	return object
 }
 
-// TestHealthCheckExprs compares what the expressions in docs/gitops.md say of each batch with what kstatus says: the same, but for a plan
-// that is rejected.
+// TestHealthCheckExprs compares what the expressions in docs/gitops.md say of each batch with what kstatus says: the same, but for what
+// they are for.
 func TestHealthCheckExprs(t *testing.T) {
-	check := expressions(t)
-	evaluator, err := cel.NewStatusEvaluator(&check.HealthCheckExpressions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, situation := range gitopstest.Situations(t) {
-		if situation.Kind != "EmbeddedUserBatch" {
-			continue
-		}
-		got, err := evaluator.Evaluate(t.Context(), objectOf(t, situation))
+	checks := expressions(t)
+	for name, tc := range map[string]struct {
+		check   kustomize.CustomHealthCheck
+		differs func(gitopstest.Situation) (want status.Status) // empty if it does not
+	}{
+		"a plan that is rejected fails": {checks[0], func(s gitopstest.Situation) status.Status {
+			if s.Ready == "False PlanRejected" {
+				return status.FailedStatus
+			}
+			return ""
+		}},
+		"a batch that is paused is current": {checks[1], func(s gitopstest.Situation) status.Status {
+			if s.ArgoCD == "Suspended" {
+				return status.CurrentStatus
+			}
+			return ""
+		}},
+	} {
+		evaluator, err := cel.NewStatusEvaluator(&tc.check.HealthCheckExpressions)
 		if err != nil {
-			t.Fatalf("%s: %v", situation, err)
+			t.Fatal(err)
 		}
-		want := situation.Kstatus
-		if situation.Ready == "False PlanRejected" {
-			want = string(status.FailedStatus)
+		differing := 0
+		for _, situation := range gitopstest.Situations(t) {
+			if situation.Kind != "EmbeddedUserBatch" {
+				continue
+			}
+			got, err := evaluator.Evaluate(t.Context(), objectOf(t, situation))
+			if err != nil {
+				t.Fatalf("%s: %v", situation, err)
+			}
+			want := situation.Kstatus
+			if other := tc.differs(situation); other != "" {
+				differing++
+				want = string(other)
+			}
+			if string(got.Status) != want {
+				t.Errorf("%s: %s: the expressions say %s, want %s", name, situation, got.Status, want)
+			}
 		}
-		if string(got.Status) != want {
-			t.Errorf("%s: the expressions say %s, want %s", situation, got.Status, want)
+		if differing == 0 {
+			t.Errorf("%s: no situation is so", name)
 		}
 	}
 }
 
-// expressions returns the health check expressions in docs/gitops.md.
-func expressions(t *testing.T) kustomize.CustomHealthCheck {
+// expressions returns the health check expressions in docs/gitops.md, in the order of the Kustomizations that have them.
+func expressions(t *testing.T) (checks []kustomize.CustomHealthCheck) {
 	t.Helper()
 	for _, kustomization := range kustomizations(t) {
-		if checks := kustomization.Spec.HealthCheckExprs; len(checks) == 1 {
-			return checks[0]
-		}
+		checks = append(checks, kustomization.Spec.HealthCheckExprs...)
 	}
-	t.Fatal("docs/gitops.md has no Kustomization with healthCheckExprs")
-	return kustomize.CustomHealthCheck{}
+	if len(checks) != 2 {
+		t.Fatalf("docs/gitops.md has %d checks", len(checks))
+	}
+	return checks
 }

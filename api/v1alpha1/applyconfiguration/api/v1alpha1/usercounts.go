@@ -15,7 +15,8 @@ type UserCountsApplyConfiguration struct {
 	Created *int32 `json:"created,omitempty"`
 	// existing counts the users that exist without proof that this operator created them.
 	Existing *int32 `json:"existing,omitempty"`
-	// invalid counts the users that do not exist and are not retried until they are corrected.
+	// invalid counts the users that do not exist and are to be corrected. Those that the API rejected are sent once more after ten
+	// minutes.
 	Invalid *int32 `json:"invalid,omitempty"`
 	// pending counts the users whose outcome is not known yet.
 	Pending *int32 `json:"pending,omitempty"`
