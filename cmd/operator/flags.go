@@ -78,6 +78,8 @@ func (o *options) addAlloyFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.alloy.APIVersion, "alloy-api-version", alloy.DefaultAPIVersion, "version of the Alloy API, sent as x-api-version")
 	flags.DurationVar(&o.alloy.Timeout, "alloy-timeout", alloy.DefaultTimeout,
 		"timeout of a request to the Alloy API; the pod's grace period must be at least 15s longer")
+	flags.DurationVar(&o.alloy.ListTimeout, "alloy-list-timeout", alloy.DefaultListTimeout,
+		"timeout of reading the list of all users of an account, above 0; the end of the process does not wait for it")
 	o.sender = sender.DefaultOptions
 	flags.IntVar(&o.sender.RequestsPerKey, "alloy-max-in-flight", o.sender.RequestsPerKey,
 		"maximum number of concurrent requests to the Alloy API per key, at least 1")
@@ -144,6 +146,8 @@ func (o *options) checkLimits() error {
 		return fmt.Errorf("--alloy-max-in-flight must be at least 1, not %d", o.sender.RequestsPerKey)
 	case o.sender.Requests < 1:
 		return fmt.Errorf("--alloy-max-in-flight-total must be at least 1, not %d", o.sender.Requests)
+	case o.alloy.ListTimeout <= 0:
+		return fmt.Errorf("--alloy-list-timeout must be above 0, not %s", o.alloy.ListTimeout)
 	case o.sender.Linger < 0:
 		return fmt.Errorf("--alloy-linger must be at least 0, not %s; 0 disables it", o.sender.Linger)
 	case o.sender.RequestsPerSecond < 0:

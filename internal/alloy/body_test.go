@@ -96,7 +96,7 @@ func TestClient_AnswersThatBreakOff(t *testing.T) {
 				}
 				for _, got := range []alloy.Answer{
 					client.GetUser(t.Context(), key(t, "secret"), "a"),
-					client.ListUsers(t.Context(), key(t, "secret"), func(string) {}),
+					client.ListUsers(t.Context(), key(t, "secret"), func(alloy.ListedUser) {}),
 				} {
 					if got.Outcome != tc.read || !strings.Contains(got.Message, words) {
 						t.Errorf("read: %+v", got)
@@ -145,7 +145,7 @@ func TestClient_EndlessAnswersEnd(t *testing.T) {
 	if got := client.GetUser(t.Context(), key(t, "k"), "a"); got.Outcome != alloy.Inconclusive {
 		t.Errorf("get: %+v", got)
 	}
-	if got := client.ListUsers(t.Context(), key(t, "k"), func(string) {}); got.Outcome != alloy.Inconclusive {
+	if got := client.ListUsers(t.Context(), key(t, "k"), func(alloy.ListedUser) {}); got.Outcome != alloy.Inconclusive {
 		t.Errorf("list: %+v", got)
 	}
 }

@@ -9,6 +9,7 @@ package alloy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,9 @@ const (
 // DefaultTimeout of a request. The vendor publishes none; a batch of 1000 users is much for an API that validates each.
 const DefaultTimeout = 30 * time.Second
 
+// DefaultListTimeout of a list of all users. A million of them take 150 MB.
+const DefaultListTimeout = 5 * time.Minute
+
 // MaxBatch is the most users in one POST /users/batch, as the vendor's page says.
 const MaxBatch = 1000
 
@@ -54,8 +58,10 @@ type Options struct {
 	AllowInsecure bool
 	// APIVersion is sent as x-api-version.
 	APIVersion string
-	// Timeout bounds each request, from the first byte sent to the last byte read.
+	// Timeout bounds each request but lists, from the first byte sent to the last byte read.
 	Timeout time.Duration
+	// ListTimeout bounds each list of all users likewise; 0 for DefaultListTimeout.
+	ListTimeout time.Duration
 	// UserAgent is sent with each request.
 	UserAgent string
 	// Observe is told of each request when it is over. Optional.
@@ -84,7 +90,10 @@ func New(options Options) (*Client, error) {
 		return nil, fmt.Errorf("the URL of the Alloy API must be https, not %q", base.Scheme)
 	case options.Timeout <= 0:
 		return nil, fmt.Errorf("the timeout of requests to the Alloy API must be above 0, not %s", options.Timeout)
+	case options.ListTimeout < 0:
+		return nil, fmt.Errorf("the timeout of a list of the Alloy API's users must be above 0, not %s", options.ListTimeout)
 	}
+	options.ListTimeout = cmp.Or(options.ListTimeout, DefaultListTimeout)
 	if options.Observe == nil {
 		options.Observe = func(Operation, Answer, time.Duration) {}
 	}
@@ -111,6 +120,8 @@ func (c *Client) CreateUsers(ctx context.Context, key Key, batch []users.User) A
 	if err != nil { // strings always encode
 		return Answer{Outcome: Refused, Message: "encoding the request failed"}
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
 	return c.do(ctx, key, OperationCreate, http.MethodPost, "/users/batch", body, func(response *http.Response) Answer {
 		return classifyBatch(response.StatusCode, readBody(response, maxBatchBody), batch)
 	})
@@ -122,14 +133,19 @@ func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 	if username == "" || username == "." || username == ".." {
 		return Answer{Outcome: Inconclusive, Message: "this username does not go into a path"}
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
 	return c.do(ctx, key, OperationGet, http.MethodGet, "/users/"+pathSegment(username), nil, func(response *http.Response) Answer {
 		return classifyUser(response.StatusCode, readBody(response, maxUserBody), username)
 	})
 }
 
-// ListUsers calls visit with the username of each user of the account; users without one are passed over. The answer's
-// outcome is Listed; or Inconclusive, Unauthorized, Unavailable or Deferred: then visit may have seen a part of the users.
-func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username string)) Answer {
+// ListUsers calls visit with each user of the account, at most MaxListed; users without a username are passed over. The answer's
+// outcome is Listed; or Inconclusive, Unauthorized, Unavailable or Deferred: then visit may have seen a part of the users. Unlike
+// the other calls it may take as long as Options.ListTimeout.
+func (c *Client) ListUsers(ctx context.Context, key Key, visit func(ListedUser)) Answer {
+	ctx, cancel := context.WithTimeout(ctx, c.options.ListTimeout)
+	defer cancel()
 	return c.do(ctx, key, OperationList, http.MethodGet, "/users", nil, func(response *http.Response) Answer {
 		if response.StatusCode/100 != 2 {
 			return classifyReading(response.StatusCode, readBody(response, maxUserBody))
@@ -138,12 +154,10 @@ func (c *Client) ListUsers(ctx context.Context, key Key, visit func(username str
 	})
 }
 
-// do sends one request and has its answer classified.
+// do sends one request, bounded by its context, and has its answer classified.
 func (c *Client) do(
 	ctx context.Context, key Key, operation Operation, method, path string, body []byte, classify func(*http.Response) Answer,
 ) Answer {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
-	defer cancel()
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 

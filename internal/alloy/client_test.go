@@ -94,7 +94,7 @@ func TestClient_DoesNotFollowRedirects(t *testing.T) {
 				}
 				for _, got := range []alloy.Answer{
 					client.GetUser(t.Context(), key(t, "secret"), "a"),
-					client.ListUsers(t.Context(), key(t, "secret"), func(string) {}),
+					client.ListUsers(t.Context(), key(t, "secret"), func(alloy.ListedUser) {}),
 				} {
 					if got.Outcome != alloy.Inconclusive || got.StatusCode != status {
 						t.Errorf("read, %d: %+v", status, got)

@@ -133,7 +133,7 @@ func TestContract_ClientAndSimulatorFollowTheDescription(t *testing.T) {
 			outcome("a user that does not", client.GetUser(t.Context(), good, "nobody"), alloy.Absent)
 			outcome("a userId in place of a username", client.GetUser(t.Context(), good, sim.Users("good")[0].ID), alloy.Inconclusive)
 			outcome("a wrong key for a user", client.GetUser(t.Context(), bad, "a"), alloy.Unauthorized)
-			outcome("a wrong key for the list", client.ListUsers(t.Context(), bad, func(string) {}), alloy.Unauthorized)
+			outcome("a wrong key for the list", client.ListUsers(t.Context(), bad, func(alloy.ListedUser) {}), alloy.Unauthorized)
 
 			mixed := client.CreateUsers(t.Context(), good, u("a", "new", "refused"))
 			outcome("a mixed batch", mixed, alloy.Accepted)
@@ -141,7 +141,7 @@ func TestContract_ClientAndSimulatorFollowTheDescription(t *testing.T) {
 				t.Errorf("a mixed batch: %+v", mixed)
 			}
 			listed := 0
-			outcome("the list", client.ListUsers(t.Context(), good, func(string) { listed++ }), alloy.Listed)
+			outcome("the list", client.ListUsers(t.Context(), good, func(alloy.ListedUser) { listed++ }), alloy.Listed)
 			if listed != 4 {
 				t.Errorf("%d users were listed", listed)
 			}

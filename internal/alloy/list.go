@@ -3,17 +3,23 @@
 package alloy
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 const (
-	// maxListBody bounds a list of users: a million of 250 bytes.
-	maxListBody = 256 << 20
+	// MaxListed is the most users in a list; a longer one is not read to its end. Whoever keeps a list may rely on it.
+	MaxListed = 2_000_000
+	// maxListBody bounds a list of users: two million of 250 bytes.
+	maxListBody = 512 << 20
 	// maxListRow bounds one row of it, and so what is held in memory.
 	maxListRow = 1 << 20
+	// listBuffer is how much of a list is read at once.
+	listBuffer = 64 << 10
 )
 
 // Why a list was not read to its end.
@@ -45,8 +51,11 @@ func classifyList(status int, err error) Answer {
 
 // decodeList reads the answer to GET /users, {"data":[{"username":…},…]}, row by row. The vendor's page has no paging. Its error
 // is errListTooLarge, errListShape, errListCut or errListSlow.
-func decodeList(body io.Reader, visit func(username string)) error {
-	limited := &rowReader{reader: body, total: maxListBody, row: maxListRow}
+func decodeList(body io.Reader, visit func(ListedUser)) error {
+	return decodeLimited(&rowReader{reader: body, rows: MaxListed, total: maxListBody, row: maxListRow}, visit)
+}
+
+func decodeLimited(limited *rowReader, visit func(ListedUser)) error {
 	err := decodeRows(limited, visit)
 	switch {
 	case err == nil, errors.Is(err, errListTooLarge), errors.Is(err, errListShape):
@@ -60,12 +69,12 @@ func decodeList(body io.Reader, visit func(username string)) error {
 	}
 }
 
-func decodeRows(limited *rowReader, visit func(username string)) error {
+func decodeRows(limited *rowReader, visit func(ListedUser)) error {
 	decoder := json.NewDecoder(limited)
 	if err := expect(decoder, json.Delim('{')); err != nil {
 		return err
 	}
-	listed := false
+	isListed := false
 	for decoder.More() {
 		name, err := decoder.Token()
 		if err != nil {
@@ -78,33 +87,63 @@ func decodeRows(limited *rowReader, visit func(username string)) error {
 			}
 			continue
 		}
-		listed = true
+		isListed = true
 		if err := expect(decoder, json.Delim('[')); err != nil {
 			return err
 		}
-		for decoder.More() {
-			var row struct {
-				Username *string `json:"username"`
-			}
-			if err := decoder.Decode(&row); err != nil {
-				return fmt.Errorf("reading a user: %w", err)
-			}
-			limited.row = maxListRow
-			if row.Username != nil {
-				visit(*row.Username)
-			}
-		}
-		if err := expect(decoder, json.Delim(']')); err != nil {
+		reader := bufio.NewReaderSize(io.MultiReader(decoder.Buffered(), limited), listBuffer)
+		if err := decodeUsers(reader, limited, visit); err != nil {
 			return err
+		}
+		// What follows the users is decoded as the rest of an object.
+		decoder = json.NewDecoder(io.MultiReader(strings.NewReader(`{"users":0`), reader))
+		for range 3 {
+			if _, err := decoder.Token(); err != nil {
+				return fmt.Errorf("reading on after the users: %w", err)
+			}
 		}
 	}
 	if err := expect(decoder, json.Delim('}')); err != nil {
 		return err
 	}
-	if !listed {
+	if !isListed {
 		return errListShape
 	}
 	return nil
+}
+
+// decodeUsers decodes the users of a list up to the bracket at its end.
+func decodeUsers(reader *bufio.Reader, limited *rowReader, visit func(ListedUser)) error {
+	next, err := nextByte(reader)
+	if err != nil || next == ']' {
+		return err
+	}
+	var buffer []byte
+	for {
+		if next != '{' {
+			return errListShape
+		}
+		if limited.rows--; limited.rows < 0 {
+			return errListTooLarge
+		}
+		limited.row = maxListRow
+		user, ok, err := readRow(reader, &buffer)
+		if err != nil {
+			return err
+		}
+		if ok {
+			visit(user)
+		}
+		if next, err = nextByte(reader); err != nil || next == ']' {
+			return err
+		}
+		if next != ',' {
+			return errListShape
+		}
+		if next, err = nextByte(reader); err != nil {
+			return err
+		}
+	}
 }
 
 func expect(decoder *json.Decoder, want json.Delim) error {
@@ -121,6 +160,7 @@ func expect(decoder *json.Decoder, want json.Delim) error {
 // rowReader ends with an error when total bytes were read, or row bytes since row was last set.
 type rowReader struct {
 	reader     io.Reader
+	rows       int // that may follow
 	total, row int
 	started    bool  // something was read
 	err        error // reading failed

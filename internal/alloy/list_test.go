@@ -46,7 +46,7 @@ func TestDecodeList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			err := decodeList(strings.NewReader(tc.body), func(username string) { got = append(got, username) })
+			err := decodeList(strings.NewReader(tc.body), func(u ListedUser) { got = append(got, u.Username) })
 			if !errors.Is(err, tc.fail) {
 				t.Errorf("error %v, want %v", err, tc.fail)
 			}
@@ -73,7 +73,7 @@ func TestDecodeList_FailuresOfTheNetwork(t *testing.T) {
 		} {
 			t.Run(name+" "+where, func(t *testing.T) {
 				t.Parallel()
-				err := decodeList(io.MultiReader(strings.NewReader(text), iotest.ErrReader(tc.err)), func(string) {})
+				err := decodeList(io.MultiReader(strings.NewReader(text), iotest.ErrReader(tc.err)), func(ListedUser) {})
 				if !errors.Is(err, tc.want) {
 					t.Errorf("error %v, want %v", err, tc.want)
 				}
@@ -90,7 +90,7 @@ func TestDecodeList_LongListsAreReadToTheirEnd(t *testing.T) {
 	const n = 50_000 // 3 MB, well above what one row may have
 	body := `{"data":[` + strings.Repeat(`{"userId":"0123456789","username":"somebody@example.com"},`, n-1) + `{"username":"last"}]}`
 	seen := 0
-	if err := decodeList(strings.NewReader(body), func(string) { seen++ }); err != nil || seen != n {
+	if err := decodeList(strings.NewReader(body), func(ListedUser) { seen++ }); err != nil || seen != n {
 		t.Errorf("%d users, %v", seen, err)
 	}
 }
@@ -105,7 +105,7 @@ func FuzzDecodeList(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		seen := 0
-		err := decodeList(strings.NewReader(string(text)), func(string) { seen++ })
+		err := decodeList(strings.NewReader(string(text)), func(ListedUser) { seen++ })
 		if answer := classifyList(200, err); answer.Served() != (err == nil) {
 			t.Errorf("error %v became %+v", err, answer)
 		}

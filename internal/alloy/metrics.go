@@ -22,7 +22,7 @@ func NewMetrics(registry prometheus.Registerer) (func(Operation, Answer, time.Du
 	}, []string{"operation", "outcome"})
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "embeddeduser_alloy_request_duration_seconds", Help: "Time that requests to the Alloy API took, by operation.",
-		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13), // 10 ms to 41 s, above the default timeout
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 16), // 10 ms to 5.5 min, above the default timeout of lists
 	}, []string{"operation"})
 	unmatched := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "embeddeduser_alloy_unmatched_invalid_users_total",

@@ -155,6 +155,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return err
 	}
 	options.Sender.RequestTimeout = options.RequestTimeout
+	batches := &batch.Reconciler{}
+	options.Sender.Listed = func(fingerprint string) { batches.Listed(fingerprint) }
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
 	if err := ledgers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
@@ -163,11 +165,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return err
 	}
-	batches := &batch.Reconciler{
+	*batches = batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Fingerprint: ledgers.Sender.Fingerprint,
-		List:        func(alloy.Key, time.Time) batch.AccountList { return nil },
-		Missing:     missing,
+		List: func(key alloy.Key, since time.Time) batch.AccountList {
+			if list := ledgers.Sender.List(key, since); list != nil {
+				return list
+			}
+			return nil // an interface with a nil pointer is not nil
+		},
+		Missing: missing,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
 			Controller: controllerOptions(batchWorkers),

@@ -23,9 +23,9 @@ type account struct {
 	queue        queue
 	isolations   []*isolation
 	verification verification
+	lists        lists
 	turns        turns
-	largest      int           // users in a request, after larger ones were too large or too slow,
-	largestUntil time.Duration // until then
+	size         size
 	obstacle     alloy.Outcome // the class of failures that keep owners waiting; empty for none
 	tellAt       time.Duration // when owners that only wait are told of it
 	told         decision      // what the current step tells owners
@@ -33,11 +33,19 @@ type account struct {
 
 func newAccount(options Options, chance *rand.Rand) *account {
 	options.MaxUsers = cmp.Or(options.MaxUsers, alloy.MaxBatch)
-	return &account{
-		options: options, chance: chance, gate: newGate(options, chance), verification: verification{options: options},
+	a := &account{
+		options: options, chance: chance, gate: newGate(options, chance),
 		queue: queue{index: map[string]*entry{}, owners: map[ownerKey]*owner{}},
 		turns: turns{gatherSince: never, sharedAt: -options.SharePause, readyAt: never, wasShared: true},
 	}
+	a.verification = verification{options: options, lists: &a.lists}
+	return a
+}
+
+// size bounds requests for a while after larger ones were too large or too slow.
+type size struct {
+	most  int // users
+	until time.Duration
 }
 
 // turns decides whose turn it is, and when the users that gather are sent.
@@ -52,8 +60,8 @@ type turns struct {
 }
 
 func (a *account) maxUsers(now time.Duration) int {
-	if now < a.largestUntil {
-		return a.largest
+	if now < a.size.until {
+		return a.size.most
 	}
 	return a.options.MaxUsers
 }
@@ -68,6 +76,9 @@ type request struct {
 	isolation *isolation // that it is a part of
 	owners    []*owner   // of the rows, each once
 }
+
+// isList reports whether a request reads the list of all users. It runs beside the others of its key.
+func (r *request) isList() bool { return r.read != nil && r.read.way == inList }
 
 // suspect returns the only user in a request, and its only owner.
 func (r *request) suspect() (s suspect) {
@@ -87,6 +98,7 @@ type update struct {
 	failed    *Attempt // the last failure; empty if that is over
 	served    bool     // the API accepted the key
 	unmatched bool
+	witness   string // a user that the API has just created for certain
 }
 
 // released is an owner that an account has let go of, with the usernames that are still in doubt.

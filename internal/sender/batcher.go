@@ -108,7 +108,7 @@ func (a *account) isolatedPart(now time.Duration) turn {
 // lookUp finds what is to be read next to verify users.
 func (a *account) lookUp(now time.Duration) turn {
 	due, at := a.verification.ready(now)
-	if a.verification.busy || len(due) == 0 {
+	if a.verification.busy || len(due) == 0 || a.verification.next(now, due).way == inList { // listTurn finds that
 		return turn{at: at}
 	}
 	return turn{now, func() *request {

@@ -196,10 +196,10 @@ func (l *laggingAPI) GetUser(_ context.Context, _ alloy.Key, username string) al
 	}
 }
 
-func (l *laggingAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(string)) alloy.Answer {
+func (l *laggingAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {
 	for username, at := range l.createdAt {
 		if time.Since(at) >= l.list {
-			visit(username)
+			visit(alloy.ListedUser{Username: username})
 		}
 	}
 	return alloy.Answer{Outcome: alloy.Listed, StatusCode: http.StatusOK}
@@ -272,7 +272,7 @@ type slowListAPI struct {
 	lists int
 }
 
-func (l *slowListAPI) ListUsers(context.Context, alloy.Key, func(string)) alloy.Answer {
+func (l *slowListAPI) ListUsers(context.Context, alloy.Key, func(alloy.ListedUser)) alloy.Answer {
 	l.lists++
 	time.Sleep(alloy.DefaultTimeout)
 	return alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusOK, Incomplete: true}

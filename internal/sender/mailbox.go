@@ -54,8 +54,12 @@ type shell struct {
 	fingerprint string
 	account     *account
 	began       time.Time
-	inbox       []any         // guarded by the sender's lock
 	signal      chan struct{} // has a token when the inbox is not empty
+
+	// The sender's lock guards what follows.
+	inbox   []any
+	reading *Listing // the list that is being read; nil for none
+	listing *Listing // the last one that was wished for, as long as it is kept
 }
 
 func newShell(key alloy.Key, fingerprint string, options Options) *shell {
@@ -68,6 +72,10 @@ func newShell(key alloy.Key, fingerprint string, options Options) *shell {
 // now is the time of the account. It is monotonic: a clock that is set does not change it.
 func (s *shell) now() time.Duration { return time.Since(s.began) + 1 }
 
+// accountTime is what a time is for the account, and timeOf the reverse.
+func (s *shell) accountTime(t time.Time) time.Duration  { return t.Sub(s.began) + 1 }
+func (s *shell) timeOf(account time.Duration) time.Time { return s.began.Add(account - 1) }
+
 func (s *shell) put(event any) {
 	s.inbox = append(s.inbox, event)
 	select {
@@ -78,16 +86,18 @@ func (s *shell) put(event any) {
 
 // Sender sends the users of many owners. It routes owners to mailboxes, and keys to accounts. It is safe for concurrent use.
 type Sender struct {
-	api     API
-	options Options
-	notify  func(ID)
-	slots   chan struct{} // holds a token for each request that runs, under any key
-	running sync.WaitGroup
+	api      API
+	options  Options
+	notify   func(ID)
+	slots    chan struct{} // holds a token for each request that runs, under any key,
+	listSlot chan struct{} // but a list has the only one of its own
+	stopping chan struct{} // is closed by Stop
+	running  sync.WaitGroup
 
 	mu        sync.Mutex
 	mailboxes map[ownerKey]*mailbox
-	shells    map[string]*shell // by key fingerprint
-	accepted  map[string]bool   // whether the API has served a key, by fingerprint: then a 403 is not about the key
+	shells    map[string]*shell    // by key fingerprint
+	keys      map[string]*keyFacts // by fingerprint
 	stopped   bool
 }
 
@@ -108,12 +118,23 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 		return nil
 	}
 	e := submitted{Work: *m.work, doubts: m.doubts}
-	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.accepted[shell.fingerprint]
+	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.facts(shell.fingerprint).isAccepted
 	if wait := time.Until(e.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)
 	}
 	m.work, m.doubts = nil, nil
 	return e
+}
+
+// shell returns the shell of a key's account.
+func (s *Sender) shell(key alloy.Key) *shell {
+	fingerprint := s.Fingerprint(key)
+	if s.shells[fingerprint] == nil {
+		shell := newShell(key, fingerprint, s.options)
+		s.shells[fingerprint] = shell
+		s.running.Go(func() { s.run(shell) })
+	}
+	return s.shells[fingerprint]
 }
 
 // leave has the account of a mailbox let go of its owner. Nothing else is kept if the mailbox is another owner's from now on.

@@ -74,10 +74,11 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 	case accepted && !named && !unproven:
 		a.created(now, row)
 		a.verification.witness, a.verification.witnessed = row.user.Username, r.began
+		a.news(row.owner).witness = row.user.Username
 		return true
 	case !e.isWanted():
 		a.queue.passOn(now, e, row.user.Username)
-	case answer.Outcome == alloy.AllExist:
+	case answer.Outcome == alloy.AllExist, e.known && !unproven:
 		a.exists(now, e, row.user)
 	case e.user() != row.user: // another row goes next
 		a.queue.putBack(e)
@@ -133,8 +134,10 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 
 // wasRead notes what an answer to a reading request means.
 func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, found map[string]struct{}) {
-	a.verification.busy = false
-	isFailure := answer.Outcome == alloy.Unauthorized || answer.Outcome == alloy.Deferred || answer.InDoubt() && answer.RetryAfter > 0
+	if len(r.read.checks) > 0 {
+		a.verification.busy = false
+	}
+	isFailure := a.isFailure(answer)
 	switch {
 	case answer.Outcome == alloy.Found, answer.Outcome == alloy.Listed: // a gateway can say that a user is absent
 		a.gate.pass(now, answer)
@@ -145,10 +148,15 @@ func (a *account) wasRead(now time.Duration, r *request, answer alloy.Answer, fo
 		}
 	}
 	if !isFailure {
-		for _, c := range a.verification.answered(r.began, now, r.read, answer, found) {
+		for _, c := range a.verification.answered(now, r.read, answer, found) {
 			a.conclude(now, c)
 		}
 	}
+}
+
+// isFailure reports whether an answer to a reading request is a failure of the API, or rejects the key.
+func (a *account) isFailure(answer alloy.Answer) bool {
+	return a.gate.rejectsKey(answer) || answer.Outcome == alloy.Deferred || answer.InDoubt() && answer.RetryAfter > 0
 }
 
 // conclude settles a user by the verdict of its verification.

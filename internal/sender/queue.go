@@ -28,6 +28,7 @@ type entry struct {
 	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
 	place   place
 	inDoubt bool          // a request whose answer was lost may have created it
+	known   bool          // it was proved to exist, so that the API names it says so again
 	held    time.Duration // until then the API may still be working on that request
 	expires time.Duration // when the doubt is forgotten, once nobody wants the user
 	refusal *alloy.Answer // the last one of the user alone
@@ -192,7 +193,7 @@ func (q *queue) passOn(now time.Duration, e *entry, username string) {
 	if q.index[username] != e {
 		return // it has been passed on
 	}
-	next := &entry{claims: e.claims, inDoubt: e.inDoubt, held: e.held}
+	next := &entry{claims: e.claims, inDoubt: e.inDoubt, known: e.known, held: e.held}
 	e.claims = nil
 	q.index[username] = next
 	switch {

@@ -86,7 +86,7 @@ func (a *account) sweep(now time.Duration) {
 	a.isolations = slices.DeleteFunc(a.isolations, func(i *isolation) bool {
 		isOver, isTooLarge := !i.busy && len(i.all()) == 0, i.answer.Outcome == alloy.TooLarge || i.answer.MayBeRunning()
 		if isOver && isTooLarge && !i.blamed && i.largest > 0 {
-			a.largest, a.largestUntil = i.largest, now+sizePause
+			a.size = size{i.largest, now + sizePause}
 		}
 		return isOver
 	})

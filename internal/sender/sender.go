@@ -17,7 +17,8 @@ import (
 func New(api API, options Options, notify func(ID)) *Sender {
 	return &Sender{
 		api: api, options: options, notify: notify, slots: make(chan struct{}, cmp.Or(options.Requests, 1<<20)),
-		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, accepted: map[string]bool{},
+		listSlot: make(chan struct{}, 1), stopping: make(chan struct{}),
+		mailboxes: map[ownerKey]*mailbox{}, shells: map[string]*shell{}, keys: map[string]*keyFacts{},
 	}
 }
 
@@ -27,7 +28,7 @@ func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.ap
 // Submit replaces what an owner wants done. It does not block. Users of whom there is an answer already are passed over; a
 // request that is running goes on. Submitting the same work again changes nothing.
 func (s *Sender) Submit(work Work) {
-	work.Users = slices.Clone(work.Users)
+	work.Users, work.Known = slices.Clone(work.Users), slices.Clone(work.Known)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
@@ -105,11 +106,14 @@ func (s *Sender) Unrecorded() (ids []ID) {
 	return ids
 }
 
-// Stop starts no more requests, and takes no more work.
+// Stop starts no more requests, takes no more work, and ends the list that is being read.
 func (s *Sender) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopped = true
+	if !s.stopped {
+		s.stopped = true
+		close(s.stopping)
+	}
 	for _, shell := range s.shells {
 		shell.put(stopped{})
 	}
@@ -128,9 +132,12 @@ func (s *Sender) run(shell *shell) {
 		if !ok {
 			return
 		}
-		var slots chan struct{} // nil blocks
+		var slots, listSlot chan struct{} // nil blocks
 		if d.wantSlot {
 			slots = s.slots
+		}
+		if d.wantListSlot {
+			listSlot = s.listSlot
 		}
 		if len(events) > 0 {
 			timer.Reset(0)
@@ -138,6 +145,8 @@ func (s *Sender) run(shell *shell) {
 		select {
 		case slots <- struct{}{}:
 			events = append(events, granted{})
+		case listSlot <- struct{}{}:
+			events = append(events, granted{isForList: true})
 		case <-shell.signal:
 			if len(events) == 0 {
 				continue
@@ -147,11 +156,16 @@ func (s *Sender) run(shell *shell) {
 		now := shell.now()
 		d = shell.account.step(now, events...)
 		s.deliver(shell, d)
-		if d.request != nil {
+		switch {
+		case d.request != nil && d.request.isList():
+			go s.readList(shell, d.request, s.beginList(shell, d.request))
+		case d.request != nil:
 			s.options.Waited(d.request.waited)
 			go s.send(shell, d.request)
-		} else if slices.Contains(events, any(granted{})) {
+		case slices.Contains(events, any(granted{})):
 			<-s.slots
+		case slices.Contains(events, any(granted{isForList: true})):
+			<-s.listSlot
 		}
 		timer.Reset(d.wakeAt - now)
 	}
@@ -160,20 +174,12 @@ func (s *Sender) run(shell *shell) {
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
 func (s *Sender) send(shell *shell, r *request) {
 	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
-	visit := func(username string) {
-		if _, wanted := r.read.wanted[username]; wanted {
-			event.found[username] = struct{}{}
-		}
-	}
-	switch {
-	case r.read == nil:
+	if r.read == nil {
 		event.answer = s.api.CreateUsers(ctx, shell.key, r.users)
-	case r.read.way == inList:
-		event.answer = s.api.ListUsers(ctx, shell.key, visit)
-	default:
+	} else {
 		for username := range r.read.wanted { // just one
 			if event.answer = s.api.GetUser(ctx, shell.key, username); event.answer.Outcome == alloy.Found {
-				visit(username)
+				event.found[username] = struct{}{}
 			}
 		}
 	}
@@ -198,8 +204,12 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 	for isAnswer := false; len(shell.inbox) > 0 && !isAnswer; { // what that says is delivered before more work is taken
 		event := shell.inbox[0]
 		shell.inbox = shell.inbox[1:]
-		if key, isOwner := event.(ownerKey); isOwner {
-			event = s.submission(shell, key)
+		switch e := event.(type) {
+		case ownerKey:
+			event = s.submission(shell, e)
+		case wish:
+			since := time.Time(e)
+			event = wantList{shell.accountTime(since), shell.keeps(since), s.facts(shell.fingerprint).isAccepted}
 		}
 		if event != nil {
 			events = append(events, event)
@@ -213,9 +223,11 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 func (s *Sender) deliver(shell *shell, d decision) {
 	var notify []ID
 	s.mu.Lock()
+	s.noteSeen(shell, d.updates)
+	s.noteList(shell, d)
 	for _, u := range d.updates {
 		if u.served {
-			s.accepted[shell.fingerprint] = true
+			s.facts(shell.fingerprint).isAccepted = true
 		}
 		if m := s.mailbox(u.owner.id); m != nil {
 			m.deliver(u, shell)
@@ -231,6 +243,9 @@ func (s *Sender) deliver(shell *shell, d decision) {
 	for _, id := range notify {
 		s.notify(id)
 	}
+	if d.listed != nil && d.listed.isWished && s.options.Listed != nil {
+		s.options.Listed(shell.fingerprint)
+	}
 }
 
 // assign has an account take the work of a mailbox, once no other one has users of the owner. The lock is held.
@@ -239,13 +254,7 @@ func (s *Sender) assign(m *mailbox) {
 		return
 	}
 	if m.account == nil {
-		fingerprint := s.Fingerprint(m.work.Key)
-		if s.shells[fingerprint] == nil {
-			shell := newShell(m.work.Key, fingerprint, s.options)
-			s.shells[fingerprint] = shell
-			s.running.Go(func() { s.run(shell) })
-		}
-		m.account = s.shells[fingerprint]
+		m.account = s.shell(m.work.Key)
 	}
 	m.account.put(m.id.key())
 }

@@ -115,7 +115,7 @@ func id(name string) sender.ID { return sender.ID{Namespace: "ns", Name: name, U
 var brief = sender.BackOff{Min: time.Millisecond, Max: 10 * time.Millisecond}
 
 var quick = sender.Options{
-	RequestsPerKey: 4, SecondRead: time.Millisecond, Waited: func(time.Duration) {}, BackOff: sender.BackOffs{
+	RequestsPerKey: 4, SecondRead: time.Millisecond, Callbacks: sender.Callbacks{Waited: func(time.Duration) {}}, BackOff: sender.BackOffs{
 		API: brief, User: brief, Key: sender.BackOff{Min: time.Hour, Max: time.Hour}, Refused: sender.BackOff{Min: time.Hour, Max: time.Hour},
 	},
 }

@@ -77,11 +77,11 @@ func (m *memoryAPI) GetUser(_ context.Context, _ alloy.Key, username string) all
 	return alloy.Answer{Outcome: alloy.Absent, StatusCode: http.StatusNotFound}
 }
 
-func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(string)) alloy.Answer {
+func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for username := range m.created {
-		visit(username)
+		visit(alloy.ListedUser{Username: username})
 	}
 	return alloy.Answer{Outcome: alloy.Listed, StatusCode: http.StatusOK}
 }

@@ -31,7 +31,9 @@ type simAPI struct {
 	chance   *rand.Rand
 	modes    modes
 	faults   []fault
+	lists    listMode
 	accounts []map[string]*simUser // by username
+	deleted  []map[string]bool     // users of each account that were deleted, by username
 
 	failedReads [2]time.Duration // when a way of reading last failed during a fault; 0 for never
 }

@@ -11,7 +11,7 @@ import (
 // isQuiet reports whether no request is running.
 func (w *world) isQuiet() bool {
 	for _, k := range w.keys {
-		if len(k.running)+k.reading > 0 || k.wantsSlot || len(k.shell.inbox) > 0 {
+		if len(k.running)+k.reading+len(k.wishes) > 0 || k.list != nil || k.wantsSlot || k.wantsListSlot || len(k.shell.inbox) > 0 {
 			return false
 		}
 	}
@@ -68,6 +68,11 @@ func (x *checks) complete() {
 	w.isComplete(func(o *simOwner, user users.User) {
 		w.violated(noResultIsLost, "%s/%s of %s, and perhaps others", user.Username, user.FullName, o.name)
 	})
+	for _, k := range w.keys {
+		if len(k.wishes) > 0 {
+			w.violated(wishesEnd, "key %d: %d wishes, and perhaps others", k.number, len(k.wishes))
+		}
+	}
 	for _, o := range w.owners {
 		if report := w.sender.Report(o.id()); report.InFlight && len(o.pending()) == 0 {
 			w.violated(mailboxIsCurrent, "%s has nothing pending, but is said to have", o.name)

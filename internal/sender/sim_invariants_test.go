@@ -35,6 +35,11 @@ const (
 	timeGoesOn         = "an account does not decide again and again at the same time"
 	slotIsUsed         = "a slot that was wanted and granted without delay is used"
 	smallGoSoon        = "the users of a small owner are in one of three requests"
+	wishesEnd          = "every wish for a list ends, with a list that is not older"
+	oneListAtATime     = "one list is read at a time, under all keys"
+	listIsComplete     = "a usable list has everybody who existed when it began, if the API shows them"
+	listIsCurrent      = "a usable list has everybody who was Created or Existing since it began"
+	listsAreBounded    = "no list begins soon after one that could not be read"
 	nothingIsKept      = "nothing is kept of owners that are gone"
 )
 
@@ -124,6 +129,9 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 			w.log("key %d: %s is told %s: %s", k.number, id.Name, username, result)
 			x.result(k, id, result)
 			settled[username] = true
+			if result.State != Invalid {
+				k.told[username] = w.now
+			}
 			if o := s.owners[id.key()]; o != nil && o.id == id {
 				o.told[username] = result
 			}
@@ -178,13 +186,17 @@ func (x *checks) circuit(k *simKey) {
 // waits checks that what is pending goes on.
 func (x *checks) waits(k *simKey, events []any, d decision) {
 	w, a := x.w, k.shell.account
-	if len(a.queue.owners) > 0 && a.turns.running == 0 && !d.wantSlot && d.wakeAt == never {
+	isStuck := a.turns.running == 0 && a.lists.running == nil && !d.wantSlot && !d.wantListSlot && d.wakeAt == never
+	if len(a.queue.owners) > 0 && isStuck {
 		w.violated(waitsEnd, "key %d: %d owners", k.number, len(a.queue.owners))
 	}
-	if !d.isDone && a.turns.running == 0 && !d.wantSlot && d.wakeAt == never {
+	if !d.isDone && isStuck {
 		w.violated(waitsEnd, "key %d is not done", k.number)
 	}
 	isGranted := len(events) == 1 && events[0] == any(granted{})
+	if isForList := len(events) == 1 && events[0] == any(granted{isForList: true}); isForList && d.request == nil && d.wantListSlot {
+		w.violated(slotIsUsed, "key %d, for a list", k.number)
+	}
 	if isGranted && d.request == nil && d.wantSlot {
 		w.violated(slotIsUsed, "key %d", k.number)
 	}

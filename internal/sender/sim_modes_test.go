@@ -165,12 +165,13 @@ func (f *fault) answer() alloy.Answer {
 // calm ends everything that goes wrong only for a while.
 func (a *simAPI) calm() {
 	a.faults, a.modes.lost, a.modes.garbled, a.modes.stray, a.modes.servedRetryAfter = nil, 0, 0, 0, 0
+	a.lists.cut = 0
 	if !a.modes.quotaStays {
 		a.modes.quota = -1
 	}
 }
 
-// read answers a reading request, with the usernames looked for that it shows.
+// read answers a read of a single user, with the usernames looked for that it shows.
 func (a *simAPI) read(now time.Duration, account int, r *request) (alloy.Answer, map[string]struct{}) {
 	m, found := a.modes.reads[r.read.way], map[string]struct{}{}
 	for username := range r.read.wanted {
@@ -179,17 +180,13 @@ func (a *simAPI) read(now time.Duration, account int, r *request) (alloy.Answer,
 		}
 	}
 	none := map[string]struct{}{}
-	switch isSingle := r.read.way == singly; {
-	case m.status == 403, m.status == 404 && !isSingle:
+	switch {
+	case m.status == 403:
 		return alloy.Answer{Outcome: alloy.Inconclusive, StatusCode: m.status}, none
 	case m.status == 404: // there is no route, whoever is asked for
 		return alloy.Answer{Outcome: alloy.Absent, StatusCode: 404}, none
 	case m.status > 0:
 		return answerOf(m.status, ""), none
-	case !isSingle && m.max > 0 && len(a.accounts[account]) > m.max:
-		return answerOf(200, "the list is too long"), none
-	case !isSingle:
-		return alloy.Answer{Outcome: alloy.Listed, StatusCode: 200}, found
 	case len(found) > 0:
 		return alloy.Answer{Outcome: alloy.Found, StatusCode: 200}, found
 	default:

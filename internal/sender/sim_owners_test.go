@@ -23,6 +23,7 @@ type simOwner struct {
 	notBefore time.Duration
 	stale     map[string]bool // of these the last submission may be behind the ledger
 	recording bool
+	known     []string // who is asked for again because no list can be read
 }
 
 func (o *simOwner) id() ID { return ID{Namespace: "ns", Name: o.name, UID: strconv.Itoa(o.uid)} }
@@ -55,7 +56,7 @@ func settles(r Result, user users.User) bool {
 
 // submit submits what an owner has no result of; if stale, with users of which it has.
 func (w *world) submit(o *simOwner, isStale, inDoubt, accepted bool) {
-	work := Work{ID: o.id(), Key: o.key.key, KeyAccepted: accepted, InDoubt: inDoubt, Users: o.pending()}
+	work := Work{ID: o.id(), Key: o.key.key, KeyAccepted: accepted, InDoubt: inDoubt, Users: o.pending(), Known: o.known}
 	o.stale = map[string]bool{}
 	if isStale {
 		work.Users = slices.Clone(o.wants)

@@ -53,7 +53,9 @@ func (x *checks) begins(k *simKey, r *request) {
 func (x *checks) limits(k *simKey, r *request) {
 	w, s := x.w, k.seen
 	now := w.now
-	if most := w.options.RequestsPerKey; len(k.running)+k.reading >= most || !s.proven && len(k.running)+k.reading > 0 {
+	if r.isList() {
+		x.listBegins(k, r)
+	} else if most := w.options.RequestsPerKey; len(k.running)+k.reading >= most || !s.proven && len(k.running)+k.reading > 0 {
 		w.violated(parallelIsBounded, "request of %v", r.began)
 	}
 	if now < s.asked {

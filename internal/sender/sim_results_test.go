@@ -17,7 +17,8 @@ func (x *checks) result(k *simKey, id ID, result Result) {
 	case Created:
 		x.created(k, id, result)
 	case Existing:
-		if !exists && !w.api.modes.mixedAllExist && !k.seen.unmatched[username] {
+		wasDeleted := w.api.deleted[k.account][username] || k.known[username] && traitOf(result.Sent) == rejected
+		if !exists && !wasDeleted && !w.api.modes.mixedAllExist && !k.seen.unmatched[username] {
 			w.violated(existingExists, "%s", username)
 		}
 		if k.seen.doubts[username] != nil && !result.Unconfirmed {
@@ -64,7 +65,8 @@ func (x *checks) blamed(k *simKey, result Result) {
 	if x.read != nil {
 		isUnread := result.Message != "" && w.api.isUnreadable(w.now)
 		isTaken := !w.api.modes.echo && w.api.modes.reads[x.read.read.way].lag > 0
-		if trait != rejected && !isUnread && !isTaken {
+		isHidden := w.api.lists.isPartial || len(w.api.deleted[k.account]) > 0
+		if trait != rejected && !isUnread && !isTaken && !isHidden {
 			w.violated(blameIsJust, "%s, which the API accepts, after it was looked up", username)
 		}
 		return
@@ -98,7 +100,8 @@ func (a *simAPI) isUnreadable(now time.Duration) bool {
 
 // mayEnd reports whether a cause of refusals may have ended meanwhile.
 func (a *simAPI) mayEnd(cause string) bool {
-	return cause == "a fault" || cause == "quota" && !a.modes.quotaStays
+	isRoom := len(a.deleted[0])+len(a.deleted[1]) > 0
+	return cause == "a fault" || cause == "quota" && (!a.modes.quotaStays || isRoom)
 }
 
 // released checks that an account that lets go of an owner tells of the doubts about its users.

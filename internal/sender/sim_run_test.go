@@ -126,6 +126,6 @@ func (w *world) run() {
 	}
 	w.runUntil(w.now+2*w.options.RequestTimeout+31*time.Second, nil)
 	w.checks.empty()
-	w.runUntil(w.now+20*time.Minute, nil)
+	w.runUntil(w.now+20*time.Minute+listPause.Max, nil)
 	w.checks.gone()
 }

@@ -50,6 +50,7 @@ func drawWorld(seed uint64) *world {
 		}
 	}
 	w.drawOwners(s)
+	w.drawLists(s.chaos)
 	return w
 }
 

@@ -23,6 +23,7 @@ type world struct {
 	owners  []*simOwner
 	checks  *checks
 
+	listing     *simKey       // that has the slot for lists
 	slotDelay   time.Duration // at most
 	recordDelay time.Duration // at most
 	neverRecord bool          // some owners do not before the calm
@@ -48,10 +49,17 @@ type simKey struct {
 	running     []*call
 	ended       map[*request]*call // answered, which the account does not know yet
 	reading     int
-	steps       int  // at the same time
-	isUsed      bool // the account has made a step
-	steppedAt   time.Duration
-	seen        *seen
+
+	wantsListSlot bool
+	list          *request      // that is being read
+	noList        time.Duration // no list may begin before
+	wishes        []simWish
+	told          map[string]time.Duration // when each user was last Created or Existing
+	known         map[string]bool          // who was asked for again as known
+	steps         int                      // at the same time
+	isUsed        bool                     // the account has made a step
+	steppedAt     time.Duration
+	seen          *seen
 }
 
 // noAPI is in the place of the API: requests do not leave the world.
@@ -73,12 +81,14 @@ var simKeys = func() (keys []simKey) {
 // newWorld makes a world without owners, in which nothing goes wrong.
 func newWorld(chance *rand.Rand, options Options) *world {
 	w := &world{chance: chance, options: options, recordDelay: 50 * time.Millisecond}
+	options.Listed = w.listed
 	w.sender = New(noAPI{}, options, w.notified)
-	w.api = &simAPI{chance: chance, modes: benignModes(), accounts: []map[string]*simUser{{}, {}}}
+	w.api = &simAPI{chance: chance, modes: benignModes(), accounts: []map[string]*simUser{{}, {}}, deleted: []map[string]bool{{}, {}}}
 	for k := range simKeys {
 		key := simKeys[k]
 		key.account = k / 2 // the first two are of the same
 		key.seen, key.ended = newSeen(), map[*request]*call{}
+		key.told, key.known = map[string]time.Duration{}, map[string]bool{}
 		w.keys = append(w.keys, &key)
 	}
 	w.checks = &checks{w: w}
@@ -138,7 +148,7 @@ func (w *world) pump(k *simKey, slot bool) {
 
 // step has an account decide, and does that.
 func (w *world) step(k *simKey, events []any) {
-	hasSlot := false
+	hasSlot, hasListSlot := false, false
 	for n, event := range events {
 		switch e := event.(type) {
 		case submitted:
@@ -147,7 +157,7 @@ func (w *world) step(k *simKey, events []any) {
 				events[n] = e
 			}
 		case granted:
-			hasSlot = true
+			hasSlot, hasListSlot = !e.isForList, e.isForList
 		}
 	}
 	k.isUsed = true
@@ -157,8 +167,13 @@ func (w *world) step(k *simKey, events []any) {
 	w.sender.deliver(k.shell, d)
 	if d.request != nil {
 		w.send(k, d.request)
+	} else if hasListSlot {
+		w.listing = nil
 	}
-	k.isDone, k.wantsSlot = d.isDone, d.wantSlot
+	k.isDone, k.wantsSlot, k.wantsListSlot = d.isDone, d.wantSlot, d.wantListSlot
+	if !hasListSlot || d.request != nil {
+		w.offerListSlot()
+	}
 	isReturned := hasSlot && d.request == nil
 	if d.wantSlot && !k.granting && !isReturned {
 		k.granting = true
@@ -198,6 +213,10 @@ func (w *world) delay(most time.Duration) time.Duration {
 
 // send has the API answer a request.
 func (w *world) send(k *simKey, r *request) {
+	if r.isList() {
+		w.sendList(k, r)
+		return
+	}
 	if r.read != nil {
 		w.sendRead(k, r)
 		return

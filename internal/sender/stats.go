@@ -30,6 +30,7 @@ func (s *Sender) Stats() (sum Stats) {
 
 func (a *account) stats(now time.Duration) (own Stats) {
 	switch {
+	case a.isIdle() && a.freshAt(now) <= now: // it only keeps a list, or remembers that none can be read
 	case a.gate.next() > now:
 		own.Open = 1
 	case a.gate.isOpen():

@@ -22,21 +22,42 @@ type (
 		request *request
 		answer  alloy.Answer
 		found   map[string]struct{} // of the names looked for in a list
+		listing *Listing            // that was read; nil for other requests
+		lags    bool                // it lacks a user that was created before
+	}
+	// wantList asks for a list.
+	wantList struct {
+		since    time.Duration // it must not have begun earlier
+		isKept   bool          // there is one
+		accepted bool          // the API is known to have served the key
 	}
 
-	granted struct{}     // a slot: one more request may run; the decision uses or returns it
-	stopped struct{}     // no more requests begin
-	asked   chan<- Stats // somebody wants to know how the account is
+	granted    struct{ isForList bool } // a slot: one more request may run; the decision uses or returns it
+	stopped    struct{}                 // no more requests begin
+	wasPartial struct{}                 // a list lacked a user that exists
+	asked      chan<- Stats             // somebody wants to know how the account is
+	wish       time.Time                // is what waits in an inbox to be a wantList
 )
 
 // decision is what the shell has to do after a step.
 type decision struct {
-	request  *request      // to send, in the slot that was granted
-	updates  []*update     // to deliver
-	released []released    // owners of which the account knows nothing more
-	wantSlot bool          // a request could begin now
-	wakeAt   time.Duration // when the next step is due without an event
-	isDone   bool          // nothing would be lost with the account
+	request      *request      // to send, in the slot that was granted: at most one
+	updates      []*update     // to deliver
+	released     []released    // owners of which the account knows nothing more
+	wantSlot     bool          // a request could begin now
+	listed       *listEnd      // of the list that was being read, or that cannot be read now
+	forgetsList  bool          // nobody has asked for the last list for a while
+	wantListSlot bool          // a list could begin now
+	wakeAt       time.Duration // when the next step is due without an event
+	isDone       bool          // nothing would be lost with the account
+}
+
+// listEnd is the end of a list, or of a wish for one.
+type listEnd struct {
+	began    time.Duration
+	answer   alloy.Answer
+	listing  *Listing // nil if none was read
+	isWished bool     // and the wish is over
 }
 
 // step is all that an account decides: what some events mean, and what is to be done now. Times are since the account began.
@@ -44,6 +65,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	for _, event := range events {
 		a.handle(now, event)
 	}
+	a.endWish(now)
 	d.wakeAt = min(a.queue.expire(now), a.tellWaiting(now))
 	next := a.choose(now)
 	if next.at <= now && slices.Contains(events, any(granted{})) {
@@ -51,21 +73,40 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 		d.request.waited, a.turns.readyAt = now-a.turns.readyAt, never
 		next = a.choose(now)
 	}
+	list := a.listTurn(now, next)
+	if list.at <= now && slices.Contains(events, any(granted{isForList: true})) {
+		d.request = list.form()
+		next, list = a.choose(now), turn{at: never}
+	}
 	if d.wantSlot = next.at <= now; !d.wantSlot {
 		d.wakeAt = min(d.wakeAt, next.at)
 	}
+	if d.wantListSlot = list.at <= now; !d.wantListSlot {
+		d.wakeAt = min(d.wakeAt, list.at)
+	}
+	forgets, forgetAt := a.lists.forget(now)
+	d.forgetsList, d.wakeAt = forgets, min(d.wakeAt, forgetAt)
 	for _, u := range a.told.updates {
 		u.owner.news = nil
 		a.releaseIfDone(u.owner)
 	}
-	d.updates, d.released, a.told = a.told.updates, a.told.released, decision{}
-	if a.turns.running == 0 && len(a.queue.owners) == 0 && len(a.queue.index) == 0 {
-		// Then a new account would send as soon.
-		doneAt := max(a.gate.tokensAt(now, a.gate.limiter.Burst()), a.gate.next(), a.turns.sharedAt+a.options.SharePause)
+	d.updates, d.released, d.listed, a.told = a.told.updates, a.told.released, a.told.listed, decision{}
+	if a.isIdle() {
+		doneAt := max(a.freshAt(now), a.lists.keptUntil, a.lists.notBefore, a.lists.pausedUntil, a.lists.partialUntil)
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
-	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0
+	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0 && a.lists.running == nil
 	return d
+}
+
+// isIdle reports whether an account has nothing to do, and freshAt returns when a new one would send as soon.
+func (a *account) isIdle() bool {
+	isQuiet := a.turns.running == 0 && a.lists.running == nil && a.lists.wished == 0
+	return isQuiet && len(a.queue.owners) == 0 && len(a.queue.index) == 0
+}
+
+func (a *account) freshAt(now time.Duration) time.Duration {
+	return max(a.gate.tokensAt(now, a.gate.limiter.Burst()), a.gate.next(), a.turns.sharedAt+a.options.SharePause)
 }
 
 // handle does what an event means.
@@ -74,19 +115,28 @@ func (a *account) handle(now time.Duration, event any) {
 	case submitted:
 		a.submit(now, e)
 	case answered:
-		a.turns.running--
+		if !e.request.isList() {
+			a.turns.running--
+		}
 		a.gate.pause(now, e.answer)
 		if o := e.answer.Outcome; e.answer.RetryAfter > 0 && o != alloy.Unauthorized && !e.answer.InDoubt() && !e.answer.Served() {
 			e.answer.Outcome = alloy.Deferred // some APIs limit rates with 403
 		}
-		if e.request.read != nil {
+		switch {
+		case e.request.isList():
+			a.wasListed(now, e)
+		case e.request.read != nil:
 			a.wasRead(now, e.request, e.answer, e.found)
-		} else {
+		default:
 			a.answered(now, e.request, e.answer)
 		}
 		for _, o := range e.request.owners {
 			a.releaseIfDone(o)
 		}
+	case wantList:
+		a.wantList(now, e)
+	case wasPartial:
+		a.lists.wasPartial(now)
 	case asked:
 		e <- a.stats(now)
 	case stopped:
@@ -100,6 +150,11 @@ func (a *account) submit(now time.Duration, e submitted) {
 	for _, username := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
 			a.queue.index[username].inDoubt = true
+		}
+	}
+	for _, username := range e.Known {
+		if a.queue.index[username].claimOf(o) >= 0 {
+			a.queue.index[username].known = true
 		}
 	}
 	o.notBefore, a.tellAt = e.notBefore, min(a.tellAt, now+a.options.NoticeDelay)

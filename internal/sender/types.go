@@ -17,12 +17,13 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// API is what the sender needs of the Alloy API. Each call makes at most one request, bounded in time.
+// API is what the sender needs of the Alloy API. Each call makes at most one request, bounded in time. The context of a list is
+// canceled when the sender stops.
 type API interface {
 	BaseURL() string
 	CreateUsers(ctx context.Context, key alloy.Key, batch []users.User) alloy.Answer
 	GetUser(ctx context.Context, key alloy.Key, username string) alloy.Answer
-	ListUsers(ctx context.Context, key alloy.Key, visit func(username string)) alloy.Answer
+	ListUsers(ctx context.Context, key alloy.Key, visit func(alloy.ListedUser)) alloy.Answer
 }
 
 // ID names an owner of users. An owner that is deleted and created again under its name has another UID.
@@ -41,8 +42,11 @@ type Work struct {
 	Key         alloy.Key
 	KeyAccepted bool         // the API is known to have served a request with this key
 	Users       []users.User // to create: at most alloy.MaxBatch, with distinct usernames
-	InDoubt     bool         // another process may have sent these users already
-	NotBefore   time.Time    // when the first request may be sent, at most 15 minutes ahead; zero for at once
+	// Known are the usernames of users that an answer proved to exist, and that are only asked for again because no list of all
+	// users can be read: that the API names them as invalid proves it again. If they are Created, they exist, or do again.
+	Known     []string
+	InDoubt   bool      // another process may have sent these users already
+	NotBefore time.Time // when the first request may be sent, at most 15 minutes ahead; zero for at once
 }
 
 // State is what became of a user.
@@ -91,6 +95,12 @@ type Report struct {
 	revision    int
 }
 
+// Callbacks are what a Sender tells of, without locks held.
+type Callbacks struct {
+	Waited func(time.Duration)      // is told how long each request waited for the rate limit and for requests of other keys
+	Listed func(fingerprint string) // is told of which key's account a list was read, or cannot be; optional
+}
+
 // Options of a Sender. Every field must be set unless it says otherwise.
 type Options struct {
 	RequestsPerKey int // how many requests may run at once under one key,
@@ -108,8 +118,8 @@ type Options struct {
 	NoticeDelay    time.Duration // passes before owners that only wait are told that requests fail
 	// SecondRead passes before a user that the API does not show is read once more, in case its reading calls lag behind.
 	SecondRead time.Duration
-	MaxUsers   int                 // the most users in a request; 0 for alloy.MaxBatch
-	Waited     func(time.Duration) // is told how long each request waited for the rate limit and for requests of other keys
+	MaxUsers   int // the most users in a request; 0 for alloy.MaxBatch
+	Callbacks
 }
 
 // BackOffs say how long to wait after each class of failure.
@@ -132,7 +142,7 @@ const maxDelay = 15 * time.Minute
 var DefaultOptions = Options{
 	RequestsPerKey: 1, Requests: 16, RequestsPerSecond: 10, Burst: 20, RequestTimeout: alloy.DefaultTimeout,
 	Linger: 200 * time.Millisecond, SharePause: 2 * time.Second, NoticeDelay: 10 * time.Second, SecondRead: 30 * time.Second,
-	Waited: func(time.Duration) {},
+	Callbacks: Callbacks{Waited: func(time.Duration) {}},
 	BackOff: BackOffs{
 		API: BackOff{time.Second, 5 * time.Minute}, Key: BackOff{10 * time.Second, 15 * time.Minute},
 		Refused: BackOff{time.Minute, 15 * time.Minute}, User: BackOff{10 * time.Second, 5 * time.Minute},

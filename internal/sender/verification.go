@@ -14,12 +14,7 @@ const (
 	maxSingleReads = 20
 	// maxTries is how often a user is read if reads prove nothing, triesApart SecondReads apart: three minutes by default.
 	maxTries, triesApart = 3, 3
-	// listPauseRatio is the least ratio of the pause after a list that could not be read to the time that reading it took.
-	listPauseRatio = 100
 )
-
-// listPause is the least time until the list of all users is read again after it was refused, too long or too slow.
-var listPause = BackOff{time.Minute, time.Hour}
 
 // way is a way of reading: single users, or the list of all.
 type way int
@@ -33,15 +28,14 @@ const (
 // does not accept alike. That a user is absent counts only from a way of reading that has shown a user created since the
 // API named it: reading calls may lag behind, or a gateway answers them.
 type verification struct {
-	options     Options
-	checks      []*check
-	witness     string           // the user that the API created last
-	witnessed   time.Duration    // when the request that created it began
-	proven      [2]time.Duration // that time as of when each way of reading last showed the witness
-	doubtful    *check           // a single read did not show its user; now it has to show the witness
-	noListUntil time.Duration
-	listPause   time.Duration // the last one; 0 once the list was read
-	busy        bool          // a read is running
+	options   Options
+	checks    []*check
+	witness   string           // the user that the API created last
+	witnessed time.Duration    // when the request that created it began
+	proven    [2]time.Duration // that time as of when each way of reading last showed the witness
+	doubtful  *check           // a single read did not show its user; now it has to show the witness
+	lists     *lists
+	busy      bool // a read is running
 }
 
 // check is a user that is verified.
@@ -75,13 +69,13 @@ func (v *verification) ready(now time.Duration) (due []*check, next time.Duratio
 
 // next returns what is read next of the checks that are due.
 func (v *verification) next(now time.Duration, due []*check) *read {
-	list := &read{way: inList, wanted: map[string]struct{}{v.witness: {}}}
+	list := v.list()
 	if v.doubtful != nil {
 		return &read{way: singly, checks: []*check{v.doubtful}, ofWitness: true, wanted: list.wanted}
 	}
 	for _, c := range due {
 		username := c.entry.user().Username
-		if now < v.noListUntil || c.read[inList] || len(due) <= maxSingleReads && !c.read[singly] {
+		if !v.lists.mayRead(now) || c.read[inList] || len(due) <= maxSingleReads && !c.read[singly] {
 			return &read{way: singly, checks: []*check{c}, wanted: map[string]struct{}{username: {}}}
 		}
 		list.checks = append(list.checks, c)
@@ -90,18 +84,31 @@ func (v *verification) next(now time.Duration, due []*check) *read {
 	return list
 }
 
-// answered notes the answer to a read that began at some time, and the usernames that it found. It returns the checks that are decided.
-func (v *verification) answered(began, now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
+// list returns a list that looks for the witness only.
+func (v *verification) list() *read {
+	return &read{way: inList, wanted: map[string]struct{}{v.witness: {}}}
+}
+
+// nextList returns the list that is to be read next; nil if none is.
+func (v *verification) nextList(now time.Duration) *read {
+	due, _ := v.ready(now)
+	if v.busy || len(due) == 0 {
+		return nil
+	}
+	if next := v.next(now, due); next.way == inList {
+		return next
+	}
+	return nil
+}
+
+// answered notes the answer to a read, and the usernames that it found. It returns the checks that are decided.
+func (v *verification) answered(now time.Duration, r *read, answer alloy.Answer, found map[string]struct{}) (decided []*check) {
 	if _, shown := found[v.witness]; shown {
 		v.proven[r.way] = v.witnessed
 	}
-	if answer.Outcome == alloy.Listed {
-		v.listPause = 0
-	} else if r.way == inList {
-		v.listPause = min(max(listPause.next(v.listPause), listPauseRatio*(now-began)), listPause.Max)
-		v.noListUntil = now + v.listPause
+	if len(r.checks) > 0 { // else it may run beside a single read
+		v.doubtful = nil
 	}
-	v.doubtful = nil
 	for _, c := range v.concerned(now, r, answer) {
 		if !r.ofWitness {
 			c.answer, c.read[r.way] = answer, true
@@ -142,7 +149,7 @@ func (v *verification) judge(now time.Duration, c *check, way way, isFound bool)
 		return alloy.Absent
 	case isAbsent:
 		c.absent = true
-	case !c.read[singly] || !c.read[inList] && now >= v.noListUntil: // the other way may prove more
+	case !c.read[singly] || !c.read[inList] && v.lists.mayRead(now): // the other way may prove more
 		return ""
 	default:
 		if !c.answer.InDoubt() {

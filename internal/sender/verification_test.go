@@ -3,6 +3,7 @@
 package sender
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 	t.Parallel()
 	const lag = time.Minute
 	o := &owner{}
-	v := verification{options: DefaultOptions, witness: "witness", witnessed: 1}
+	v := verification{options: DefaultOptions, witness: "witness", witnessed: 1, lists: &lists{}}
 	for k := range 100 {
 		e := &entry{claims: []claim{{owner: o, user: users.User{Username: strconv.Itoa(k)}}}, place: verifying}
 		v.checks = append(v.checks, &check{entry: e, named: true, since: 1, due: start})
@@ -38,7 +39,7 @@ func TestVerification_AFailingSingleReadIsNotRepeatedForEachUser(t *testing.T) {
 		} else if now > start+lag {
 			found = r.wanted
 		}
-		for _, c := range v.answered(now, now, r, answer, found) {
+		for _, c := range v.answered(now, r, answer, found) {
 			c.entry.place = waiting
 			decided++
 		}
@@ -63,19 +64,17 @@ func TestVerification_AListThatFailsOnceIsReadAgainSoon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v, now := verification{options: DefaultOptions}, start
+			var l lists
+			now, chance := start, rand.New(rand.NewPCG(1, 1))
 			for k, want := range tc.want {
-				answer := alloy.Answer{Outcome: alloy.Listed, StatusCode: 200}
-				if k < tc.failures {
-					answer = alloy.Answer{Outcome: alloy.Inconclusive, StatusCode: 200}
-				}
 				began := now
-				now += tc.took
-				v.answered(began, now, &read{way: inList}, answer, nil)
-				if got := max(v.noListUntil-now, 0); got != want {
+				if now += tc.took; k < tc.failures {
+					l.failed(now, &request{began: began}, alloy.Answer{Outcome: alloy.Inconclusive, StatusCode: 200}, DefaultOptions, chance)
+				}
+				if got := max(l.pausedUntil-now, 0); got != want {
 					t.Errorf("after read %d the next one is in %s, want %s", k+1, got, want)
 				}
-				now = max(now, v.noListUntil)
+				now = max(now, l.pausedUntil)
 			}
 		})
 	}

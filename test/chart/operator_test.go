@@ -43,8 +43,8 @@ func TestOperator_HasTheDefaultsThatTheValuesName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for value, flag := range map[string]string{
-		"url": "alloy-url", "apiVersion": "alloy-api-version", "timeout": "alloy-timeout", "maxInFlight": "alloy-max-in-flight",
-		"maxInFlightTotal": "alloy-max-in-flight-total", "linger": "alloy-linger",
+		"url": "alloy-url", "apiVersion": "alloy-api-version", "timeout": "alloy-timeout", "listTimeout": "alloy-list-timeout",
+		"maxInFlight": "alloy-max-in-flight", "maxInFlightTotal": "alloy-max-in-flight-total", "linger": "alloy-linger",
 		"requestsPerSecond": "alloy-requests-per-second", "burst": "alloy-burst",
 	} {
 		comment := regexp.MustCompile("# @default -- `(.*)`\n  # @section -- Alloy API\n  " + value + ": null\n").FindSubmatch(values)

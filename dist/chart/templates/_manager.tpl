@@ -48,6 +48,7 @@ more.
       (list "allow-insecure-alloy-url" (ternary true nil $alloy.allowInsecureURL))
       (list "alloy-api-version" $alloy.apiVersion)
       (list "alloy-timeout" $alloy.timeout)
+      (list "alloy-list-timeout" $alloy.listTimeout)
       (list "alloy-max-in-flight" $alloy.maxInFlight)
       (list "alloy-max-in-flight-total" $alloy.maxInFlightTotal)
       (list "alloy-linger" $alloy.linger)

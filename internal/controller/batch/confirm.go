@@ -4,6 +4,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,13 +30,14 @@ const listSafetyNet = time.Minute
 type lookup struct {
 	wish     wish
 	began    time.Time
-	since    time.Time   // the list must have begun then or later
-	list     AccountList // nil until there is one
-	probed   bool        // the users of one slice that the list lacks were sent, to find out whether the list is complete
-	retried  bool        // the users that the API rejected were sent again
-	sentAll  bool        // all users were sent, because there is no usable list
-	another  tally       // what was found under another account's key
-	approval string      // with which that is accepted; empty unless it was found
+	since    time.Time     // the list must have begun then or later
+	list     AccountList   // nil until there is one
+	probed   bool          // the users of one slice that the list lacks were sent, to find out whether the list is complete
+	retried  bool          // the users that the API rejected were sent again
+	sentAll  bool          // all users were sent, because there is no usable list
+	another  tally         // what was found under another account's key
+	approval string        // with which that is accepted; empty unless it was found
+	result   *confirmation // what the look-up has shown; nil while it goes on
 }
 
 // confirm takes the next step in looking up the users of a batch, if that is wished: it compares the results with the account's list,
@@ -52,12 +54,14 @@ func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts) (confirm
 	if known := r.unfinished.get(v.batch).lookup; known != nil && known.wish == w {
 		next = *known
 	}
+	if next.result != nil {
+		return *next.result, nil // the status was not written yet
+	}
 	c, err := r.lookUp(ctx, v, key, &next, now)
-	r.unfinished.update(v.batch, func(m *memo) {
-		if m.lookup = &next; c.done != nil {
-			m.lookup = nil
-		}
-	})
+	if c.done != nil {
+		next = lookup{wish: w, result: &c}
+	}
+	r.unfinished.update(v.batch, func(m *memo) { m.lookup = &next })
 	return c, err
 }
 
@@ -78,6 +82,9 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 		r.waiting.add(key.fingerprint, v.name())
 		if l.list = r.List(key.key, l.since); l.list == nil {
 			c := l.wish.confirming("Reading the list of the account's users")
+			if l.approval != "" {
+				c = accountChanged(l.another, l.approval)
+			}
 			c.later = listSafetyNet
 			return c, nil
 		}
@@ -113,23 +120,20 @@ func (r *Reconciler) adoptKey(ctx context.Context, v view, key keyFacts, l *look
 
 // observe records which users exist.
 func (r *Reconciler) observe(ctx context.Context, v view, key keyFacts, l *lookup) (confirmation, error) {
-	changed, err := r.rewrite(ctx, v, 0, func(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
+	err := r.rewrite(ctx, v, 0, func(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
 		return ledger.Observe(slice, l.list.Has)
 	})
-	if err != nil || changed > 0 {
-		return l.wish.confirming(fmt.Sprintf("%d users exist that were not known to", changed)), err
+	if err != nil {
+		return confirmation{}, err
 	}
 	return r.finish(ctx, v, key, l, tally{})
 }
 
 // finish ends a look-up once the users are pending that the list lacks.
 func (r *Reconciler) finish(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
-	changed, err := r.rewrite(ctx, v, 0, l.missing)
-	if err == nil {
-		r.tellMissing(v, t)
-	}
-	if err != nil || changed > 0 {
-		return l.wish.confirming(fmt.Sprintf("%d users are missing", changed)), err
+	r.tellMissing(v, t)
+	if err := r.rewrite(ctx, v, 0, l.missing); err != nil {
+		return confirmation{}, err
 	}
 	return confirmed(l, key, l.list.Began()), nil
 }
@@ -157,9 +161,10 @@ func (r *Reconciler) tellMissing(v view, t tally) {
 // first, because the list may be incomplete. If there are none the look-up is over.
 func (r *Reconciler) ask(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
 	if t.retriable > 0 && !l.retried {
-		changed, err := r.rewrite(ctx, v, 0, retried)
-		l.retried = err == nil
-		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", changed)), err
+		if err := r.rewrite(ctx, v, 0, retried); err != nil {
+			l.retried = errors.Is(err, errCacheBehind)
+			return confirmation{}, err
+		}
 	}
 	if t.missing == 0 {
 		return confirmed(l, key, l.list.Began()), nil
@@ -169,9 +174,9 @@ func (r *Reconciler) ask(ctx context.Context, v view, key keyFacts, l *lookup, t
 		most = 1
 		r.tellMissing(v, t)
 	}
-	changed, err := r.rewrite(ctx, v, most, l.missing)
-	l.probed = l.probed || err == nil
-	return l.wish.confirming(fmt.Sprintf("%d users are being sent again", changed)), err
+	err := r.rewrite(ctx, v, most, l.missing)
+	l.probed = l.probed || errors.Is(err, errCacheBehind)
+	return l.wish.confirming("Users are missing"), err
 }
 
 // retried returns the results of a slice in which the users are pending that the API rejected.
@@ -198,9 +203,9 @@ func (r *Reconciler) withoutList(ctx context.Context, v view, key keyFacts, l *l
 	case l.wish.cause == otherKey:
 		return kept(l, key), nil
 	case !l.sentAll:
-		changed, err := r.rewrite(ctx, v, 0, everyone)
-		if l.sentAll = err == nil; err != nil || changed > 0 {
-			return l.wish.confirming(c.condition.Message + "; each user is being sent once instead"), err
+		err := r.rewrite(ctx, v, 0, everyone)
+		if l.sentAll = errors.Is(err, errCacheBehind); err != nil {
+			return confirmation{}, err
 		}
 	}
 	return sentInstead(l, key, now), nil

@@ -35,7 +35,7 @@ const (
 // wish is that the users of a batch be looked up. Two wishes are the same if one look-up fulfills both.
 type wish struct {
 	cause cause
-	value string // the fingerprint of the other key, the plan to observe, the value of the annotation, or the time of the last resync
+	value string // the plan and the key to look up or to observe, the value of the annotation, or the time of the last resync
 }
 
 // wishOf returns what is wished of a look-up now, and when a resync will be due if nothing is; 0 for never.
@@ -46,7 +46,7 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	}
 	known := countKnown(v.slices)
 	if batch.AwaitsApproval(key.fingerprint) && known > 0 {
-		return wish{otherKey, key.fingerprint}, 0
+		return wish{otherKey, v.plan().Slices + key.fingerprint}, 0
 	}
 	if pending := count(v.slices).Pending; batch.Mode == v1alpha1.ModeObserve && pending > 0 && !isObserved(v, key.fingerprint) {
 		return wish{observing, v.plan().Slices + key.fingerprint}, 0
@@ -61,7 +61,7 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	if later = due.Sub(now); later > 0 {
 		return wish{}, later
 	}
-	return wish{resync, batch.Status.LastResyncTime.String()}, 0
+	return wish{resync, lastResync(batch)}, 0
 }
 
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.
@@ -102,6 +102,14 @@ func resyncDue(batch *cached.Batch, fingerprint string, interval time.Duration, 
 		return due.Add(delay)
 	}
 	return began.Add(delay) // the interval was set, or the operator was installed, long after the batch
+}
+
+// lastResync returns when users were last found to exist, as text.
+func lastResync(batch *cached.Batch) string {
+	if batch.Status.LastResyncTime == nil {
+		return ""
+	}
+	return batch.Status.LastResyncTime.UTC().Format(time.RFC3339)
 }
 
 // since returns when the list for a wish must have begun that comes up now.

@@ -182,6 +182,15 @@ func usersInvalid(counts v1alpha1.UserCounts, invalid []v1alpha1.InvalidUser) me
 	return conditions.New(v1alpha1.ConditionUsersInvalid, metav1.ConditionTrue, v1alpha1.ReasonInvalidUsers, message)
 }
 
+// isAdopted reports whether the API has served a list of the account's users with the key that is in the Secret now.
+func (f facts) isAdopted() bool {
+	if f.found.done != nil {
+		return f.found.done.resynced != nil
+	}
+	return f.batch.Status.KeyFingerprint == f.key.fingerprint &&
+		meta.IsStatusConditionTrue(f.batch.Status.Conditions, v1alpha1.ConditionUsersConfirmed)
+}
+
 // credentialsValid returns the condition for the API's last verdict on the key that is in the Secret now.
 func (f facts) credentialsValid() metav1.Condition {
 	if old := meta.FindStatusCondition(f.batch.Status.Conditions, v1alpha1.ConditionCredentialsValid); f.key.isUnread && old != nil {
@@ -201,6 +210,9 @@ func (f facts) credentialsValid() metav1.Condition {
 		}
 	}
 	switch {
+	case last == nil && f.isAdopted():
+		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted,
+			"The Alloy API accepted the key")
 	case last == nil:
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried,
 			"The Alloy API has not answered a request with this key")

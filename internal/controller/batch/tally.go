@@ -23,7 +23,7 @@ type tally struct {
 }
 
 // add compares a slice with the list.
-func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list AccountList) {
+func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list interface{ Has(string) bool }) {
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
 		switch {
 		case !known || !ledger.Settled(user, result):
@@ -51,7 +51,7 @@ func (t tally) isOtherAccount() bool { return t.missing*2 > t.known }
 // approval returns the value of the annotation that approves the creation of the missing users under a key. It is valid once: until
 // the next look-up is over.
 func (t tally) approval(batch *cached.Batch, fingerprint string) string {
-	return digest(string(batch.UID), fingerprint, batch.Status.LastResyncTime.String(), hex.EncodeToString(t.usernames[:]))
+	return digest(string(batch.UID), fingerprint, lastResync(batch), hex.EncodeToString(t.usernames[:]))
 }
 
 // compare compares the stored slices of a batch with the account's list.
@@ -64,20 +64,20 @@ func (r *Reconciler) compare(ctx context.Context, v view, list AccountList) (t t
 	return t, err
 }
 
-// rewrite has the results of a batch's slices rewritten, of at most so many slices; 0 for all. It returns how many results
-// were changed. The slice controller owns the status of a slice, so each write requires the version that was read, and the
-// status describes no generation until that controller has looked at it.
+// rewrite has the results of a batch's slices rewritten, of at most so many slices; 0 for all. The error is errCacheBehind if any
+// were. The slice controller owns the status of a slice, so each write requires the version that was read, and the status describes
+// no generation until that controller has looked at it.
 func (r *Reconciler) rewrite(
-	ctx context.Context, v view, most int, results func(*v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int),
-) (changed int, err error) {
+	ctx context.Context, v view, most int, results func(*v1alpha1.EmbeddedUserSlice) (next []v1alpha1.UserResult, changed int),
+) error {
 	written := 0
 	var failed error
-	err = r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
+	err := r.eachSlice(ctx, v, func(slice *v1alpha1.EmbeddedUserSlice) {
 		if failed != nil || most > 0 && written == most || !slice.DeletionTimestamp.IsZero() {
 			return
 		}
-		next, n := results(slice)
-		if n == 0 {
+		next, changed := results(slice)
+		if changed == 0 {
 			return
 		}
 		slice.Status.Results, slice.Status.Counts, slice.Status.ObservedGeneration = next, ledger.Count(slice, next), -1
@@ -87,10 +87,15 @@ func (r *Reconciler) rewrite(
 		}
 		r.versions.Note(v.name(), slice)
 		written++
-		changed += n
 	})
-	if err == nil {
-		err = failed
+	switch {
+	case err != nil:
+		return err
+	case failed != nil:
+		return failed
+	case written > 0:
+		return errCacheBehind
+	default:
+		return nil
 	}
-	return changed, err
 }

@@ -153,6 +153,7 @@ func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) recon
 		return again
 	}
 	work := sender.Work{ID: idOf(s.slice), Key: key, KeyAccepted: s.keyIs(v1alpha1.KeyAccepted), Users: s.pending}
+	work.Known = unconfirmed(s.results)
 	work.InDoubt, work.NotBefore = r.inherited.claim(s.slice.UID, s.nextAttempt())
 	r.Sender.Submit(work)
 	return again

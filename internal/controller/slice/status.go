@@ -51,6 +51,16 @@ func (s state) untried() int {
 	return len(s.pending)
 }
 
+// unconfirmed returns the users among results who are only to be confirmed.
+func unconfirmed(results []v1alpha1.UserResult) (usernames []string) {
+	for i := range results {
+		if results[i].Pending == v1alpha1.PendingUnconfirmed {
+			usernames = append(usernames, results[i].Username)
+		}
+	}
+	return usernames
+}
+
 // status returns the status that the slice should have, and whether it is worth a write. That a request is on its way is
 // not: the batch's controller sees it from the generation that is not yet observed.
 func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {

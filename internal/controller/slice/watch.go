@@ -31,7 +31,8 @@ var decides = predicate.Funcs{
 		before, isBatch := e.ObjectOld.(*cached.Batch)
 		after, isToo := e.ObjectNew.(*cached.Batch)
 		return isBatch && isToo && (before.DeletionTimestamp.IsZero() && !after.DeletionTimestamp.IsZero() ||
-			before.SendsNothing() != after.SendsNothing() || before.Status.KeyFingerprint != after.Status.KeyFingerprint)
+			before.SendsNothing() != after.SendsNothing() ||
+			before.Status.KeyFingerprint != "" && before.Status.KeyFingerprint != after.Status.KeyFingerprint)
 	},
 }
 
