@@ -181,11 +181,17 @@ test-gitops: ## Test with the libraries of Argo CD and Flux that batches are hea
 
 .PHONY: argocd-cm
 manifests: argocd-cm
-argocd-cm: ## Generate the patch of Argo CD's settings from config/argocd/health.lua.
-	@{ echo '# Generated from health.lua by make argocd-cm.'; \
+argocd-cm: ## Generate the patch of Argo CD's settings from the scripts in config/argocd.
+	@{ echo '# Generated from the scripts in this folder by make argocd-cm.'; \
 		echo 'apiVersion: v1'; echo 'kind: ConfigMap'; echo 'metadata:'; echo '  name: argocd-cm'; echo 'data:'; \
 		for kind in EmbeddedUserBatch EmbeddedUserSlice; do \
 			echo "  resource.customizations.health.embedded.runalloy.com_$$kind: |"; sed 's/^./    &/' config/argocd/health.lua; \
+		done; \
+		echo '  resource.customizations.actions.embedded.runalloy.com_EmbeddedUserBatch: |'; \
+		echo '    discovery.lua: |'; sed 's/^./      &/' config/argocd/actions/discovery.lua; \
+		echo '    definitions:'; \
+		for action in reconcile suspend resume approve; do \
+			echo "    - name: $$action"; echo '      action.lua: |'; sed 's/^./        &/' config/argocd/actions/$$action/action.lua; \
 		done; } > config/argocd/argocd-cm.yaml
 
 .PHONY: tidy-gitops

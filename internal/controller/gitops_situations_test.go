@@ -71,6 +71,18 @@ var batchSituations = map[string]situation{
 	},
 	"redirected": {name: "The API redirects elsewhere", bring: answered(v1alpha1.ReasonUnexpectedRedirect, elsewhere)},
 	"succeeded":  {name: "All users exist", bring: withKey(goodKey, v1alpha1.ReasonSucceeded)},
+	"suspended": {name: "The batch is suspended while users are pending", bring: func(w *world) {
+		w.SetKey(w.Key)
+		batch := w.Batch("customers", testenv.Users("user", 3)...)
+		batch.Spec.Suspend = true
+		w.MustCreate(batch)
+		w.Await("customers", v1alpha1.ReasonSuspended)
+	}},
+	"suspended-and-done": {name: "The batch is suspended, and all users exist", bring: func(w *world) {
+		withKey(goodKey, v1alpha1.ReasonSucceeded)(w)
+		w.suspend("customers", true)
+		w.awaitSuspended("customers")
+	}},
 	"secret-missing-and-not-needed": {name: "All users exist, and the Secret is gone", bring: func(w *world) {
 		withKey(goodKey, v1alpha1.ReasonSucceeded)(w)
 		w.Must(w.Delete(w.Context(), w.secret(testenv.SecretName, "", "")))

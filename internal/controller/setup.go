@@ -113,6 +113,8 @@ type Options struct {
 	MaxListMemory int64
 	// ResyncInterval is how often users are looked up whose batch does not say so itself. 0 for never.
 	ResyncInterval time.Duration
+	// RetryDelay is when users that the API rejected are sent a second time. The default is slice.DefaultRetryDelay.
+	RetryDelay time.Duration
 	// SecretPoll is the time between two reads of a Secret. 0 watches Secrets instead.
 	SecretPoll time.Duration
 	// Metrics is where to register the metrics of batches, the sender and the namespaces. Nil registers nothing.
@@ -149,36 +151,30 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	keys := &credentials.Store{Live: read.live, Metadata: read.cache}
 	ledgers := &slice.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Options: slice.Options{RequestTimeout: options.RequestTimeout, Controller: controllerOptions(sliceWorkers)},
+		Options: slice.Options{
+			RequestTimeout: options.RequestTimeout, RetryDelay: options.RetryDelay, Controller: controllerOptions(sliceWorkers),
+		},
 	}
 	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
 		return err
-	}
-	options.Sender.RequestTimeout = options.RequestTimeout
-	batches := &batch.Reconciler{}
-	options.Sender.Listed = func(fingerprint string) { batches.Listed(fingerprint) }
-	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
-	if err := ledgers.SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	missing, err := missingUsers(options.Metrics)
 	if err != nil {
 		return err
 	}
-	*batches = batch.Reconciler{
+	batches := &batch.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
-		Fingerprint: ledgers.Sender.Fingerprint,
-		List: func(key alloy.Key, since time.Time) batch.AccountList {
-			if list := ledgers.Sender.List(key, since); list != nil {
-				return list
-			}
-			return nil // an interface with a nil pointer is not nil
-		},
 		Missing: missing,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
 			Controller: controllerOptions(batchWorkers),
 		},
+	}
+	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, batches.Listed
+	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
+	batches.Fingerprint, batches.List = ledgers.Sender.Fingerprint, listOf(ledgers.Sender)
+	if err := ledgers.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
 	if err := batches.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the batch controller: %w", err)
@@ -187,4 +183,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Elected: mgr.Elected(), Batches: eachBatch(mgr.GetCache()), Sender: ledgers.Sender.Stats, ListMemory: batches.ListMemory,
 		IsOverdue: batches.IsOverdue,
 	})
+}
+
+// listOf returns the sender's lists as the batch controller wants them: an interface that holds a nil pointer would not be nil.
+func listOf(s *sender.Sender) func(alloy.Key, time.Time) batch.AccountList {
+	return func(key alloy.Key, since time.Time) batch.AccountList {
+		if list := s.List(key, since); list != nil {
+			return list
+		}
+		return nil
+	}
 }

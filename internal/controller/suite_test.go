@@ -31,6 +31,7 @@ type world struct {
 	timeout time.Duration
 	memory  int64         // of a list, in bytes; 0 for the default
 	poll    time.Duration // of Secrets; 0 to watch them
+	retry   time.Duration // until rejected users are sent a second time; 0 for the default
 	halt    func()        // stops the operator as SIGTERM does
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
@@ -80,7 +81,7 @@ func (w *world) start() {
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
 	operator := testenv.InProcess{
 		Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory,
-		SecretPoll: w.poll,
+		SecretPoll: w.poll, RetryDelay: w.retry,
 	}
 	mgr, err := operator.NewManager(ctx)
 	w.Must(err)

@@ -130,17 +130,19 @@ func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResul
 	return merged
 }
 
-// latest returns what holds of two results for a user. A proof of creation survives a later answer that the user exists. A user that
-// was sent again keeps what is known of it: it was created by this operator or not, whoever deleted it since.
+// latest returns what holds of two results for a user. A proof of creation survives a later answer that the user exists, and is
+// believed after all if the answer was lost at first. A user that existed before stays one that did, whoever deleted it since.
+// Merging an answer again changes nothing: that happens when the answer to a write was lost.
 func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
+	isProof := news.Result == v1alpha1.ResultCreated && old.Reason == v1alpha1.ReasonUnconfirmedAttempt
 	switch {
 	case old.Pending == "" && Rank(news) < Rank(old):
 		return old
-	case old.Pending != "" && Exists(old) && Exists(news):
+	case Exists(old) && Exists(news) && !isProof:
 		old.Pending = ""
 		return old
 	default:
-		news.Retried = old.Pending == v1alpha1.PendingRetry && news.Result == v1alpha1.ResultInvalid
+		news.Retried = news.Result == v1alpha1.ResultInvalid && news.Hash == old.Hash && (old.Retried || old.Pending == v1alpha1.PendingRetry)
 		return news
 	}
 }

@@ -32,7 +32,7 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 	}
 	var violations []error
 	for i := range batches.Items {
-		for _, violation := range batchViolations(&batches.Items[i].Status, time.Now()) {
+		for _, violation := range batchViolations(&batches.Items[i], time.Now()) {
 			violations = append(violations, fmt.Errorf("batch %s: %w", batches.Items[i].Name, violation))
 		}
 	}
@@ -54,11 +54,13 @@ func CheckContract(ctx context.Context, reader client.Reader, namespace string) 
 	}
 }
 
-func batchViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) []error {
+func batchViolations(batch *v1alpha1.EmbeddedUserBatch, now time.Time) []error {
+	status := &batch.Status
 	if status.ObservedGeneration == -1 {
 		return nil
 	}
-	violations := append(verdictViolations(status.Conditions, batchReasons), missingViolations(status, now)...)
+	violations := slices.Concat(verdictViolations(status.Conditions, batchReasons), missingViolations(status, now),
+		pauseViolations(batch), accountViolations(status))
 	c := status.Counts
 	if c.Total != c.Created+c.Existing+c.Invalid+c.Pending {
 		violations = append(violations, fmt.Errorf("the counts do not add up: %+v", c))
@@ -91,15 +93,17 @@ type verdict struct {
 // The valid verdicts, and the reasons that each may have. A slice whose Secret is missing is never stalled: its batch is.
 var (
 	batchReasons = map[verdict][]string{
-		{metav1.ConditionUnknown, true, false}: {v1alpha1.ReasonProgressing},
+		{metav1.ConditionUnknown, true, false}:  {v1alpha1.ReasonProgressing},
+		{metav1.ConditionUnknown, false, false}: {v1alpha1.ReasonSuspended, v1alpha1.ReasonObserved},
 		{metav1.ConditionFalse, true, false}: {
 			v1alpha1.ReasonRetrying, v1alpha1.ReasonPlanRejected, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSourceNotFound,
+			v1alpha1.ReasonListUnavailable,
 		},
 		{metav1.ConditionTrue, false, false}: {v1alpha1.ReasonSucceeded, v1alpha1.ReasonSucceededWithInvalidUsers},
 		{metav1.ConditionFalse, false, true}: {
 			v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized,
 			v1alpha1.ReasonRequestRejected, v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonInvalidUsers,
-			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge,
+			v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge, v1alpha1.ReasonAccountChanged,
 		},
 	}
 	sliceReasons = map[verdict][]string{
@@ -138,6 +142,52 @@ func missingViolations(status *v1alpha1.EmbeddedUserBatchStatus, now time.Time) 
 		violations = append(violations, errors.New("the reason of Ready is a Secret that nobody needs"))
 	}
 	return violations
+}
+
+// sending are the reasons that are about users being sent.
+var sending = []string{
+	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonRequestRejected,
+	v1alpha1.ReasonUnexpectedRedirect, v1alpha1.ReasonObserved,
+}
+
+// pauseViolations checks what a batch says of users that are not sent because somebody wants it so.
+func pauseViolations(batch *v1alpha1.EmbeddedUserBatch) []error {
+	var violations []error
+	status, isCurrent := &batch.Status, batch.Status.ObservedGeneration == batch.Generation
+	ready, suspended := Condition(status.Conditions, v1alpha1.ConditionReady), Condition(status.Conditions, v1alpha1.ConditionSuspended)
+	if suspended.Type != "" && (suspended.Status != metav1.ConditionTrue || suspended.Reason != v1alpha1.ReasonSuspended) {
+		violations = append(violations, fmt.Errorf("Suspended is %s with %q", suspended.Status, suspended.Reason))
+	}
+	if isCurrent && batch.Spec.Suspend != (suspended.Type != "") {
+		violations = append(violations, fmt.Errorf("spec.suspend is %t, and the condition Suspended does not say so", batch.Spec.Suspend))
+	}
+	isPaused := ready.Reason == v1alpha1.ReasonSuspended || ready.Reason == v1alpha1.ReasonObserved
+	if isPaused && status.Counts.Pending == 0 {
+		violations = append(violations, fmt.Errorf("the reason of Ready is %s, and nobody is pending", ready.Reason))
+	}
+	if ready.Reason == v1alpha1.ReasonSuspended && suspended.Type == "" {
+		violations = append(violations, errors.New("the reason of Ready is Suspended, and there is no condition Suspended"))
+	}
+	if suspended.Type != "" && status.Counts.Pending > 0 && slices.Contains(sending, ready.Reason) {
+		violations = append(violations, fmt.Errorf("the batch is suspended, and the reason of Ready is %s", ready.Reason))
+	}
+	if isCurrent && ready.Reason == v1alpha1.ReasonObserved && batch.Spec.Mode != v1alpha1.ModeObserve {
+		violations = append(violations, fmt.Errorf("the reason of Ready is Observed, and the mode is %q", batch.Spec.Mode))
+	}
+	return violations
+}
+
+// accountViolations checks what a batch says of another account's key.
+func accountViolations(status *v1alpha1.EmbeddedUserBatchStatus) []error {
+	ready, confirmed := Condition(status.Conditions, v1alpha1.ConditionReady), Condition(status.Conditions, v1alpha1.ConditionUsersConfirmed)
+	isChanged := ready.Reason == v1alpha1.ReasonAccountChanged
+	if isChanged != (status.Approval != "") {
+		return []error{fmt.Errorf("the reason of Ready is %s, and status.approval is %q", ready.Reason, status.Approval)}
+	}
+	if isChanged && (confirmed.Status != metav1.ConditionFalse || confirmed.Reason != ready.Reason) {
+		return []error{fmt.Errorf("the reason of Ready is AccountChanged, and UsersConfirmed is %s with %q", confirmed.Status, confirmed.Reason)}
+	}
+	return nil
 }
 
 // verdictViolations checks that Ready, Reconciling and Stalled form one of the valid combinations.

@@ -83,6 +83,7 @@ type InProcess struct {
 	Sender        sender.Options
 	MaxListMemory int64         // bytes; 0 for the default
 	SecretPoll    time.Duration // 0 to watch Secrets
+	RetryDelay    time.Duration // until rejected users are sent a second time; 0 for the default
 }
 
 // NewManager returns a manager that runs the operator.
@@ -93,7 +94,7 @@ func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
 	}
 	var options manager.Options
 	o := controller.Options{
-		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SecretPoll: p.SecretPoll,
+		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SecretPoll: p.SecretPoll, RetryDelay: p.RetryDelay,
 		SkipNameValidation: true,
 	}
 	controller.Configure(&options, o, p.Namespace)

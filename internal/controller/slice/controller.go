@@ -5,6 +5,7 @@
 package slice
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -66,6 +66,8 @@ type Reconciler struct {
 type Options struct {
 	// RequestTimeout bounds a request to the Alloy API; users that another process may have sent wait so long.
 	RequestTimeout time.Duration
+	// RetryDelay is when users that the API rejected are sent a second time. The default is DefaultRetryDelay.
+	RetryDelay time.Duration
 	// Controller options, such as the number of workers.
 	Controller controller.Options
 }
@@ -83,6 +85,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		r.Options.RequestTimeout <= 0 {
 		return errors.New("one of Client, Cache, Secrets, Credentials, Sender, Recorder and RequestTimeout is not set")
 	}
+	r.Options.RetryDelay = cmp.Or(r.Options.RetryDelay, DefaultRetryDelay)
 	if err := mgr.Add(drain{r}); err != nil {
 		return fmt.Errorf("adding the shutdown step: %w", err)
 	}
@@ -116,17 +119,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 
-	if len(slice.Spec.Users) == 0 { // before the report, which says whether a request can still be running
+	if len(slice.Spec.Users) == 0 || batch.SendsNothing() { // before the report, which says whether a request can still be running
 		r.Sender.Withdraw(idOf(slice))
 		report = r.Sender.Report(idOf(slice))
 	}
-	state := newState(time.Now(), slice, report, !batch.SendsNothing())
+	state := newState(time.Now(), slice, report, r.Options.RetryDelay)
 	var key alloy.Key
 	var keyErr error
-	if len(state.pending) > 0 {
+	if len(state.pending) > 0 || state.retryIsDue() {
 		if key, state.problem, keyErr = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); keyErr == nil {
 			state.fingerprint = r.Sender.Fingerprint(key)
 		}
+	}
+	maySend := keyErr == nil && state.problem == nil && !batch.SendsNothing() && !batch.AwaitsApproval(state.fingerprint)
+	if maySend && state.retryIsDue() {
+		state.retry()
 	}
 	// Results are recorded even if the key cannot be read: until then they are only in memory.
 	if err := r.record(ctx, state); err != nil {
@@ -135,10 +142,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if keyErr != nil {
 		return reconcile.Result{}, fmt.Errorf("getting the API key: %w", keyErr)
 	}
-	if len(state.pending) == 0 || state.problem != nil || batch.SendsNothing() || batch.AwaitsApproval(state.fingerprint) {
+	if len(state.pending) == 0 || !maySend { // an event tells when it may
 		r.window.Leave(req.NamespacedName)
 		r.Sender.Withdraw(idOf(slice))
-		return reconcile.Result{RequeueAfter: untilRetry(state.retryTime())}, nil
+		return reconcile.Result{RequeueAfter: until(state.retryTime(), state.now)}, nil
 	}
 	return r.submit(req, state, key), nil
 }
@@ -174,12 +181,14 @@ func (r *Reconciler) open(
 	}
 	report := r.Sender.Report(idOf(&slice))
 	isAhead := r.versions.AreAhead(req.NamespacedName, &slice)
-	switch later = untilRetry(slice.RetryTime); {
+	later = until(slice.RetryTime, time.Now())
+	isDue := slice.RetryTime != nil && later == 0
+	switch {
 	case isAhead, report.News:
-	case slice.Counts.Pending > 0 && !report.InFlight && r.isStopped(ctx, &slice):
+	case (slice.Counts.Pending > 0 || isDue && slice.ObservedGeneration == slice.Generation) && !report.InFlight && r.isStopped(ctx, &slice):
 		r.window.Leave(req.NamespacedName)
 		return nil, report, 0, nil
-	case slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 && (slice.RetryTime == nil || later > 0):
+	case slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 && !isDue:
 		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
 		r.window.Leave(req.NamespacedName)
 		return nil, report, later, nil
@@ -191,12 +200,6 @@ func (r *Reconciler) open(
 	}
 	whole, report, err := r.read(ctx, req)
 	return whole, report, 0, err
-}
-
-// isStopped reports whether the batch of a slice is known to send nothing.
-func (r *Reconciler) isStopped(ctx context.Context, slice *cached.Slice) bool {
-	batch, err := r.cachedOwner(ctx, slice)
-	return err == nil && batch != nil && batch.SendsNothing()
 }
 
 // read reads a slice from the API server, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
@@ -250,43 +253,6 @@ func (r *Reconciler) event(slice *v1alpha1.EmbeddedUserSlice, reason, note strin
 	owner := metav1.GetControllerOf(slice)
 	batch := &cached.Batch{ObjectMeta: metav1.ObjectMeta{Namespace: slice.Namespace, Name: owner.Name, UID: owner.UID}}
 	r.Recorder.Eventf(batch, &cached.Slice{ObjectMeta: slice.ObjectMeta}, corev1.EventTypeWarning, reason, actionRecord, "%s", note)
-}
-
-// owner returns the batch to which a slice belongs; nil if there is none. Such a slice is left alone: somebody made it by hand, or the
-// garbage collector is about to take it.
-func (r *Reconciler) owner(ctx context.Context, slice *v1alpha1.EmbeddedUserSlice) (*cached.Batch, error) {
-	owner := metav1.GetControllerOf(slice)
-	if owner == nil || owner.Kind != v1alpha1.EmbeddedUserBatchKind || !slice.DeletionTimestamp.IsZero() {
-		return nil, nil //nolint:nilnil // it has no owner
-	}
-	batch, err := r.cachedOwner(ctx, slice)
-	if err != nil || batch != nil {
-		return batch, err
-	}
-	// The cache may know the slice before the batch.
-	var live v1alpha1.EmbeddedUserBatch
-	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: slice.Namespace, Name: owner.Name}, &live); err != nil {
-		return nil, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
-	}
-	if live.UID != owner.UID || !live.DeletionTimestamp.IsZero() {
-		return nil, nil //nolint:nilnil // it is another one, or going
-	}
-	found := cached.BatchOf(&live)
-	return &found, nil
-}
-
-// cachedOwner returns the batch that controls a slice if the cache has it, and it is not being deleted.
-func (r *Reconciler) cachedOwner(ctx context.Context, slice metav1.Object) (*cached.Batch, error) {
-	owner := metav1.GetControllerOf(slice)
-	if owner == nil {
-		return nil, nil //nolint:nilnil // it has no owner
-	}
-	var known cached.Batch
-	err := r.Cache.Get(ctx, types.NamespacedName{Namespace: slice.GetNamespace(), Name: owner.Name}, &known)
-	if err != nil || known.UID != owner.UID || !known.DeletionTimestamp.IsZero() {
-		return nil, client.IgnoreNotFound(err) //nolint:wrapcheck // the client says what it read
-	}
-	return &known, nil
 }
 
 func idOf(slice metav1.Object) sender.ID {

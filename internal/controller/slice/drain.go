@@ -71,7 +71,7 @@ func (d drain) recordLast(ctx context.Context, id sender.ID) error {
 		if batch, ownErr := d.owner(ctx, slice); ownErr != nil || batch == nil {
 			return ownErr
 		}
-		last := newState(time.Now(), slice, report, false)
+		last := newState(time.Now(), slice, report, d.Options.RetryDelay)
 		if report.Failed != nil { // the key is not read once more for this
 			last.fingerprint = report.Failed.KeyFingerprint
 		}

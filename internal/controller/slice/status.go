@@ -27,20 +27,27 @@ type state struct {
 	results []v1alpha1.UserResult
 	pending []users.User
 
-	// Of the key, read only while users are pending.
+	retryDelay time.Duration
+
+	// Of the key, read only while users are pending, or to be sent a second time.
 	problem     *credentials.Problem
 	fingerprint string
 }
 
-// newState joins the results of a report to those of a slice. If mayRetry, users that the API rejected are pending again once that is
-// due.
-func newState(now time.Time, slice *v1alpha1.EmbeddedUserSlice, report sender.Report, mayRetry bool) state {
-	results := ledger.Merge(slice, wireResults(report.Results))
-	if due := slice.Status.RetryTime; mayRetry && due != nil && !now.Before(due.Time) {
-		results = ledger.Retry(results)
-	}
-	return state{now: now, slice: slice, report: report, results: results, pending: ledger.Pending(slice, results)}
+// newState joins the results of a report to those of a slice. Users that the API rejects are sent a second time after the delay.
+func newState(now time.Time, slice *v1alpha1.EmbeddedUserSlice, report sender.Report, retryDelay time.Duration) state {
+	s := state{now: now, slice: slice, report: report, retryDelay: retryDelay}
+	s.set(ledger.Merge(slice, wireResults(report.Results)))
+	return s
 }
+
+func (s *state) set(results []v1alpha1.UserResult) {
+	s.results, s.pending = results, ledger.Pending(s.slice, results)
+}
+
+// retry has the users pending that the API has rejected only once. They are recorded as such before they are sent, so that a restart
+// does not repeat that.
+func (s *state) retry() { s.set(ledger.Retry(s.results)) }
 
 // untried returns how many users are pending, unless a request for them failed: a slice whose users are refused must not keep its
 // place in the window from others.
@@ -68,7 +75,8 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 	if s.report.InFlight && len(s.slice.Spec.Users) == 0 {
 		return old, false // an answer is still to come, and an empty slice whose status is current gets deleted
 	}
-	if len(s.pending) > 0 && s.problem == nil && s.failed() == nil && !s.report.News && s.failureHolds() {
+	if len(s.pending) > 0 && s.problem == nil && s.failed() == nil && !s.report.News && s.failureHolds() &&
+		slices.Equal(s.results, old.Results) {
 		return old, false
 	}
 	next = v1alpha1.EmbeddedUserSliceStatus{
@@ -92,8 +100,9 @@ func (s state) status() (next v1alpha1.EmbeddedUserSliceStatus, write bool) {
 	return next, !sameButForTime(next, old)
 }
 
-// retryDelay is when users that the API rejected are sent a second time: it names users for reasons that pass, such as a lack of seats.
-const retryDelay = 10 * time.Minute
+// DefaultRetryDelay is when users that the API rejected are sent a second time: it names users for reasons that pass, such as a lack of
+// seats.
+const DefaultRetryDelay = 10 * time.Minute
 
 // retryTime returns when users of the slice are sent a second time; nil if there are none. Users that are rejected later do not put it
 // off.
@@ -104,16 +113,22 @@ func (s state) retryTime() *metav1.Time {
 	if due := s.slice.Status.RetryTime; due != nil {
 		return due
 	}
-	due := seconds(s.now.Add(retryDelay))
+	due := seconds(s.now.Add(s.retryDelay))
 	return &due
 }
 
-// untilRetry returns the time until users are sent a second time; 0 if there are none.
-func untilRetry(due *metav1.Time) time.Duration {
+// retryIsDue reports whether users of the slice are to be sent a second time now.
+func (s state) retryIsDue() bool {
+	due := s.retryTime()
+	return due != nil && !s.now.Before(due.Time)
+}
+
+// until returns the time until users are sent a second time; 0 if there are none, or it is due.
+func until(due *metav1.Time, now time.Time) time.Duration {
 	if due == nil {
 		return 0
 	}
-	return max(time.Until(due.Time), time.Millisecond)
+	return max(due.Sub(now), 0)
 }
 
 // needsSomebody reports whether a status says that the slice cannot proceed until somebody changes something.

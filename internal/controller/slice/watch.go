@@ -23,9 +23,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
-// decides lets pass that a batch was deleted, or that its deletion began, and what decides whether its users are sent.
+// decides lets pass that a batch was deleted, or that its deletion began, and what decides whether its users are sent. A batch that is
+// seen for the first time may send again what it did not when its slices were looked at, with a copy that is not in the cache.
 var decides = predicate.Funcs{
-	CreateFunc:  func(event.CreateEvent) bool { return false },
 	GenericFunc: func(event.GenericEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, isBatch := e.ObjectOld.(*cached.Batch)

@@ -95,6 +95,7 @@ func TestCluster(t *testing.T) {
 	t.Run("too long", func(t *testing.T) { testTooLong(c.in(t)) })
 	t.Run("waves", func(t *testing.T) { testWaves(c.in(t)) })
 	t.Run("patch", func(t *testing.T) { testPatch(c.in(t)) })
+	t.Run("actions", func(t *testing.T) { testActions(c.in(t)) })
 }
 
 // in returns the cluster for a subtest.

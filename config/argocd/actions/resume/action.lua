@@ -1,0 +1,3 @@
+-- Has a suspended batch go on.
+obj.spec.suspend = nil
+return obj

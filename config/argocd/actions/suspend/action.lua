@@ -1,0 +1,3 @@
+-- Stops the requests of a batch.
+obj.spec.suspend = true
+return obj
