@@ -153,13 +153,13 @@ func TestLookup_WithoutAListEachSliceIsSentOnce(t *testing.T) {
 	w.Equal("reads of single users", 0, w.Sim.Count(simulator.Get))
 }
 
-// noneTwice checks that no user was created twice.
-func (w *world) noneTwice() {
+// noneTwice checks that no user was created twice, but those that were deleted meanwhile.
+func (w *world) noneTwice(deleted ...string) {
 	w.Helper()
 	seen := map[string]bool{}
 	for _, request := range w.Sim.Requests() {
 		for _, username := range request.Created {
-			if seen[username] {
+			if seen[username] && !slices.Contains(deleted, username) {
 				w.Errorf("%s was created twice", username)
 			}
 			seen[username] = true
@@ -285,4 +285,34 @@ func (w *world) operations() (operations []simulator.Operation) {
 		operations = append(operations, request.Operation)
 	}
 	return operations
+}
+
+// TestLookup_AnUnchangedResyncWritesOneTime checks what a resync costs that finds nothing, and that one that finds something mends it.
+func TestLookup_AnUnchangedResyncWritesOneTime(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	w.CreateBatch("resynced", testenv.Users("resynced", 1200)...)
+	w.Await("resynced", v1alpha1.ReasonSucceeded)
+	w.halt()
+	w.resync = 3 * time.Second
+	w.start()
+	lists := func(n int) func() int { return func() int { return w.Sim.Count(simulator.List) - n } }
+	w.Eventually(lists(0)).Should(gomega.BeNumerically(">=", 2)) // the condition UsersConfirmed is there since the first
+
+	before, slicesBefore := w.Load("resynced"), w.Slices()
+	seen := w.Sim.Count(simulator.List)
+	w.Eventually(lists(seen)).Should(gomega.BeNumerically(">=", 2))
+	after := w.Load("resynced")
+	w.Equal("slices", slicesBefore, w.Slices())
+	w.Equal("requests that create users", 2, w.Sim.Count(simulator.Create))
+	if !before.Status.LastResyncTime.Before(after.Status.LastResyncTime) {
+		t.Errorf("resynced at %s and then at %s", before.Status.LastResyncTime, after.Status.LastResyncTime)
+	}
+	after.Status.LastResyncTime = before.Status.LastResyncTime
+	w.Equal("status but for the time", before.Status, after.Status)
+
+	w.removeUsers(w.Key, "resynced-00007@example.com")
+	w.Eventually(func() int { return len(w.Sim.Users(w.Key)) }).Should(gomega.Equal(1200))
+	w.Await("resynced", v1alpha1.ReasonSucceeded)
+	w.noneTwice("resynced-00007@example.com")
 }

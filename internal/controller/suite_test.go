@@ -32,6 +32,7 @@ type world struct {
 	memory  int64         // of a list, in bytes; 0 for the default
 	poll    time.Duration // of Secrets; 0 to watch them
 	retry   time.Duration // until rejected users are sent a second time; 0 for the default
+	resync  time.Duration // of batches that do not say so themselves; 0 for never
 	halt    func()        // stops the operator as SIGTERM does
 
 	forbidden atomic.Pointer[func(*http.Request) bool]
@@ -81,7 +82,7 @@ func (w *world) start() {
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return forbidding{w, next} })
 	operator := testenv.InProcess{
 		Config: config, Namespace: w.Namespace, AlloyURL: w.URL, Timeout: w.timeout, Sender: w.options, MaxListMemory: w.memory,
-		SecretPoll: w.poll, RetryDelay: w.retry,
+		SecretPoll: w.poll, Resync: w.resync, RetryDelay: w.retry,
 	}
 	mgr, err := operator.NewManager(ctx)
 	w.Must(err)

@@ -22,7 +22,7 @@ import (
 )
 
 // caseNames lists the cases in the order in which they run.
-var caseNames = []string{"a", "f", "b1", "d", "b2", "c1", "c2", "e", "g"}
+var caseNames = []string{"a", "f", "b1", "d", "b2", "r", "c1", "c2", "e", "g"}
 
 // options holds the command-line options.
 type options struct {
@@ -51,7 +51,7 @@ func main() {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d requires b1, and e requires c1 or c2")
+	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d requires b1, r requires b2, and e requires c1 or c2")
 	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey,
 		"maximum number of concurrent requests of the operator and of the bare loops")
 	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "latency of the simulated API")
@@ -72,6 +72,8 @@ func parse(args []string) (options, error) {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.wants("d") && !o.wants("b1"):
 		return options{}, errors.New("-cases: d requires b1")
+	case o.wants("r") && !o.wants("b2"):
+		return options{}, errors.New("-cases: r requires b2")
 	case o.wants("e") && !o.wants("c1", "c2"):
 		return options{}, errors.New("-cases: e requires c1 or c2")
 	case o.concurrency < 1 || o.latency <= 0 || o.scale <= 0:

@@ -54,6 +54,10 @@ func missed(results []*result) []string {
 			check(r.posts == requestsFor(r.users), "%d POSTs, not %d", r.posts, requestsFor(r.users))
 			check(r.peak <= 512*mib, "a peak of %d MiB, more than 512", r.peak/mib)
 			check(r.idle <= 128*mib, "%d MiB when idle, more than 128", r.idle/mib)
+		case "r":
+			check(r.posts == 0 && r.others == 1, "%d POSTs and %d other requests, not 0 and 1", r.posts, r.others)
+			check(r.writes <= 2, "%d API writes, more than 2", r.writes)
+			check(r.peak <= 512*mib, "a peak of %d MiB, more than 512", r.peak/mib)
 		case "c1":
 			check(r.posts <= 10, "%d POSTs, more than 10", r.posts)
 			check(r.writes <= 4*r.batches, "%d API writes for %d batches, more than 4 each", r.writes, r.batches)

@@ -75,7 +75,7 @@ func (b *bench) runOne(ctx context.Context, r *result, spec object) (*account, e
 	return a, b.measureSizes(ctx, a, r)
 }
 
-// runLarge runs b2 with a new operator.
+// runLarge runs b2 and r with a new operator.
 func (b *bench) runLarge(ctx context.Context) error {
 	r := &result{name: "b2", users: b.scaled(1_000_000), batches: 1}
 	var err error
@@ -101,7 +101,10 @@ func (b *bench) runLarge(ctx context.Context) error {
 	if err := finish(); err != nil {
 		return err
 	}
-	return b.measureSizes(ctx, a, r)
+	if err := b.measureSizes(ctx, a, r); err != nil || !b.wants("r") {
+		return err
+	}
+	return b.runLookup(ctx, a)
 }
 
 // prepare creates the account and the ConfigMaps of a case with one batch, and measures the bare loop.

@@ -83,6 +83,7 @@ type InProcess struct {
 	Sender        sender.Options
 	MaxListMemory int64         // bytes; 0 for the default
 	SecretPoll    time.Duration // 0 to watch Secrets
+	Resync        time.Duration // of batches that do not say so themselves; 0 for never
 	RetryDelay    time.Duration // until rejected users are sent a second time; 0 for the default
 }
 
@@ -94,7 +95,8 @@ func (p InProcess) NewManager(ctx context.Context) (ctrl.Manager, error) {
 	}
 	var options manager.Options
 	o := controller.Options{
-		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SecretPoll: p.SecretPoll, RetryDelay: p.RetryDelay,
+		API: api, RequestTimeout: p.Timeout, Sender: p.Sender, MaxListMemory: p.MaxListMemory, SecretPoll: p.SecretPoll,
+		ResyncInterval: p.Resync, RetryDelay: p.RetryDelay,
 		SkipNameValidation: true,
 	}
 	controller.Configure(&options, o, p.Namespace)
