@@ -17,14 +17,13 @@ import (
 // drawResult draws a result for a row of a slice: of the row as it is, or of an earlier one.
 func drawResult(t *rapid.T, user v1alpha1.User, isStored bool) v1alpha1.UserResult {
 	r := result(user.Username, rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid"}).Draw(t, "result"))
-	switch {
-	case r.Result == v1alpha1.ResultInvalid:
+	if r.Result == v1alpha1.ResultInvalid {
 		if isStored && rapid.Bool().Draw(t, "corrected") {
 			user.FullName = "as it was"
 		}
 		r.Hash = users.Hash(users.User(user))
 		r.Retried = isStored && rapid.Bool().Draw(t, "retried")
-	case r.Result == v1alpha1.ResultExisting:
+	} else if r.Result == v1alpha1.ResultExisting {
 		r.Reason = rapid.SampledFrom([]string{"", v1alpha1.ReasonUnconfirmedAttempt, v1alpha1.ReasonRestored}).Draw(t, "reason")
 	}
 	return r
