@@ -13,6 +13,9 @@ const (
 	// MaxUsersFrom is the maximum length of spec.usersFrom.
 	MaxUsersFrom = 64
 
+	// MaxReconcileAt is the maximum length of status.lastHandledReconcileAt. A longer value of the annotation is cut.
+	MaxReconcileAt = 256
+
 	// MaxInvalidUsers is the maximum length of status.invalidUsers; status.invalidUsersOmitted counts the rest.
 	MaxInvalidUsers = 100
 )

@@ -24,7 +24,8 @@ const usage = `alloy-simulator simulates the Users API of Alloy Embedded: it kee
 
 It serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, as described in
 https://docs.runalloy.com/reference/embedded/batch-create-users. For tests, and without a key: GET /simulator/stats returns the number of
-requests and users, GET /simulator/requests all requests, and GET /simulator/users the usernames in all accounts.
+requests and users, GET /simulator/requests all requests, and GET /simulator/users the usernames in all accounts. DELETE
+/simulator/users?username=U deletes a user, and PUT /simulator/users?username=U&fullName=F renames it, as somebody else would.
 
 A fault has the form [OPERATION:]EFFECT[:TIMES]. OPERATION is create, list, get, update or delete; by default every operation
 fails. TIMES is the number of requests that fail; by default all do. EFFECT is one of
@@ -33,6 +34,7 @@ fails. TIMES is the number of requests that fail; by default all do. EFFECT is o
   apply-cut  apply the request, then close the connection without an answer
   slow       apply the request and answer after an hour
   garbage    apply the request and answer with half a JSON document
+  shape      apply the request and answer with JSON of another shape
   endless    answer with a body that never ends; the request is not applied
 
 Example: a server that takes 100 ms for each request, has one user, and fails twice before it works
@@ -65,6 +67,10 @@ func run(args []string) error {
 		`answer "All users already exist" if no user could be created, even if some are unacceptable`)
 	checkThenCreate := flags.Bool("check-then-create", false,
 		"check for existing users before the latency and create users after it, so that concurrent requests can create a user twice")
+	var list simulator.ListOptions
+	flags.DurationVar(&list.Lag, "list-lag", 0, "time until GET /users shows a created user")
+	flags.IntVar(&list.First, "list-first", 0, "most users that GET /users shows; 0 for all")
+	flags.Float64Var(&list.Share, "list-hide", 0, "share of the users that GET /users hides, from 0 to 1")
 	readLag := flags.Duration("read-lag", 0, "time until GET requests return a created user")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return nil
@@ -74,7 +80,7 @@ func run(args []string) error {
 
 	options := simulator.Options{
 		Keys: *keys, Latency: *latency, InvalidUsers: simulator.InvalidUsersForm(*invalidUsers),
-		SkipExisting: *skipExisting, MixedAllExist: *mixedAllExist, CheckThenCreate: *checkThenCreate, ReadLag: *readLag,
+		SkipExisting: *skipExisting, MixedAllExist: *mixedAllExist, CheckThenCreate: *checkThenCreate, ReadLag: *readLag, List: list,
 	}
 	if *reject != "" {
 		pattern, err := regexp.Compile(*reject)

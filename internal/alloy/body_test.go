@@ -84,7 +84,9 @@ func TestClient_AnswersThatBreakOff(t *testing.T) {
 					panic(http.ErrAbortHandler)
 				}))
 				t.Cleanup(server.Close)
-				client, err := alloy.New(alloy.Options{BaseURL: server.URL, AllowInsecure: true, Timeout: 300 * time.Millisecond})
+				client, err := alloy.New(alloy.Options{
+					BaseURL: server.URL, AllowInsecure: true, Timeout: 300 * time.Millisecond, ListTimeout: 300 * time.Millisecond,
+				})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -42,7 +42,8 @@ func TestDecodeList_Users(t *testing.T) {
 func TestDecodeList_TooManyUsersAreTooLong(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]error{3: nil, 4: errListTooLarge} {
-		limited := &rowReader{reader: strings.NewReader(`{"data":[{}` + strings.Repeat(`,{}`, n-1) + `]}`), rows: 3, total: maxListBody, row: maxListRow}
+		list := `{"data":[{}` + strings.Repeat(`,{}`, n-1) + `]}`
+		limited := &rowReader{reader: strings.NewReader(list), rows: 3, total: maxListBody, row: maxListRow}
 		if err := decodeLimited(limited, func(ListedUser) {}); !errors.Is(err, want) {
 			t.Errorf("%d users: %v, want %v", n, err, want)
 		}

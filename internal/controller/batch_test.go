@@ -133,7 +133,7 @@ func TestBatch_BatchesDoNotDisturbEachOther(t *testing.T) {
 	}
 }
 
-func TestBatch_TenThousandUsersTakeTenRequests(t *testing.T) {
+func TestLong_TenThousandUsersTakeTenRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	large := func(n int) string {
@@ -249,8 +249,8 @@ func TestBatch_AnUnownedSliceIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestBatch_AListThatLeavesNoRoomForItsStatus creates the largest batch that etcd accepts.
-func TestBatch_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
+// TestLong_AListThatLeavesNoRoomForItsStatus creates the largest batch that etcd accepts.
+func TestLong_AListThatLeavesNoRoomForItsStatus(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	users := testenv.Users("huge", 9_000)

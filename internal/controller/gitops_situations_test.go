@@ -52,7 +52,7 @@ var batchSituations = map[string]situation{
 		w.memory = 8 << 20
 		w.start()
 		w.SetKey(w.Key)
-		w.createLong("customers", 60_000)
+		w.createLong("customers", 60_000, "Somebody with quite a long name")
 		w.Await("customers", v1alpha1.ReasonListTooLarge)
 	}},
 	"plan-rejected": {name: "A quota, a policy or missing rights keep the list from being distributed", bring: func(w *world) {

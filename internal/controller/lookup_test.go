@@ -98,7 +98,7 @@ func TestLookup_MissingUsersAreCreatedAgain(t *testing.T) {
 	confirmed := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionUsersConfirmed)
 	w.Equal("condition", metav1.ConditionTrue, confirmed.Status)
 
-	missing := []string{"drift-00000@example.com", "drift-00001@example.com", "drift-01700@example.com", "drift-02499@example.com"}
+	missing := []string{"drift-00000@example.com", "drift-00001@example.com", "drift-01700@example.com", "drift-02400@example.com"}
 	w.removeUsers(w.Key, missing...)
 	w.reconcileAt("drift", "four are missing")
 	again, _ = w.Sent()

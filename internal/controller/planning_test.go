@@ -56,33 +56,36 @@ func (w *world) blockSlices(batch string) (blocked <-chan struct{}, release func
 	return began, release
 }
 
-// createLong creates a batch of n users in a compressed list.
-func (w *world) createLong(name string, n int) {
+// createLong creates a batch of n users with a name in a compressed list.
+func (w *world) createLong(name string, n int, fullName string) {
 	w.Helper()
 	list := w.configMap(name, nil)
-	rows := strings.ReplaceAll(lines(name, n), "\n", ",Somebody with quite a long name\n")
+	rows := strings.ReplaceAll(lines(name, n), "\n", ","+fullName+"\n")
 	list.BinaryData = map[string][]byte{"users.csv.gz": w.zipped("username,fullName\n" + rows)}
 	w.MustCreate(list)
 	w.createFrom(name, configMapSource(name, "users.csv.gz"))
 }
 
-// TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds watches the status while 40 slices are written in ten seconds.
-func TestPlanning_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
+// TestLong_TheStatusMovesAtLeastEveryFiveSeconds watches the status while 40 slices are written in ten seconds.
+func TestLong_TheStatusMovesAtLeastEveryFiveSeconds(t *testing.T) {
 	w := makeWorld(t, simulator.Options{}) // not in parallel with other tests, because it is about time
 	w.SetKey(w.Key)
 	w.slowSlices(500 * time.Millisecond)
-	w.createLong("long", 40_000)
+	w.createLong("long", 40_000, "Somebody")
 	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.BeNumerically(">", 0))
-	last, updates, version := time.Now(), 0, ""
+	last, still, updates, version := time.Now(), time.Duration(0), 0, ""
 	w.Eventually(func() string {
 		batch := w.Load("long")
+		// A machine without time for the operator, which runs in this process, has none for this loop: a turn takes less than this else.
+		still += min(time.Since(last), 200*time.Millisecond)
+		last = time.Now()
 		if batch.ResourceVersion == version {
 			return ""
 		}
-		if gap := time.Since(last); gap > 5*time.Second {
-			t.Errorf("the status stood still for %s", gap)
+		if still > 5*time.Second {
+			t.Errorf("the status stood still for %s", still)
 		}
-		last, version = time.Now(), batch.ResourceVersion
+		still, version = 0, batch.ResourceVersion
 		if updates++; updates > 1 && batch.Status.Counts.Total != 40_000 {
 			t.Errorf("counts while the slices are written: %+v", batch.Status.Counts)
 		}
@@ -100,10 +103,11 @@ func TestPlanning_ALongListWaitsForMemory(t *testing.T) {
 	w.memory = 8 << 20
 	w.start()
 	blocked, release := w.blockSlices("first")
+	fullName := strings.Repeat("long ", 50) // so that few users make a list of more than 1 MiB
 	w.SetKey(w.Key)
-	w.createLong("first", 31_000)
+	w.createLong("first", 10_000, fullName)
 	<-blocked
-	w.createLong("second", 30_000)
+	w.createLong("second", 10_000, fullName)
 	w.CreateBatch("small", testenv.Users("small", 1000)...)
 	w.Eventually(func() string {
 		return testenv.Condition(w.Load("second").Status.Conditions, v1alpha1.ConditionReady).Message
@@ -123,7 +127,7 @@ func TestPlanning_AListThatIsTooLargeIsRefused(t *testing.T) {
 	w.memory = 8 << 20
 	w.start()
 	w.SetKey(w.Key)
-	w.createLong("large", 60_000)
+	w.createLong("large", 60_000, "Somebody with quite a long name")
 	status := w.Await("large", v1alpha1.ReasonListTooLarge).Status
 	if ready := testenv.Condition(status.Conditions, v1alpha1.ConditionReady); !contains(ready.Message, "--max-list-memory", "8Mi", "split") {
 		t.Errorf("message: %s", ready.Message)

@@ -5,6 +5,7 @@ package controller_test
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,30 @@ func TestSecret_ARejectedKeyIsNotRetriedAtOnce(t *testing.T) {
 	}
 	if more := len(w.Sim.Requests()) - asked; more != 0 {
 		t.Errorf("a label, a restart and an edit caused %d requests", more)
+	}
+}
+
+// TestSecret_ADeletedKeyIsNotUsed deletes the Secret of a batch that waits to be tried again, and lets another batch use the same key.
+func TestSecret_ADeletedKeyIsNotUsed(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	w.Sim.Inject(simulator.Fault{Operation: simulator.Create, Status: http.StatusTooManyRequests})
+	w.CreateBatch("waits", testenv.Users("waits", 3)...)
+	w.Await("waits", v1alpha1.ReasonRetrying)
+	w.Must(w.DeleteAllOf(t.Context(), &corev1.Secret{}, client.InNamespace(w.Namespace)))
+	w.Await("waits", v1alpha1.ReasonSecretNotFound)
+	w.Sim.ClearFaults()
+	w.MustCreate(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "another"}, Data: map[string][]byte{"apiKey": []byte(w.Key)},
+	})
+	batch := w.Batch("other", testenv.Users("other", 3)...)
+	batch.Spec.APIKeySecretRef.Name = "another"
+	w.MustCreate(batch)
+	w.Await("other", v1alpha1.ReasonSucceeded)
+	for _, user := range w.Sim.Users(w.Key) {
+		if !strings.HasPrefix(user.Username, "other") {
+			t.Errorf("%s was created with a key that is deleted", user.Username)
+		}
 	}
 }
 

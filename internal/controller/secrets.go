@@ -5,7 +5,6 @@ package controller
 import (
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
@@ -15,8 +14,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/secretpoll"
 )
-
-var secretKind = corev1.SchemeGroupVersion.WithKind("Secret")
 
 // readers are what the controllers read from, and how they learn of changes of Secrets.
 type readers struct {
@@ -30,7 +27,7 @@ func newReaders(mgr ctrl.Manager, live client.Client, options Options, polling c
 	cache := mgr.GetCache()
 	if options.SecretPoll == 0 {
 		return readers{live, cache, func(h handler.EventHandler) source.Source {
-			return source.Kind[client.Object](cache, cached.Metadata(secretKind), h)
+			return source.Kind[client.Object](cache, cached.Metadata(cached.SecretKind), h)
 		}}, nil
 	}
 	poller := secretpoll.New(live, cache, options.SecretPoll)

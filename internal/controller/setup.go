@@ -82,7 +82,7 @@ func Configure(options *manager.Options, o Options, watched ...string) {
 		// Slices are first: that they were there before is noted before anything else has them reconciled.
 		kinds := []client.Object{&cached.Slice{}, &cached.Batch{}, cached.Metadata(corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
 		if o.SecretPoll == 0 {
-			kinds = append(kinds, cached.Metadata(secretKind))
+			kinds = append(kinds, cached.Metadata(cached.SecretKind))
 		}
 		options.NewCache = namespaces.Options{Names: set, Kinds: kinds}.NewCache
 	}

@@ -171,7 +171,7 @@ func TestSources_NothingChangesWhileOneIsUnreadable(t *testing.T) {
 	}
 }
 
-func TestSources_ALongListIsSentInWholeRequests(t *testing.T) {
+func TestLong_AListIsSentInWholeRequests(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	list := w.configMap("list", nil)

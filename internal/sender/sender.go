@@ -156,18 +156,23 @@ func (s *Sender) run(shell *shell) {
 		now := shell.now()
 		d = shell.account.step(now, events...)
 		s.deliver(shell, d)
-		switch {
-		case d.request != nil && d.request.isList():
-			go s.readList(shell, d.request, s.beginList(shell, d.request))
-		case d.request != nil:
-			s.options.Waited(d.request.waited)
-			go s.send(shell, d.request)
-		case slices.Contains(events, any(granted{})):
-			<-s.slots
-		case slices.Contains(events, any(granted{isForList: true})):
-			<-s.listSlot
-		}
+		s.begin(shell, events, d)
 		timer.Reset(d.wakeAt - now)
+	}
+}
+
+// begin makes the request that an account decided on, or returns the slot that it was granted.
+func (s *Sender) begin(shell *shell, events []any, d decision) {
+	switch {
+	case d.request != nil && d.request.isList():
+		go s.readList(shell, d.request, s.beginList(shell, d.request))
+	case d.request != nil:
+		s.options.Waited(d.request.waited)
+		go s.send(shell, d.request)
+	case slices.Contains(events, any(granted{})):
+		<-s.slots
+	case slices.Contains(events, any(granted{isForList: true})):
+		<-s.listSlot
 	}
 }
 

@@ -274,3 +274,24 @@ func TestShell_WorkThatIsReplacedStaysInDoubt(t *testing.T) {
 		})
 	}
 }
+
+// TestShell_WhatIsRecordedIsNotSentAgain has an owner submit what it wants before it knows a result, and then record that.
+func TestShell_WhatIsRecordedIsNotSentAgain(t *testing.T) {
+	api := &memoryAPI{created: map[string]bool{}}
+	synctest.Test(t, func(t *testing.T) {
+		var s *sender.Sender
+		work := workOf(t, "a", "key", "x")
+		s = sender.New(api, sender.DefaultOptions, func(id sender.ID) {
+			report := s.Report(id)
+			s.Submit(work)
+			s.Recorded(id, report)
+		})
+		s.Submit(work)
+		time.Sleep(time.Minute)
+		if n := api.count(); n != 1 {
+			t.Errorf("%d requests were sent", n)
+		}
+		s.Stop()
+		s.Wait()
+	})
+}

@@ -21,10 +21,12 @@ const (
 	doubtIsTold        = "Unconfirmed is whom a request may have created whose answer was lost"
 	doubtHasCause      = "Unconfirmed is only whom such a request may have created"
 	doubtsAreHandedOn  = "doubts go to the account of the owner's next key"
+	keyIsRejected      = "a key is called rejected only after an answer that is about the key"
 	blameIsJust        = "Invalid is only whom the API does not accept, as sections 3.1 and 4 of the design say"
 	oneRequestAtATime  = "no username is in two running requests of a key"
 	settledIsNotSent   = "no user is sent that has a result"
 	unwantedIsNotSent  = "no user is sent that its owner does not want as it is sent"
+	namedIsNotSent     = "no user is sent that the API named, until it was looked up"
 	heldIsNotSent      = "no user is sent while the API may still be working on it"
 	requestsAreBounded = "a request has at least one user and at most so many"
 	backOffIsKept      = "an API that fails or refuses everything gets one request for one user in each interval"
@@ -102,8 +104,14 @@ func (x *checks) sees(k *simKey, e answered) {
 	delete(k.ended, e.request)
 	k.running = slices.DeleteFunc(k.running, func(r *call) bool { return r == c })
 	x.answered = append(x.answered, c)
-	for _, user := range e.request.users {
+	for n, user := range e.request.users {
 		_, named := c.answer.Named[user.Username]
+		if (named || c.answer.Outcome == alloy.NoneValid) && s.isWantedOnlyAs(user, nil) {
+			s.named[user.Username] = user
+		}
+		if o := e.request.rows[n].owner; c.answer.InDoubt() && s.owners[o.id.key()].id == o.id {
+			s.owners[o.id.key()].lost(user.Username)
+		}
 		switch {
 		case c.answer.InDoubt() && c.answer.MayBeRunning():
 			s.doubt(user.Username, now+x.w.options.RequestTimeout, true)
@@ -113,7 +121,7 @@ func (x *checks) sees(k *simKey, e answered) {
 			s.doubt(user.Username, 0, false)
 			s.unmatched[user.Username] = true
 		case len(e.request.users) == 1 && c.answer.Outcome != alloy.Accepted && c.answer.Outcome != alloy.Redirected:
-			s.lone[user.Username] = loneRefusal{c.cause, user}
+			s.lone[user.Username] = loneRefusal{c.cause, user, e.request.isolation}
 		}
 	}
 }
@@ -121,14 +129,13 @@ func (x *checks) sees(k *simKey, e answered) {
 // decided checks a decision.
 func (x *checks) decided(k *simKey, events []any, d decision) {
 	w, s := x.w, k.seen
-	settled := map[string]bool{}
+	settled := s.settledBy(d)
 	for _, u := range d.updates {
 		id := u.owner.id
 		for _, username := range slices.Sorted(maps.Keys(u.results)) {
 			result := u.results[username]
 			w.log("key %d: %s is told %s: %s", k.number, id.Name, username, result)
 			x.result(k, id, result)
-			settled[username] = true
 			if result.State != Invalid {
 				k.told[username] = w.now
 			}
@@ -137,12 +144,15 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 			}
 		}
 		if u.failed != nil {
-			w.log("key %d: %s is told of %s %d", k.number, id.Name, u.failed.Answer.Outcome, u.failed.Answer.StatusCode)
+			answer := u.failed.Answer
+			w.log("key %d: %s is told of %s %d", k.number, id.Name, answer.Outcome, answer.StatusCode)
+			isAboutKey := answer.StatusCode == 401 || answer.StatusCode == 403 && !s.proven && answer.RetryAfter == 0
+			if u.failed.KeyRejected && !isAboutKey {
+				w.violated(keyIsRejected, "%s is told so of %d", id.Name, answer.StatusCode)
+			}
 		}
 	}
-	for username := range settled {
-		delete(s.doubts, username)
-	}
+	s.settled(w.now, settled)
 	for _, gone := range d.released {
 		x.released(k, gone)
 	}

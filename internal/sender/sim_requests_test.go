@@ -42,6 +42,9 @@ func (x *checks) begins(k *simKey, r *request) {
 		if owner.id() == row.owner.id && owner.key == k && settles(owner.ledger[username], row.user) && !o.stale[username] {
 			w.violated(settledIsNotSent, "%s, which %s has recorded, in request of %v", username, owner.name, r.began)
 		}
+		if row.user == s.named[username] {
+			w.violated(namedIsNotSent, "%s in request of %v", username, r.began)
+		}
 		if d := s.doubts[username]; d != nil && d.held > w.now {
 			w.violated(heldIsNotSent, "%s in request of %v", username, r.began)
 		}

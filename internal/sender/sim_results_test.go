@@ -24,6 +24,9 @@ func (x *checks) result(k *simKey, id ID, result Result) {
 		if k.seen.doubts[username] != nil && !result.Unconfirmed {
 			w.violated(doubtIsTold, "%s of %s", username, id.Name)
 		}
+		if k.seen.doubts[username] == nil && result.Unconfirmed {
+			w.violated(doubtHasCause, "%s of %s", username, id.Name)
+		}
 	case Invalid:
 		x.blamed(k, result)
 	}
@@ -73,7 +76,7 @@ func (x *checks) blamed(k *simKey, result Result) {
 	}
 	lone := k.seen.lone[username]
 	isCreation := func(c *call) bool {
-		return c.request.isolation != nil && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
+		return c.request.isolation != nil && c.request.isolation == lone.isolation && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
 	}
 	isSkipped := !w.api.modes.echo && !slices.ContainsFunc(x.answered, func(c *call) bool { return len(c.creates) > 0 })
 	switch {
@@ -110,10 +113,10 @@ func (x *checks) released(k *simKey, gone released) {
 	if o == nil || o.id != gone.id {
 		return
 	}
-	for username, d := range k.seen.doubts {
-		row, wants := o.wants[username]
-		if wants && !settles(o.told[username], row) && d.unwanted == 0 && d.hard && !slices.Contains(gone.doubts, username) {
+	for username, inDoubt := range o.left {
+		if inDoubt && k.seen.doubts[username] != nil && !slices.Contains(gone.doubts, username) {
 			x.w.violated(doubtsAreHandedOn, "%s of %s", username, o.id.Name)
 		}
 	}
+	o.left = nil
 }

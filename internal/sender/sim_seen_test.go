@@ -16,8 +16,9 @@ type seen struct {
 	owners    map[ownerKey]*seenOwner
 	doubts    map[string]*seenDoubt
 	lone      map[string]loneRefusal
-	unmatched map[string]bool // users of requests whose answer named somebody else
-	proven    bool            // the API has served a request
+	named     map[string]users.User // rows that the API named as invalid, and that everybody has wanted so since
+	unmatched map[string]bool       // users of requests whose answer named somebody else
+	proven    bool                  // the API has served a request
 
 	tokens   float64 // of the rate limiter
 	tokensAt time.Duration
@@ -33,6 +34,7 @@ type seenOwner struct {
 	wants map[string]users.User
 	told  map[string]Result // since
 	stale map[string]bool   // of these it has recorded results that it did not know
+	left  map[string]bool   // what it wanted when it withdrew, and whether that was in doubt
 }
 
 // seenDoubt is of a user that a request may have created whose answer was lost.
@@ -44,8 +46,9 @@ type seenDoubt struct {
 
 // loneRefusal is the last one of a user by itself.
 type loneRefusal struct {
-	cause string
-	row   users.User
+	cause     string
+	row       users.User
+	isolation *isolation // that the request was a part of
 }
 
 // seenFailure is a row of failures of the API, and of refusals whoever is in the request, without any other answer.
@@ -60,7 +63,7 @@ type seenFailure struct {
 func newSeen() *seen {
 	return &seen{
 		owners: map[ownerKey]*seenOwner{}, doubts: map[string]*seenDoubt{}, lone: map[string]loneRefusal{}, unmatched: map[string]bool{},
-		tried: map[ownerKey]bool{}, tokens: 1e9,
+		named: map[string]users.User{}, tried: map[ownerKey]bool{}, tokens: 1e9,
 	}
 }
 
@@ -98,8 +101,78 @@ func (s *seen) submitted(e submitted, stale map[string]bool) {
 			s.doubt(username, 0, true)
 		}
 	}
+	before := s.owners[e.ID.key()]
 	s.owners[e.ID.key()] = o
+	if before != nil && len(e.Users) == 0 {
+		o.left = s.leaves(before)
+	}
+	for username, row := range s.named {
+		isChanged := before == nil || before.wants[username] != o.wants[username]
+		if isChanged && !s.isWantedOnlyAs(row, o) {
+			delete(s.named, username)
+		}
+	}
 	delete(s.tried, e.ID.key()) // perhaps there are new users
+}
+
+// settledBy returns the users of whom a decision tells results, and whether they were created when nobody wanted them any more:
+// whoever comes next cannot tell who did that.
+func (s *seen) settledBy(d decision) map[string]bool {
+	settled := map[string]bool{}
+	for _, u := range d.updates {
+		for username, result := range u.results {
+			settled[username] = settled[username] || result.State == Created && !s.isWanted(username)
+		}
+	}
+	return settled
+}
+
+// settled notes that users have results.
+func (s *seen) settled(now time.Duration, usernames map[string]bool) {
+	for username, isForNobody := range usernames {
+		delete(s.doubts, username)
+		delete(s.named, username)
+		if isForNobody {
+			s.doubts[username] = &seenDoubt{unwanted: now}
+		}
+	}
+}
+
+// leaves returns the users that an owner wants which withdraws, and whether they are in doubt.
+func (s *seen) leaves(o *seenOwner) map[string]bool {
+	if len(o.wants) == 0 {
+		return o.left
+	}
+	left := map[string]bool{}
+	for username, row := range o.wants {
+		if !settles(o.told[username], row) {
+			d := s.doubts[username]
+			left[username] = d != nil && d.hard
+		}
+	}
+	return left
+}
+
+// lost notes that the answer to a request with a user of an owner was lost.
+func (o *seenOwner) lost(username string) {
+	if _, hasLeft := o.left[username]; hasLeft {
+		o.left[username] = true
+	}
+}
+
+// isWantedOnlyAs reports whether owners want a user, other than a certain one, and nobody as another row.
+func (s *seen) isWantedOnlyAs(row users.User, not *seenOwner) (isWanted bool) {
+	for _, o := range s.owners {
+		other, wants := o.wants[row.Username]
+		switch {
+		case !wants || settles(o.told[row.Username], other):
+		case other != row:
+			return false
+		case o != not:
+			isWanted = true
+		}
+	}
+	return isWanted
 }
 
 // expire forgets doubts of users that nobody has wanted for long.

@@ -92,7 +92,7 @@ func TestProblem_ImplementsTheRule(t *testing.T) {
 	})
 }
 
-func TestProblem_KnowsEveryCharacter(t *testing.T) {
+func TestLong_ProblemKnowsEveryCharacter(t *testing.T) {
 	t.Parallel()
 	for r := range rune(unicode.MaxRune + 1) {
 		names := []string{string(r), "a" + string(r), string(r) + "a", "a" + string(r) + "a"}

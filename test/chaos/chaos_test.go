@@ -30,6 +30,7 @@ func TestChaos(t *testing.T) {
 			for range 8 + w.rnd.IntN(12) {
 				<-time.After(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
 				w.breakSomething(seed)
+				w.interfere()
 			}
 			w.settle()
 			w.check()

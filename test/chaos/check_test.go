@@ -22,6 +22,7 @@ func (w *world) settle() {
 	w.Sim.ClearFaults()
 	w.SetKey(w.Key)
 	w.apply()
+	w.restore()
 	if err := testenv.Await(context.Background(), w.settled); err != nil {
 		w.Fatal("did not settle:", err)
 	}
@@ -41,6 +42,9 @@ func (w *world) settled(ctx context.Context) error {
 		if status.ObservedGeneration != batch.Generation || status.Counts.Pending > 0 || status.Counts.Total == 0 && !large ||
 			status.Slices.Total != status.Slices.Ready && large {
 			return fmt.Errorf("%s: %+v", batch.Name, status)
+		}
+		if asked := batch.Annotations[v1alpha1.AnnotationReconcileAt]; asked != status.LastHandledReconcileAt {
+			return fmt.Errorf("%s: the look-up %q is not over: %+v", batch.Name, asked, status)
 		}
 	}
 	owned, err := w.owned(ctx)

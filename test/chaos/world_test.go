@@ -33,6 +33,7 @@ type world struct {
 	steps   []string
 	wanted  wanted
 	resent  resent
+	later   later
 
 	fromFile  bool // the list is in a ConfigMap
 	recreated bool // the batch or a slice was recreated, so requests may overlap
@@ -57,7 +58,7 @@ type resent struct {
 func newWorld(t *testing.T, seed int64) *world {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(uint64(seed), 0))
-	w := &world{rnd: rnd, wanted: wanted{ever: map[string]struct{}{}, shared: map[string]struct{}{}}}
+	w := &world{rnd: rnd, later: newLater(seed), wanted: wanted{ever: map[string]struct{}{}, shared: map[string]struct{}{}}}
 	w.fromFile = rnd.IntN(2) == 0
 	forms := []simulator.InvalidUsersForm{simulator.InvalidUsersEmpty, simulator.InvalidUsersNull, simulator.InvalidUsersAbsent}
 	w.options = simulator.Options{
@@ -173,7 +174,7 @@ func (w *world) checkArrival(r simulator.Request) {
 	stored := map[string]v1alpha1.Result{}
 	for _, slice := range owned {
 		for _, result := range slice.Status.Results {
-			if result.Result != v1alpha1.ResultInvalid {
+			if result.Result != v1alpha1.ResultInvalid && result.Pending == "" {
 				stored[result.Username] = result.Result
 			}
 		}

@@ -152,6 +152,8 @@ func (p page) inline() []command {
 	return commands
 }
 
+var gets = regexp.MustCompile(`^kubectl (?:-n \S+ )?get `)
+
 // follow runs a command. One that reads is repeated until it prints what the page says, because the operator may be at work.
 func (r *reader) follow(c command) {
 	r.Helper()
@@ -161,13 +163,17 @@ func (r *reader) follow(c command) {
 		if ctx.Err() == nil {
 			out = printed
 		}
-		if err == nil && len(c.output) > 0 && !matches(c.output, printed) {
+		switch {
+		case err != nil:
+		case len(c.output) > 0 && !matches(c.output, printed):
 			err = errors.New("its output is not that of the page")
+		case gets.MatchString(c.script) && strings.TrimSpace(printed) == "":
+			err = errors.New("it prints nothing")
 		}
 		return err
 	}
 	var err error
-	if strings.HasPrefix(c.script, "kubectl get ") {
+	if gets.MatchString(c.script) {
 		err = testenv.Await(r.Context(), try)
 	} else {
 		err = try(r.Context())

@@ -73,9 +73,9 @@ func newReader(t *testing.T, path string) *reader {
 		})
 		r.checkout()
 		t.Cleanup(func() { r.restoreCRDs(t) })
-		r.startOperator(t)
+		r.StartOperator(testenv.OperatorOptions{Path: operator, Kubeconfig: r.Plane.Kubeconfig})
 		if !fromScratch[path] {
-			r.prepare(path == "docs/troubleshooting.md")
+			r.prepare(path)
 		}
 	}
 	if out, err := r.run(t.Context(), before[path]); err != nil {
@@ -92,22 +92,6 @@ func (r *reader) restoreCRDs(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// startOperator starts the operator, whose log is shown if the test fails.
-func (r *reader) startOperator(t *testing.T) {
-	t.Helper()
-	var log testenv.Log
-	started, err := testenv.StartOperator(t.Context(), testenv.OperatorOptions{
-		Path: operator, Kubeconfig: r.Plane.Kubeconfig, AlloyURL: r.URL, Output: &log,
-	})
-	r.Must(err)
-	t.Cleanup(func() {
-		started.Kill()
-		if t.Failed() {
-			t.Log(string(log.Bytes()))
-		}
-	})
 }
 
 // checkout fills the working folder with the files of the repository, so that commands can name them, and with files that readers have. It
@@ -139,15 +123,20 @@ func (r *reader) checkout() {
 		"NAMESPACE="+r.Namespace, "BATCH=customers") // of an alert
 }
 
-// prepare creates what a page speaks of: the Secret alloy, and the batch customers, which becomes Ready. If the API rejects one of its
-// users, that takes half a minute.
-func (r *reader) prepare(isRejected bool) {
+// invalid are users of the batch customers on pages that speak of such users. That the API rejects one takes half a minute.
+var invalid = map[string]v1alpha1.User{
+	"docs/troubleshooting.md": {Username: "rejected@example.com"},
+	"docs/runbooks":           {FullName: "Nobody"},
+}
+
+// prepare creates what a page speaks of: the Secret alloy, and the batch customers, which becomes Ready.
+func (r *reader) prepare(path string) {
 	r.Helper()
 	r.SetKey(r.Key)
 	users := []v1alpha1.User{{Username: "demo@runalloy.com", FullName: "Gregg Mojica"}, {Username: "user_12345"}}
 	reason := v1alpha1.ReasonSucceeded
-	if isRejected {
-		users = append(users, v1alpha1.User{Username: "rejected@example.com"})
+	if user, ok := invalid[path]; ok {
+		users = append(users, user)
 		reason = v1alpha1.ReasonSucceededWithInvalidUsers
 	}
 	batch := r.Batch("customers", users...)

@@ -33,6 +33,9 @@ func withEnv(name, value string) operation {
 	return operation{"add", container + "/env/-", map[string]string{"name": name, "value": value}}
 }
 
+// soonReady has the kubelet notice sooner that a pod is ready, so that nothing but the wait for it takes less time.
+var soonReady = operation{"add", container + "/readinessProbe/periodSeconds", 1}
+
 // applyOverlay applies a kustomization of which the Deployment is changed, as people do it: with an overlay.
 func (c *cluster) applyOverlay(base string, changes ...operation) {
 	c.Helper()
@@ -56,7 +59,7 @@ func (c *cluster) applyOverlay(base string, changes ...operation) {
 // deploy installs the operator of this source, or changes it, and waits until it runs.
 func (c *cluster) deploy(changes ...operation) {
 	c.Helper()
-	c.applyBundle(changes...)
+	c.applyBundle(append(changes, soonReady)...)
 	c.rollOut()
 }
 

@@ -5,7 +5,6 @@ package hostile
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"testing"
@@ -51,14 +50,10 @@ func harass(t *testing.T, namespace string, list lists.List, key string) {
 	neighbour := testenv.NewWorld(t, plane, namespace+"-neighbour", simulator.Options{})
 	neighbour.SetKey(neighboursKey)
 	w.SetKey(cmp.Or(key, w.Key))
-	operator, err := testenv.StartOperator(t.Context(), testenv.OperatorOptions{
-		Path: program, Kubeconfig: plane.Kubeconfig, AlloyURL: w.URL, Env: []string{goMemoryLimit}, Output: io.Discard,
+	operator := w.StartOperator(testenv.OperatorOptions{
+		Path: program, Kubeconfig: plane.Kubeconfig, Env: []string{goMemoryLimit},
 		Args: []string{"--watch-namespaces", w.Namespace + "," + neighbour.Namespace},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(operator.Kill)
 	sources, err := list.Store(t.Context(), w, w.Namespace)
 	w.Must(err)
 	began := time.Now()

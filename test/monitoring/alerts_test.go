@@ -3,17 +3,13 @@
 package monitoring
 
 import (
-	"fmt"
 	"os"
-	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
@@ -116,61 +112,4 @@ func TestAlerts_AreComplete(t *testing.T) {
 	if err != nil || len(pages) != len(alerts(t)) {
 		t.Errorf("%d pages for %d alerts: %v", len(pages), len(alerts(t)), err)
 	}
-}
-
-var shell = regexp.MustCompile("(?s)```sh\n(.*?)```")
-
-// commands returns the commands in a page that can run without a kubelet.
-func commands(t *testing.T, page string) (found []string) {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, block := range shell.FindAllStringSubmatch(string(text), -1) {
-		for line := range strings.Lines(strings.ReplaceAll(block[1], "\\\n", "")) {
-			if !strings.HasPrefix(line, "#") && !strings.Contains(line, "Not run by a test") {
-				found = append(found, strings.TrimSpace(line))
-			}
-		}
-	}
-	return found
-}
-
-// TestRunbooks_TheCommandsWork runs each command of the runbooks against a namespace with batches in trouble.
-func TestRunbooks_TheCommandsWork(t *testing.T) {
-	w := troubled(t, "runbooks")
-	w.start()
-	invalid := w.Batch("invalid", testenv.Users("one", 1)...)
-	invalid.Spec.Users = append(invalid.Spec.Users, v1alpha1.UserRow{FullName: "Nobody"})
-	w.MustCreate(invalid)
-	w.Await("invalid", v1alpha1.ReasonInvalidUsers)
-	entries, err := os.ReadDir(testenv.Root("docs", "runbooks"))
-	w.Must(err)
-	ran := 0
-	for _, entry := range entries {
-		for _, command := range commands(t, testenv.Root("docs", "runbooks", entry.Name())) {
-			out, err := w.run(command)
-			if err != nil || strings.TrimSpace(out) == "" && !strings.Contains(command, "get events") {
-				t.Errorf("%s: %s: %v: %s", path.Base(entry.Name()), command, err, out)
-			}
-			if strings.Contains(command, ".status.invalidUsers") && !strings.Contains(out, "1\tInvalidRow\t") {
-				t.Errorf("%s prints %q", command, out)
-			}
-			ran++
-		}
-	}
-	if ran < len(entries) {
-		t.Errorf("only %d commands were run", ran)
-	}
-}
-
-// run runs a command of a page in a shell, in which kubectl is that of the control plane, about the batch "invalid".
-func (w *world) run(command string) (string, error) {
-	kubectl := plane.Kubectl(w.Context())
-	script := fmt.Sprintf("kubectl() { %s --kubeconfig %s \"$@\"; }\n%s", kubectl.Path, plane.Kubeconfig, command)
-	kubectl.Path, kubectl.Args = "/bin/sh", []string{"sh", "-c", script}
-	kubectl.Env = append(slices.Clone(os.Environ()), "NAMESPACE="+w.Namespace, "BATCH=invalid")
-	out, err := kubectl.CombinedOutput()
-	return string(out), err
 }

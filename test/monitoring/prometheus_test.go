@@ -55,7 +55,7 @@ scrape_configs:
 	address := freeAddress(w.TB)
 	command := exec.Command(path, "--config.file", config, "--storage.tsdb.path", filepath.Join(folder, "data"),
 		"--web.listen-address", address, "--log.level", "warn")
-	command.Stdout, command.Stderr = &w.log, &w.log
+	command.Stdout, command.Stderr = &w.ProcessLog, &w.ProcessLog
 	process, err := testenv.StartProcess(command)
 	w.Must(err)
 	w.Cleanup(process.Kill)

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -25,7 +24,7 @@ import (
 )
 
 var (
-	withTools = flag.Bool("tools", false, "run also the tests that need Prometheus, promtool and the CRDs of the Prometheus Operator")
+	withTools = flag.Bool("tools", false, "run also the tests that need Prometheus and promtool")
 	picture   = flag.String("picture", "", "file, from the root of the repository, to draw the dashboard into")
 )
 
@@ -37,10 +36,6 @@ var (
 func TestMain(m *testing.M) {
 	testenv.Main(m, testenv.Options{}, func(started *testenv.ControlPlane) (err error) {
 		plane = started
-		apply := plane.Kubectl(context.Background(), "apply", "--server-side", "-k", testenv.Root("config", "default"))
-		if out, err := apply.CombinedOutput(); err != nil { // its roles, for the commands of the runbooks
-			return fmt.Errorf("applying config/default: %w: %s", err, out)
-		}
 		program, err = testenv.Build(context.Background(), plane.Folder, "operator")
 		return err
 	})
@@ -55,21 +50,12 @@ func skipWithoutTools(t *testing.T) {
 }
 
 // world is a test's world.
-type world struct {
-	*testenv.World
+type world struct{ *testenv.World }
 
-	log testenv.Log
-}
-
+// newWorld returns a world with an API key.
 func newWorld(t *testing.T, name string, options simulator.Options) *world {
 	t.Helper()
-	w := &world{}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(string(w.log.Bytes()))
-		}
-	})
-	w.World = testenv.NewWorld(t, plane, name, options)
+	w := &world{testenv.NewWorld(t, plane, name, options)}
 	w.SetKey(w.Key)
 	return w
 }
@@ -77,12 +63,7 @@ func newWorld(t *testing.T, name string, options simulator.Options) *world {
 // start starts an operator, which the end of the test kills.
 func (w *world) start(args ...string) *testenv.Operator {
 	w.Helper()
-	started, err := testenv.StartOperator(w.Context(), testenv.OperatorOptions{
-		Path: program, Kubeconfig: plane.Kubeconfig, AlloyURL: w.URL, Output: &w.log, Args: args,
-	})
-	w.Must(err)
-	w.Cleanup(started.Kill)
-	return started
+	return w.StartOperator(testenv.OperatorOptions{Path: program, Kubeconfig: plane.Kubeconfig, Args: args})
 }
 
 // createBatch creates a batch of users under the key in a Secret.

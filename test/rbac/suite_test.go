@@ -7,7 +7,6 @@ package rbac
 import (
 	"context"
 	"testing"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -37,7 +36,6 @@ type world struct {
 
 	kubeconfig string   // of the service account
 	env        []string // of the operator
-	log        testenv.Log
 }
 
 // newWorld returns a world with an API key.
@@ -47,13 +45,7 @@ func newWorld(t *testing.T, namespace, system string, options simulator.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{kubeconfig: kubeconfig}
-	t.Cleanup(func() { // after the checks of testenv.World
-		if t.Failed() {
-			t.Log(string(w.log.Bytes()))
-		}
-	})
-	w.World = testenv.NewWorld(t, plane, namespace, options)
+	w := &world{World: testenv.NewWorld(t, plane, namespace, options), kubeconfig: kubeconfig}
 	w.SetKey(w.Key)
 	return w
 }
@@ -61,11 +53,7 @@ func newWorld(t *testing.T, namespace, system string, options simulator.Options)
 // start starts an operator, which the end of the test kills.
 func (w *world) start(args ...string) *testenv.Operator {
 	w.Helper()
-	operator, err := testenv.StartOperator(w.Context(), testenv.OperatorOptions{
-		Path: program, Kubeconfig: w.kubeconfig, AlloyURL: w.URL, Env: w.env, Output: &w.log,
-		Args: append([]string{"--alloy-timeout", (2 * time.Second).String()}, args...),
+	return w.StartOperator(testenv.OperatorOptions{
+		Path: program, Kubeconfig: w.kubeconfig, Env: w.env, Args: append([]string{"--alloy-timeout", "2s"}, args...),
 	})
-	w.Must(err)
-	w.Cleanup(operator.Kill)
-	return operator
 }

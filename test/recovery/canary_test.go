@@ -72,7 +72,7 @@ func TestCanary_TheKeyStaysInTheSecret(t *testing.T) {
 	if err := operator.Stop(); err != nil {
 		t.Error(err)
 	}
-	places["log"] = w.log.Bytes()
+	places["log"] = w.ProcessLog.Bytes()
 	secrets := 0
 	for key, value := range w.etcd() {
 		if strings.HasPrefix(key, "/registry/secrets/") {

@@ -44,7 +44,7 @@ func (w *world) watched(operator *testenv.Operator) map[string]string {
 
 // names reports whether the log names a namespace that cannot be watched.
 func (w *world) names(namespace string) bool {
-	for line := range strings.Lines(string(w.log.Bytes())) {
+	for line := range strings.Lines(string(w.ProcessLog.Bytes())) {
 		if strings.Contains(line, "Cannot watch namespace") && strings.Contains(line, namespace) {
 			return true
 		}

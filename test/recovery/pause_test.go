@@ -67,7 +67,7 @@ func TestPause_OfEtcd(t *testing.T) {
 	<-applied
 	w.Must(syscall.Kill(pid, syscall.SIGSTOP))
 	release()
-	<-time.After(time.Minute) // much longer than the API server waits for etcd
+	<-time.After(20 * time.Second) // the API server waits for etcd for five seconds
 	w.Must(syscall.Kill(pid, syscall.SIGCONT))
 	status := w.Await("b", v1alpha1.ReasonSucceeded).Status
 	if status.Counts.Created != 1500 {

@@ -17,20 +17,21 @@ import (
 const alloyTimeout = 2 * time.Second
 
 var (
-	plane    *testenv.ControlPlane
-	operator testenv.OperatorOptions
+	plane      *testenv.ControlPlane
+	program    string // path of the operator
+	kubeconfig string // of its service account in config/default
 )
 
 func TestMain(m *testing.M) {
 	testenv.Main(m, testenv.Options{Restartable: true}, func(started *testenv.ControlPlane) (err error) {
 		plane = started
-		if operator.Path, err = testenv.Build(context.Background(), plane.Folder, "operator"); err != nil {
+		if program, err = testenv.Build(context.Background(), plane.Folder, "operator"); err != nil {
 			return err
 		}
 		if err := deploy(context.Background()); err != nil {
 			return err
 		}
-		operator.Kubeconfig, err = plane.Impersonate(testenv.SystemNamespace)
+		kubeconfig, err = plane.Impersonate(testenv.SystemNamespace)
 		return err
 	})
 }
@@ -41,21 +42,12 @@ func deploy(ctx context.Context) error {
 }
 
 // world is a test's world, and the operator as a process.
-type world struct {
-	*testenv.World
-	log testenv.Log // of every operator that ran
-}
+type world struct{ *testenv.World }
 
 // newWorld returns a world with an API key.
 func newWorld(t *testing.T, namespace string, options simulator.Options) *world {
 	t.Helper()
-	w := &world{}
-	t.Cleanup(func() { // after the checks of testenv.World
-		if t.Failed() {
-			t.Log(string(w.log.Bytes()))
-		}
-	})
-	w.World = testenv.NewWorld(t, plane, namespace, options)
+	w := &world{testenv.NewWorld(t, plane, namespace, options)}
 	w.SetKey(w.Key)
 	return w
 }
@@ -63,20 +55,16 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 // start starts an operator, which the end of the test kills.
 func (w *world) start(args ...string) *testenv.Operator {
 	w.Helper()
-	return w.startWith(operator.Kubeconfig, args...)
+	return w.startWith(kubeconfig, args...)
 }
 
 // startWith starts an operator with the permissions of a kubeconfig.
 func (w *world) startWith(kubeconfig string, args ...string) *testenv.Operator {
 	w.Helper()
-	options := operator
-	options.Kubeconfig = kubeconfig
-	options.AlloyURL, options.Output = w.URL, &w.log
-	options.Args = append([]string{"--zap-log-level", "5", "--alloy-timeout", alloyTimeout.String()}, args...)
-	started, err := testenv.StartOperator(w.Context(), options)
-	w.Must(err)
-	w.Cleanup(started.Kill)
-	return started
+	return w.StartOperator(testenv.OperatorOptions{
+		Path: program, Kubeconfig: kubeconfig,
+		Args: append([]string{"--zap-log-level", "5", "--alloy-timeout", alloyTimeout.String()}, args...),
+	})
 }
 
 // createBatch creates a batch of n users.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 )
 
 // World is what a test acts on and observes: a namespace of a control plane, and an account in a simulated Alloy API of its own. Its
@@ -31,6 +32,8 @@ type World struct {
 	Namespace string
 	Key       string // of the account
 	URL       string // of the simulator
+
+	ProcessLog Log // of the operators, and of other processes that a test adds; shown if the test fails
 }
 
 // NewWorld returns a world. At the end of the test, after the cleanup functions that the caller adds, it checks the status contract
@@ -38,6 +41,11 @@ type World struct {
 func NewWorld(t testing.TB, plane *ControlPlane, namespace string, options simulator.Options) *World {
 	t.Helper()
 	w := &World{TB: t, Client: plane.Client, WithT: gomega.NewWithT(t), Plane: plane, Namespace: namespace, Key: "key-of-" + namespace}
+	t.Cleanup(func() {
+		if log := w.ProcessLog.Bytes(); t.Failed() && len(log) > 0 {
+			t.Log(string(log))
+		}
+	})
 	w.SetDefaultEventuallyTimeout(Patience)
 	w.SetDefaultEventuallyPollingInterval(interval)
 	options.Keys = append(options.Keys, w.Key)
@@ -70,6 +78,16 @@ func (w *World) Must(err error) {
 	if err != nil {
 		w.Fatal(err)
 	}
+}
+
+// StartOperator starts an operator whose API is the simulator, and which the end of the test kills.
+func (w *World) StartOperator(options OperatorOptions) *Operator {
+	w.Helper()
+	options.AlloyURL, options.Output = w.URL, &w.ProcessLog
+	operator, err := StartOperator(w.context(), options)
+	w.Must(err)
+	w.Cleanup(operator.Kill)
+	return operator
 }
 
 // Equal reports the difference between what a test wants and what it got.
@@ -135,6 +153,16 @@ func (w *World) Load(name string) *v1alpha1.EmbeddedUserBatch {
 	return &batch
 }
 
+// version returns the resourceVersion of a batch.
+func (w *World) version(name string) string {
+	w.Helper()
+	metadata := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind("EmbeddedUserBatch"))
+	w.Must(Await(w.context(), func(ctx context.Context) error {
+		return w.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: name}, metadata)
+	}))
+	return metadata.ResourceVersion
+}
+
 // Slices returns the slices of the namespace.
 func (w *World) Slices() []v1alpha1.EmbeddedUserSlice {
 	w.Helper()
@@ -158,9 +186,11 @@ func (w *World) Results() map[string]v1alpha1.UserResult {
 // Await waits until the batch's Ready condition has one of the reasons, for the current generation.
 func (w *World) Await(name string, reasons ...string) *v1alpha1.EmbeddedUserBatch {
 	w.Helper()
-	var batch *v1alpha1.EmbeddedUserBatch
+	batch, version := &v1alpha1.EmbeddedUserBatch{}, ""
 	w.Eventually(func() string {
-		batch = w.Load(name)
+		if next := w.version(name); next != version { // otherwise a long batch takes more time to decode than the operator has
+			batch, version = w.Load(name), next
+		}
 		if batch.Status.ObservedGeneration != batch.Generation {
 			return "not observed"
 		}

@@ -9,20 +9,40 @@ import "net/http"
 //	/simulator/stats     the number of requests of each operation, and of users
 //	/simulator/requests  all requests in the order of arrival
 //	/simulator/users     the usernames in all accounts, sorted within each
-func (s *Simulator) serveAdmin(w http.ResponseWriter, path string) bool {
+//
+// With DELETE, and with PUT and a fullName, /simulator/users?username=… does to the users with that name in all accounts what somebody
+// else would do.
+func (s *Simulator) serveAdmin(w http.ResponseWriter, r *http.Request) bool {
 	var body any
-	switch path {
+	switch r.URL.Path {
 	case "/simulator/stats":
 		body = s.stats()
 	case "/simulator/requests":
 		body = s.Requests()
 	case "/simulator/users":
+		query := r.URL.Query()
+		s.change(r.Method, query.Get("username"), query.Get("fullName"))
 		body = s.usernames()
 	default:
 		return false
 	}
 	write(w, answer{http.StatusOK, body})
 	return true
+}
+
+// change deletes or renames users out of band.
+func (s *Simulator) change(method, username, fullName string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.accounts {
+		switch user := a.users[username]; {
+		case user == nil:
+		case method == http.MethodDelete:
+			a.remove(user)
+		case method == http.MethodPut:
+			user.FullName = fullName
+		}
+	}
 }
 
 // Stats counts what the simulator has seen.

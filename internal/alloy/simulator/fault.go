@@ -94,7 +94,7 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ParseFault parses a fault of the form [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless or garbage.
+// ParseFault parses a fault of the form [OPERATION:]EFFECT[:TIMES]. EFFECT is a status, cut, apply-cut, slow, endless, garbage or shape.
 func ParseFault(text string) (Fault, error) {
 	var fault Fault
 	parts := strings.Split(text, ":")
@@ -113,28 +113,35 @@ func ParseFault(text string) (Fault, error) {
 	if len(parts) != 1 {
 		return Fault{}, fmt.Errorf("fault %q must have the form [OPERATION:]EFFECT[:TIMES]", text)
 	}
-	switch parts[0] {
+	err := fault.parseEffect(text, parts[0])
+	return fault, err
+}
+
+func (f *Fault) parseEffect(text, effect string) error {
+	switch effect {
 	case "cut":
-		fault.Cut = true
+		f.Cut = true
 	case "apply-cut":
-		fault.Apply, fault.Cut = true, true
+		f.Apply, f.Cut = true, true
 	case "slow":
-		fault.Apply, fault.Delay = true, time.Hour
+		f.Apply, f.Delay = true, time.Hour
 	case "endless":
-		fault.Endless = true
+		f.Endless = true
 	case "garbage":
-		fault.Apply, fault.Body = true, `{"message":"succ`
+		f.Apply, f.Body = true, `{"message":"succ`
+	case "shape":
+		f.Apply, f.Body = true, `{"items":[]}`
 	default:
-		status, err := strconv.Atoi(parts[0])
+		status, err := strconv.Atoi(effect)
 		if err != nil || status < 200 || status > 599 {
-			return Fault{}, fmt.Errorf(
-				"fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless or garbage", text, parts[0])
+			return fmt.Errorf(
+				"fault %q: %q is neither a status from 200 to 599 nor cut, apply-cut, slow, endless, garbage or shape", text, effect)
 		}
-		fault.Status = status
-		fault.Body = fmt.Sprintf(`{"message":%q}`, "injected "+http.StatusText(status))
+		f.Status = status
+		f.Body = fmt.Sprintf(`{"message":%q}`, "injected "+http.StatusText(status))
 		if status/100 == 3 {
-			fault.Header = http.Header{"Location": {"/elsewhere"}}
+			f.Header = http.Header{"Location": {"/elsewhere"}}
 		}
 	}
-	return fault, nil
+	return nil
 }

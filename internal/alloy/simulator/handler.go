@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net/http"
 	"net/url"
@@ -43,7 +44,7 @@ type storedUser struct {
 
 // ServeHTTP serves POST /users/batch, GET /users, and GET, PUT and DELETE /users/{userId or username}, and what serveAdmin does.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.serveAdmin(w, r.URL.Path) {
+	if s.serveAdmin(w, r) {
 		return
 	}
 	operation, target := route(r)
@@ -196,13 +197,21 @@ func orEmpty(text *string) string {
 func (s *Simulator) list(a *account) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data := []storedUser{}
+	data, now, options := []storedUser{}, time.Now(), s.options.List
 	for _, user := range a.sorted() {
-		if !time.Now().Before(user.visible) {
+		isVisible := !now.Before(user.visible) && !now.Before(user.created.Add(options.Lag))
+		if isVisible && !options.hides(user.Username) && (options.First == 0 || len(data) < options.First) {
 			data = append(data, storedUser{user.ID, user.Username, user.FullName})
 		}
 	}
 	return answer{http.StatusOK, map[string]any{"data": data}}
+}
+
+// hides reports whether a user is among the share that the list never shows.
+func (o ListOptions) hides(username string) bool {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(username)) // it never fails
+	return float64(hash.Sum32())/(1<<32) < o.Share
 }
 
 // one serves the calls for a single user.

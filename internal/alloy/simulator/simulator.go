@@ -41,6 +41,18 @@ type Options struct {
 	CheckThenCreate bool
 	// ReadLag is the time until GET requests return a created user.
 	ReadLag time.Duration
+	// List is how GET /users differs from GET of a single user. SetList changes it.
+	List ListOptions
+}
+
+// ListOptions say how the list of all users works. Its other faults are those of any operation.
+type ListOptions struct {
+	// Lag is the time until the list shows a created user; that of other GET requests if it is longer.
+	Lag time.Duration
+	// First is the most users that the list shows, in the order of their names; 0 for all.
+	First int
+	// Share is the share of the users that the list hides, from 0 to 1: those that their names' hashes choose, always the same.
+	Share float64
 }
 
 // User is a stored user.
@@ -49,7 +61,7 @@ type User struct {
 	Username string
 	FullName string
 
-	visible time.Time
+	created, visible time.Time
 }
 
 // Operation is an operation of the API.
@@ -126,6 +138,35 @@ func (s *Simulator) Seed(key string, usernames ...string) {
 	}
 }
 
+// Delete deletes users from the account of a key, as somebody else would.
+func (s *Simulator) Delete(key string, usernames ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, username := range usernames {
+		if user := s.accounts[key].users[username]; user != nil {
+			s.accounts[key].remove(user)
+		}
+	}
+}
+
+// Rename changes the full name of a user in the account of a key, as somebody else would. It reports whether there is one.
+func (s *Simulator) Rename(key, username, fullName string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	user := s.accounts[key].users[username]
+	if user != nil {
+		user.FullName = fullName
+	}
+	return user != nil
+}
+
+// SetList changes how the list of all users works.
+func (s *Simulator) SetList(options ListOptions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.List = options
+}
+
 // Users returns the users in the account of a key, sorted by username.
 func (s *Simulator) Users(key string) []User {
 	s.mu.Lock()
@@ -172,7 +213,10 @@ func (s *Simulator) OnApplied(hook func(Request)) {
 
 func (s *Simulator) create(a *account, username, fullName string) {
 	s.lastID++
-	user := &User{ID: fmt.Sprintf("%024x", s.lastID), Username: username, FullName: fullName, visible: time.Now().Add(s.options.ReadLag)}
+	now := time.Now()
+	user := &User{
+		ID: fmt.Sprintf("%024x", s.lastID), Username: username, FullName: fullName, created: now, visible: now.Add(s.options.ReadLag),
+	}
 	a.users[username] = user
 	a.byID[user.ID] = user
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 )
 
 // AccountList is the list of all users of an Alloy account, as read at one time.
@@ -51,7 +52,7 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	if pending := count(v.slices).Pending; batch.Mode == v1alpha1.ModeObserve && pending > 0 && !isObserved(v, key.fingerprint) {
 		return wish{observing, v.plan().Slices + key.fingerprint}, 0
 	}
-	if value := batch.Annotations[v1alpha1.AnnotationReconcileAt]; value != "" && value != batch.Status.LastHandledReconcileAt {
+	if value := request(batch); value != "" && value != batch.Status.LastHandledReconcileAt {
 		return wish{requested, value}, 0
 	}
 	due := resyncDue(batch, key.fingerprint, interval, began)
@@ -62,6 +63,11 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 		return wish{}, later
 	}
 	return wish{resync, lastResync(batch)}, 0
+}
+
+// request returns the value of the annotation that asks for a look-up, cut to what the status can hold.
+func request(batch *cached.Batch) string {
+	return conditions.Shorten(batch.Annotations[v1alpha1.AnnotationReconcileAt], v1alpha1.MaxReconcileAt)
 }
 
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.

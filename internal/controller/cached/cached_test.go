@@ -142,8 +142,8 @@ func TestTransform_NothingOfASecretIsKept(t *testing.T) {
 	}
 }
 
-// TestSlice_AUserTakesNoMemory compares the size of cached slices of 100 users with that of slices of 1000.
-func TestSlice_AUserTakesNoMemory(t *testing.T) {
+// TestLong_AUserTakesNoMemory compares the size of cached slices of 100 users with that of slices of 1000.
+func TestLong_AUserTakesNoMemory(t *testing.T) {
 	const slices = 200
 	weigh := func(users int) uint64 {
 		var before, after runtime.MemStats

@@ -3,6 +3,7 @@
 package cached
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -49,6 +50,9 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	metav1.AddToGroupVersion(scheme, version)
 	return nil
 }
+
+// SecretKind is the kind of Secrets, of which the cache keeps only Metadata.
+var SecretKind = corev1.SchemeGroupVersion.WithKind("Secret")
 
 // Metadata returns an empty object of a kind, of which the caches and the API server give only the metadata.
 func Metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {

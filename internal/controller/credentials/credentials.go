@@ -55,7 +55,7 @@ func (s *Store) Read(ctx context.Context, namespace string, ref v1alpha1.APIKeyS
 			v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%q is not a valid name of a Secret; correct spec.apiKeySecretRef.name", ref.Name),
 		}, nil
 	}
-	metadata := cached.Metadata(corev1.SchemeGroupVersion.WithKind("Secret"))
+	metadata := cached.Metadata(cached.SecretKind)
 	if err := s.Metadata.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata); client.IgnoreNotFound(err) != nil {
 		return alloy.Key{}, nil, fmt.Errorf("looking up Secret %q: %w", ref.Name, err)
 	}

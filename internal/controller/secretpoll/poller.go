@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -33,8 +32,6 @@ const jitter = 0.1
 
 // readTimeout bounds one read, so that one that hangs does not hold up the others.
 const readTimeout = 10 * time.Second
-
-var secretKind = corev1.SchemeGroupVersion.WithKind("Secret")
 
 // Poller polls Secrets. Its queue holds those that it knows: the controllers ask for the version of a Secret when they reconcile what
 // refers to it, and from then on it is read again after each interval.

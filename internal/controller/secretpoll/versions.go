@@ -96,7 +96,7 @@ func (p *Poller) read(ctx context.Context, secret types.NamespacedName) error {
 func (p *Poller) get(ctx context.Context, secret types.NamespacedName) (version, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	metadata := cached.Metadata(secretKind)
+	metadata := cached.Metadata(cached.SecretKind)
 	err := p.live.Get(ctx, secret, metadata)
 	is, ok := versionOf(metadata, err)
 	if !ok {
@@ -117,7 +117,7 @@ func (p *Poller) note(ctx context.Context, secret types.NamespacedName, is versi
 	p.known[secret] = seen{is, time.Now()}
 	handlers := p.handlers
 	p.mu.Unlock()
-	changed := cached.Metadata(secretKind)
+	changed := cached.Metadata(cached.SecretKind)
 	is.describe(changed, secret)
 	for _, handle := range handlers {
 		handle(ctx, changed)
@@ -149,7 +149,7 @@ type cache struct {
 // Get takes the metadata of a Secret from the poller.
 func (c cache) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	metadata, ok := object.(*metav1.PartialObjectMetadata)
-	if !ok || metadata.GroupVersionKind() != secretKind {
+	if !ok || metadata.GroupVersionKind() != cached.SecretKind {
 		return c.Reader.Get(ctx, key, object, options...) //nolint:wrapcheck // as the other reader
 	}
 	is, err := c.poller.version(ctx, key)

@@ -61,9 +61,9 @@ func TestRows_StopsWhenTheContextEnds(t *testing.T) {
 	}
 }
 
-// TestRows_YAMLTakesLessThanIsEstimated compares the memory that a tree takes with the estimate for which a list is refused. It is
+// TestLong_YAMLTakesLessThanIsEstimated compares the memory that a tree takes with the estimate for which a list is refused. It is
 // not parallel, because it measures the heap.
-func TestRows_YAMLTakesLessThanIsEstimated(t *testing.T) {
+func TestLong_YAMLTakesLessThanIsEstimated(t *testing.T) {
 	const size = 1 << 16
 	for name, row := range map[string]string{
 		"ordinary rows":               "- username: customer-0000001@example.com\n  fullName: Customer number 1\n",

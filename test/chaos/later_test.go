@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
+)
+
+// later is what people do to batches and accounts once users exist. It has random numbers of its own, so that a seed breaks the same
+// things as without it.
+type later struct {
+	rnd     *rand.Rand
+	deleted int // users deleted in the account
+	asked   int // times that somebody asked for a look-up
+
+	suspended bool // the large batch was, when somebody last changed that
+}
+
+func newLater(seed int64) later { return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2))} }
+
+// interfere does at most one thing between two failures.
+func (w *world) interfere() {
+	w.Helper()
+	switch w.later.rnd.IntN(8) {
+	case 0:
+		w.suspend(!w.later.suspended)
+	case 1:
+		w.step("ask for a look-up")
+		w.lookUp(batchName)
+	case 2, 3:
+		w.deleteUsers(1 + w.later.rnd.IntN(5))
+	}
+}
+
+func (w *world) suspend(suspended bool) {
+	w.Helper()
+	w.step("suspend: %t", suspended)
+	w.later.suspended = suspended
+	w.patch(batchName, `{"spec": {"suspend": %t}}`, suspended)
+}
+
+// patch changes a batch, whatever the operator writes meanwhile.
+func (w *world) patch(name, format string, args ...any) {
+	w.Helper()
+	change := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, format, args...))
+	w.Must(testenv.Await(context.Background(), func(ctx context.Context) error { return w.Patch(ctx, w.Batch(name), change) }))
+}
+
+// lookUp asks the operator to look up the users of some batches.
+func (w *world) lookUp(names ...string) {
+	w.Helper()
+	w.later.asked++
+	for _, name := range names {
+		w.patch(name, `{"metadata": {"annotations": {%q: "%d"}}}`, v1alpha1.AnnotationReconcileAt, w.later.asked)
+	}
+}
+
+// deleteUsers deletes users in the account, as somebody could with the API. An injected fault may keep it from that.
+func (w *world) deleteUsers(n int) {
+	w.Helper()
+	users := w.Sim.Users(w.Key)
+	for range min(n, len(users)) {
+		username := users[w.later.rnd.IntN(len(users))].Username
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, w.URL+"/users/"+url.PathEscape(username), http.NoBody)
+		w.Must(err)
+		request.Header.Set("Authorization", "Bearer "+w.Key)
+		request.Header.Set("X-Api-Version", alloy.DefaultAPIVersion)
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			w.step("tried to delete %s: %v", username, err)
+			continue
+		}
+		w.Must(answer.Body.Close())
+		w.step("delete %s: %s", username, answer.Status)
+		w.later.deleted++
+	}
+}
+
+// restore has every batch go on, and its users looked up if some may have been deleted.
+func (w *world) restore() {
+	w.Helper()
+	w.suspend(false)
+	if w.later.deleted == 0 {
+		return
+	}
+	var batches v1alpha1.EmbeddedUserBatchList
+	w.Must(testenv.Await(context.Background(), func(ctx context.Context) error {
+		return w.List(ctx, &batches, client.InNamespace(w.Namespace))
+	}))
+	var names []string
+	for i := range batches.Items {
+		names = append(names, batches.Items[i].Name)
+	}
+	w.lookUp(names...)
+}
