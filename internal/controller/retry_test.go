@@ -49,27 +49,22 @@ func (w *world) setRetry(at time.Time) {
 	}))
 }
 
-// refused awaits a batch with a user that the API rejects, and returns the time of the second try.
-func (w *world) refused(usernames ...string) time.Time {
+// refused awaits a batch with a user that the API rejects, and looks at the time of the second try.
+func (w *world) refused() {
 	w.Helper()
-	var users []v1alpha1.User
-	for _, username := range append(usernames, "another-user") {
-		users = append(users, v1alpha1.User{Username: username})
-	}
 	before := time.Now().Add(-time.Second) // times are stored in seconds
-	w.CreateBatch("b", users...)
+	w.CreateBatch("b", v1alpha1.User{Username: "refused"}, v1alpha1.User{Username: "another-user"})
 	w.Await("b", v1alpha1.ReasonInvalidUsers)
 	due := w.Slices()[0].Status.RetryTime
 	if due == nil || due.Before(&metav1.Time{Time: before.Add(10 * time.Minute)}) || due.After(time.Now().Add(10*time.Minute)) {
 		w.Fatalf("the second try is at %v", due)
 	}
-	return due.Time
 }
 
 // TestRetry_ASecondTryThatSucceeds has the API accept a user ten minutes after it rejected it. No event tells that it is due.
 func TestRetry_ASecondTryThatSucceeds(t *testing.T) {
 	w, accept := rejecting(t)
-	w.refused("refused")
+	w.refused()
 	accept()
 	w.setRetry(time.Now().Add(3 * time.Second))
 	w.Equal("counts", v1alpha1.UserCounts{Total: 2, Created: 2}, w.Await("b", v1alpha1.ReasonSucceeded).Status.Counts)
@@ -83,7 +78,7 @@ func TestRetry_ASecondTryThatSucceeds(t *testing.T) {
 // TestRetry_OnceForEachRow rejects a user twice, over restarts, and then its correction.
 func TestRetry_OnceForEachRow(t *testing.T) {
 	w, _ := rejecting(t)
-	w.refused("refused")
+	w.refused()
 	retried := func() bool { return w.Results()["refused"].Retried }
 	w.halt()
 	w.setRetry(time.Now()) // while no operator runs
@@ -126,7 +121,7 @@ func TestRetry_WaitsUntilUsersMayBeSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, accept := rejecting(t)
-			w.refused("refused")
+			w.refused()
 			tc.stop(w)
 			accept()
 			w.setRetry(ago(time.Minute).Time)

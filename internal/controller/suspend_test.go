@@ -56,9 +56,9 @@ func (w *world) waitLonger() {
 	w.start()
 }
 
-// long is a batch with so many users that each full slice is a request of its own.
-func (w *world) long(name string, slices int) *v1alpha1.EmbeddedUserBatch {
-	return w.Batch(name, testenv.Users(name, slices*1000)...)
+// long is the batch "b" with so many users that each full slice is a request of its own.
+func (w *world) long(slices int) *v1alpha1.EmbeddedUserBatch {
+	return w.Batch("b", testenv.Users("user", slices*1000)...)
 }
 
 // countWrites counts the operator's writes of slices.
@@ -79,7 +79,7 @@ func TestSuspend_ARunningRequestEnds(t *testing.T) {
 	w.waitLonger()
 	applied, release := w.Hold() // the first request proves the key: no other runs meanwhile
 	w.SetKey(w.Key)
-	w.MustCreate(w.long("b", 5))
+	w.MustCreate(w.long(5))
 	<-applied
 	w.Eventually(func() int { return len(w.Slices()) }).Should(gomega.Equal(5))
 	w.suspend("b", true)
@@ -92,7 +92,8 @@ func TestSuspend_ARunningRequestEnds(t *testing.T) {
 	batch := w.awaitSuspended("b")
 	w.Equal("counts", v1alpha1.UserCounts{Total: 5000, Created: 1000, Pending: 4000}, batch.Status.Counts)
 	ready := testenv.Condition(batch.Status.Conditions, v1alpha1.ConditionReady)
-	w.Equal("message", "1000 of 5000 users done: 1000 created, 0 existed already, 4000 pending; set spec.suspend to false to go on", ready.Message)
+	w.Equal("message", "1000 of 5000 users done: 1000 created, 0 existed already, 4000 pending; set spec.suspend to false to go on",
+		ready.Message)
 	w.sentAre("after the request ended", 1)
 	if n := writes(); n != 1 {
 		t.Errorf("%d writes of slices, want that of the results", n)
@@ -122,7 +123,7 @@ func TestSuspend_ARunningRequestEnds(t *testing.T) {
 func TestSuspend_CreatedSuspended(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
-	batch := w.long("b", 3)
+	batch := w.long(3)
 	batch.Spec.Suspend = true
 	w.MustCreate(batch)
 	w.Await("b", v1alpha1.ReasonSuspended)
@@ -190,7 +191,7 @@ func TestSuspend_ResumingAlwaysWorks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, simulator.Options{})
-			batch := w.long("b", 2)
+			batch := w.long(2)
 			batch.Spec.Suspend = tc.before == nil
 			w.MustCreate(batch)
 			if tc.before != nil {
@@ -265,7 +266,7 @@ func TestSuspend_StopsAFailingBatch(t *testing.T) {
 func TestSuspend_OldNewsOfTheBatch(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.waitLonger()
-	w.MustCreate(w.long("b", 4))
+	w.MustCreate(w.long(4))
 	w.Await("b", v1alpha1.ReasonSecretNotFound)
 	release := stall(&w.watches.batches)
 	defer release()

@@ -3,7 +3,7 @@
 package ledger_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,14 +17,13 @@ import (
 // drawResult draws a result for a row of a slice: of the row as it is, or of an earlier one.
 func drawResult(t *rapid.T, user v1alpha1.User, isStored bool) v1alpha1.UserResult {
 	r := result(user.Username, rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid"}).Draw(t, "result"))
-	switch r.Result {
-	case v1alpha1.ResultInvalid:
+	if r.Result == v1alpha1.ResultInvalid {
 		if isStored && rapid.Bool().Draw(t, "corrected") {
 			user.FullName = "as it was"
 		}
 		r.Hash = users.Hash(users.User(user))
 		r.Retried = isStored && rapid.Bool().Draw(t, "retried")
-	case v1alpha1.ResultExisting:
+	} else if r.Result == v1alpha1.ResultExisting {
 		r.Reason = rapid.SampledFrom([]string{"", v1alpha1.ReasonUnconfirmedAttempt, v1alpha1.ReasonRestored}).Draw(t, "reason")
 	}
 	return r
@@ -34,7 +33,7 @@ func drawResult(t *rapid.T, user v1alpha1.User, isStored bool) v1alpha1.UserResu
 func drawSlice(t *rapid.T) *v1alpha1.EmbeddedUserSlice {
 	slice := &v1alpha1.EmbeddedUserSlice{}
 	for i := range rapid.IntRange(0, 6).Draw(t, "users") {
-		user := v1alpha1.User{Username: fmt.Sprint(i)}
+		user := v1alpha1.User{Username: strconv.Itoa(i)}
 		slice.Spec.Users = append(slice.Spec.Users, user)
 		if rapid.Bool().Draw(t, "known") {
 			r := drawResult(t, user, true)
@@ -122,7 +121,8 @@ func TestMerge_WhatWasAskedComesToRest(t *testing.T) {
 // checkMerged checks what became of a result with an answer.
 func checkMerged(t *rapid.T, before, answer, merged v1alpha1.UserResult) {
 	existed := before.Result == v1alpha1.ResultExisting && before.Reason != v1alpha1.ReasonUnconfirmedAttempt
-	isAgain := merged.Result == v1alpha1.ResultInvalid && before.Hash == merged.Hash && (before.Pending == v1alpha1.PendingRetry || before.Retried)
+	isAgain := merged.Result == v1alpha1.ResultInvalid && before.Hash == merged.Hash &&
+		(before.Pending == v1alpha1.PendingRetry || before.Retried)
 	switch {
 	case ledger.Exists(answer) != ledger.Exists(merged):
 		t.Fatalf("%+v, answered with %+v, became %+v", before, answer, merged)

@@ -155,25 +155,24 @@ func pauseViolations(batch *v1alpha1.EmbeddedUserBatch) []error {
 	var violations []error
 	status, isCurrent := &batch.Status, batch.Status.ObservedGeneration == batch.Generation
 	ready, suspended := Condition(status.Conditions, v1alpha1.ConditionReady), Condition(status.Conditions, v1alpha1.ConditionSuspended)
-	if suspended.Type != "" && (suspended.Status != metav1.ConditionTrue || suspended.Reason != v1alpha1.ReasonSuspended) {
-		violations = append(violations, fmt.Errorf("Suspended is %s with %q", suspended.Status, suspended.Reason))
+	isSuspended := suspended.Type != ""
+	violates := func(is bool, format string, args ...any) {
+		if is {
+			violations = append(violations, fmt.Errorf(format, args...)) //nolint:err113 // each says what it is
+		}
 	}
-	if isCurrent && batch.Spec.Suspend != (suspended.Type != "") {
-		violations = append(violations, fmt.Errorf("spec.suspend is %t, and the condition Suspended does not say so", batch.Spec.Suspend))
-	}
-	isPaused := ready.Reason == v1alpha1.ReasonSuspended || ready.Reason == v1alpha1.ReasonObserved
-	if isPaused && status.Counts.Pending == 0 {
-		violations = append(violations, fmt.Errorf("the reason of Ready is %s, and nobody is pending", ready.Reason))
-	}
-	if ready.Reason == v1alpha1.ReasonSuspended && suspended.Type == "" {
-		violations = append(violations, errors.New("the reason of Ready is Suspended, and there is no condition Suspended"))
-	}
-	if suspended.Type != "" && status.Counts.Pending > 0 && slices.Contains(sending, ready.Reason) {
-		violations = append(violations, fmt.Errorf("the batch is suspended, and the reason of Ready is %s", ready.Reason))
-	}
-	if isCurrent && ready.Reason == v1alpha1.ReasonObserved && batch.Spec.Mode != v1alpha1.ModeObserve {
-		violations = append(violations, fmt.Errorf("the reason of Ready is Observed, and the mode is %q", batch.Spec.Mode))
-	}
+	violates(isSuspended && (suspended.Status != metav1.ConditionTrue || suspended.Reason != v1alpha1.ReasonSuspended),
+		"the condition Suspended is %s with %q", suspended.Status, suspended.Reason)
+	violates(isCurrent && batch.Spec.Suspend != isSuspended,
+		"spec.suspend is %t, and the condition Suspended does not say so", batch.Spec.Suspend)
+	violates(status.Counts.Pending == 0 && (ready.Reason == v1alpha1.ReasonSuspended || ready.Reason == v1alpha1.ReasonObserved),
+		"the reason of Ready is %s, and nobody is pending", ready.Reason)
+	violates(ready.Reason == v1alpha1.ReasonSuspended && !isSuspended,
+		"the reason of Ready is Suspended, and there is no condition Suspended")
+	violates(isSuspended && status.Counts.Pending > 0 && slices.Contains(sending, ready.Reason),
+		"the batch is suspended, and the reason of Ready is %s", ready.Reason)
+	violates(isCurrent && ready.Reason == v1alpha1.ReasonObserved && batch.Spec.Mode != v1alpha1.ModeObserve,
+		"the reason of Ready is Observed, and the mode is %q", batch.Spec.Mode)
 	return violations
 }
 

@@ -89,7 +89,10 @@ func TestContract_EachViolationOfAPauseIsFound(t *testing.T) {
 			changeAccount(b)
 			b.Status.Conditions = slices.Delete(b.Status.Conditions, 4, 5)
 		},
-		"Suspended is False":            func(b *v1alpha1.EmbeddedUserBatch) { suspend(b); b.Status.Conditions[4].Status = metav1.ConditionFalse },
+		"Suspended is False": func(b *v1alpha1.EmbeddedUserBatch) {
+			suspend(b)
+			b.Status.Conditions[4].Status = metav1.ConditionFalse
+		},
 		"spec.suspend is true":          func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true },
 		"spec.suspend is false":         func(b *v1alpha1.EmbeddedUserBatch) { suspend(b); b.Spec.Suspend = false },
 		"is Suspended, and nobody":      func(b *v1alpha1.EmbeddedUserBatch) { suspendPending(b); b.Status.Counts = validBatch().Status.Counts },

@@ -123,18 +123,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		report = r.Sender.Report(idOf(slice))
 	}
-	state := newState(time.Now(), slice, report, r.Options.RetryDelay)
-	var key alloy.Key
-	var keyErr error
-	if len(state.pending) > 0 || state.retryIsDue() {
-		if key, state.problem, keyErr = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); keyErr == nil {
-			state.fingerprint = r.Sender.Fingerprint(key)
-		}
-	}
-	maySend := keyErr == nil && state.problem == nil && !batch.SendsNothing() && !batch.AwaitsApproval(state.fingerprint)
-	if maySend && state.retryIsDue() {
-		state.retry()
-	}
+	state, key, maySend, keyErr := r.assess(ctx, slice, batch, report)
 	// Results are recorded even if the key cannot be read: until then they are only in memory.
 	if err := r.record(ctx, state); err != nil {
 		return reconcile.Result{}, err
@@ -148,6 +137,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: until(state.retryTime(), state.now)}, nil
 	}
 	return r.submit(req, state, key), nil
+}
+
+// assess joins what is known of a slice, and says whether its users may be sent, with which key. The error is that of reading the key.
+func (r *Reconciler) assess(
+	ctx context.Context, slice *v1alpha1.EmbeddedUserSlice, batch *cached.Batch, report sender.Report,
+) (s state, key alloy.Key, maySend bool, err error) {
+	s = newState(time.Now(), slice, report, r.Options.RetryDelay)
+	if len(s.pending) == 0 && !s.retryIsDue() {
+		return s, key, false, nil
+	}
+	if key, s.problem, err = r.Credentials.Read(ctx, slice.Namespace, slice.Spec.APIKeySecretRef); err != nil {
+		return s, key, false, err //nolint:wrapcheck // the caller says what failed
+	}
+	s.fingerprint = r.Sender.Fingerprint(key)
+	maySend = s.problem == nil && !batch.SendsNothing() && !batch.AwaitsApproval(s.fingerprint)
+	if maySend && s.retryIsDue() {
+		s.retry()
+	}
+	return s, key, maySend, nil
 }
 
 // submit hands the pending users of a slice to the sender, unless so many slices of its key wait there that this one has to wait
@@ -171,7 +179,7 @@ func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) recon
 // of a copy in which its result is missing. A slice without work is nil; there may be some later.
 func (r *Reconciler) open(
 	ctx context.Context, req reconcile.Request,
-) (_ *v1alpha1.EmbeddedUserSlice, _ sender.Report, later time.Duration, _ error) {
+) (*v1alpha1.EmbeddedUserSlice, sender.Report, time.Duration, error) {
 	var slice cached.Slice
 	if err := r.Cache.Get(ctx, req.NamespacedName, &slice); apierrors.IsNotFound(err) {
 		r.forget(req)
@@ -181,25 +189,35 @@ func (r *Reconciler) open(
 	}
 	report := r.Sender.Report(idOf(&slice))
 	isAhead := r.versions.AreAhead(req.NamespacedName, &slice)
-	later = until(slice.RetryTime, time.Now())
-	isDue := slice.RetryTime != nil && later == 0
-	switch {
-	case isAhead, report.News:
-	case (slice.Counts.Pending > 0 || isDue && slice.ObservedGeneration == slice.Generation) && !report.InFlight && r.isStopped(ctx, &slice):
-		r.window.Leave(req.NamespacedName)
-		return nil, report, 0, nil
-	case slice.ObservedGeneration == slice.Generation && slice.Counts.Pending == 0 && !isDue:
-		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
-		r.window.Leave(req.NamespacedName)
-		return nil, report, later, nil
-	case !report.InFlight && r.window.Waits(req.NamespacedName):
-		return nil, report, 0, nil
+	if !isAhead && !report.News {
+		if rests, later := r.rests(ctx, &slice, report.InFlight); rests {
+			return nil, report, later, nil
+		}
 	}
 	if whole, ok := slice.Whole(); ok && !isAhead {
 		return whole, report, 0, nil
 	}
 	whole, report, err := r.read(ctx, req)
 	return whole, report, 0, err
+}
+
+// rests reports whether there is no work on a slice of which the sender knows nothing new; there may be some later.
+func (r *Reconciler) rests(ctx context.Context, slice *cached.Slice, inFlight bool) (rests bool, later time.Duration) {
+	name, isObserved := client.ObjectKeyFromObject(slice), slice.ObservedGeneration == slice.Generation
+	later = until(slice.RetryTime, time.Now())
+	isDue := slice.RetryTime != nil && later == 0
+	switch {
+	case isObserved && slice.Counts.Pending == 0 && !isDue:
+		r.inherited.drop(slice.UID) // nothing in it is in doubt, and what is added from now on is ours
+	case !inFlight && (slice.Counts.Pending > 0 || isObserved && isDue) && r.isStopped(ctx, slice):
+		later = 0 // an event tells when its users may be sent
+	case !inFlight && r.window.Waits(name):
+		return true, 0
+	default:
+		return false, 0
+	}
+	r.window.Leave(name)
+	return true, later
 }
 
 // read reads a slice from the API server, and what the sender knows of its users. A slice that is gone is nil, and forgotten.
