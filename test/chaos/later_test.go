@@ -6,14 +6,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
-	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
@@ -66,23 +63,14 @@ func (w *world) lookUp(names ...string) {
 	}
 }
 
-// deleteUsers deletes users in the account, as somebody could with the API. An injected fault may keep it from that.
+// deleteUsers deletes users in the account, as somebody could in Alloy's dashboard.
 func (w *world) deleteUsers(n int) {
 	w.Helper()
 	users := w.Sim.Users(w.Key)
 	for range min(n, len(users)) {
 		username := users[w.later.rnd.IntN(len(users))].Username
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, w.URL+"/users/"+url.PathEscape(username), http.NoBody)
-		w.Must(err)
-		request.Header.Set("Authorization", "Bearer "+w.Key)
-		request.Header.Set("X-Api-Version", alloy.DefaultAPIVersion)
-		answer, err := http.DefaultTransport.RoundTrip(request)
-		if err != nil {
-			w.step("tried to delete %s: %v", username, err)
-			continue
-		}
-		w.Must(answer.Body.Close())
-		w.step("delete %s: %s", username, answer.Status)
+		w.step("delete %s", username)
+		w.Sim.Delete(w.Key, username)
 		w.later.deleted++
 	}
 }

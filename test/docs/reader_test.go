@@ -68,7 +68,7 @@ func newReader(t *testing.T, path string) *reader {
 		r.checkout()
 	} else {
 		r.World = testenv.NewWorld(t, plane, "demo", simulator.Options{
-			Keys:   []string{"simulator-key"},
+			Keys:   []string{"simulator-key", "key-of-another-account"},
 			Reject: func(username string) bool { return strings.HasPrefix(username, "rejected") },
 		})
 		r.checkout()

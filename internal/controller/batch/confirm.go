@@ -78,7 +78,7 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 	if asked := countAsked(v.slices); asked > 0 && (l.probed || l.retried || l.sentAll) && !v.batch.SendsNothing() {
 		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", asked)), nil
 	}
-	if l.list == nil {
+	if l.list == nil || l.list.IsUsable() { // the sender adds users that it creates to the newest list only
 		r.waiting.add(key.fingerprint, v.name())
 		if l.list = r.List(key.key, l.since); l.list == nil {
 			c := l.wish.confirming("Reading the list of the account's users")
