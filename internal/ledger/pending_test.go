@@ -17,13 +17,15 @@ import (
 // drawResult draws a result for a row of a slice: of the row as it is, or of an earlier one.
 func drawResult(t *rapid.T, user v1alpha1.User, isStored bool) v1alpha1.UserResult {
 	r := result(user.Username, rapid.SampledFrom([]v1alpha1.Result{"Created", "Existing", "Invalid"}).Draw(t, "result"))
-	if r.Result == v1alpha1.ResultInvalid {
+	switch r.Result {
+	case v1alpha1.ResultCreated:
+	case v1alpha1.ResultInvalid:
 		if isStored && rapid.Bool().Draw(t, "corrected") {
 			user.FullName = "as it was"
 		}
 		r.Hash = users.Hash(users.User(user))
 		r.Retried = isStored && rapid.Bool().Draw(t, "retried")
-	} else if r.Result == v1alpha1.ResultExisting {
+	case v1alpha1.ResultExisting:
 		r.Reason = rapid.SampledFrom([]string{"", v1alpha1.ReasonUnconfirmedAttempt, v1alpha1.ReasonRestored}).Draw(t, "reason")
 	}
 	return r
