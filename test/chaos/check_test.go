@@ -15,14 +15,24 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// settle clears all faults and waits until every user has a result.
+// settle clears all faults and waits until every user has a result. If users were deleted, it then has all of them looked up: not
+// before, because a look-up is about users that have a result, and that of an answer from before the deletion may be recorded late.
 func (w *world) settle() {
 	w.Helper()
 	w.step("settle")
 	w.Sim.ClearFaults()
 	w.SetKey(w.Key)
 	w.apply()
-	w.restore()
+	w.suspend(false)
+	w.awaitSettled()
+	if w.later.deleted > 0 {
+		w.lookUpAll()
+		w.awaitSettled()
+	}
+}
+
+func (w *world) awaitSettled() {
+	w.Helper()
 	if err := testenv.Await(context.Background(), w.settled); err != nil {
 		w.Fatal("did not settle:", err)
 	}

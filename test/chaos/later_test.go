@@ -75,13 +75,9 @@ func (w *world) deleteUsers(n int) {
 	}
 }
 
-// restore has every batch go on, and its users looked up if some may have been deleted.
-func (w *world) restore() {
+// lookUpAll asks the operator to look up the users of every batch.
+func (w *world) lookUpAll() {
 	w.Helper()
-	w.suspend(false)
-	if w.later.deleted == 0 {
-		return
-	}
 	var batches v1alpha1.EmbeddedUserBatchList
 	w.Must(testenv.Await(context.Background(), func(ctx context.Context) error {
 		return w.List(ctx, &batches, client.InNamespace(w.Namespace))
