@@ -25,7 +25,7 @@ func (w *world) settle() {
 	w.apply()
 	w.suspend(false)
 	w.awaitSettled()
-	if w.later.deleted > 0 {
+	if len(w.later.deleted) > 0 {
 		w.lookUpAll()
 		w.awaitSettled()
 	}
@@ -161,14 +161,16 @@ func (w *world) listResults() map[string]v1alpha1.UserResult {
 	return results
 }
 
-// checkOthers checks that every user of the small batches exists, and that at most one slice records it as Created.
+// checkOthers checks that every user of the small batches exists, and that at most one slice records it as Created, unless it was
+// deleted in between.
 func (w *world) checkOthers(held map[string]struct{}) {
 	w.Helper()
 	created := map[string]string{}
 	for _, slice := range w.Slices() {
 		for _, result := range slice.Status.Results {
 			if result.Result == v1alpha1.ResultCreated {
-				if other, twice := created[result.Username]; twice && !w.options.SkipExisting && !w.options.CheckThenCreate {
+				other, twice := created[result.Username]
+				if twice && !w.later.deleted[result.Username] && !w.options.SkipExisting && !w.options.CheckThenCreate {
 					w.Errorf("%s is Created in %s and in %s", result.Username, other, slice.Name)
 				}
 				created[result.Username] = slice.Name

@@ -18,13 +18,15 @@ import (
 // things as without it.
 type later struct {
 	rnd     *rand.Rand
-	deleted int // users deleted in the account
-	asked   int // times that somebody asked for a look-up
+	deleted map[string]bool // users that were deleted in the account
+	asked   int             // times that somebody asked for a look-up
 
 	suspended bool // the large batch was, when somebody last changed that
 }
 
-func newLater(seed int64) later { return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2))} }
+func newLater(seed int64) later {
+	return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2)), deleted: map[string]bool{}}
+}
 
 // interfere does at most one thing between two failures.
 func (w *world) interfere() {
@@ -71,7 +73,7 @@ func (w *world) deleteUsers(n int) {
 		username := users[w.later.rnd.IntN(len(users))].Username
 		w.step("delete %s", username)
 		w.Sim.Delete(w.Key, username)
-		w.later.deleted++
+		w.later.deleted[username] = true
 	}
 }
 
