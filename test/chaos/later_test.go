@@ -18,13 +18,15 @@ import (
 // things as without it.
 type later struct {
 	rnd     *rand.Rand
-	deleted int // users deleted in the account
-	asked   int // times that somebody asked for a look-up
+	deleted map[string]bool // users that were deleted in the account
+	asked   int             // times that somebody asked for a look-up
 
 	suspended bool // the large batch was, when somebody last changed that
 }
 
-func newLater(seed int64) later { return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2))} }
+func newLater(seed int64) later {
+	return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2)), deleted: map[string]bool{}}
+}
 
 // interfere does at most one thing between two failures.
 func (w *world) interfere() {
@@ -71,17 +73,13 @@ func (w *world) deleteUsers(n int) {
 		username := users[w.later.rnd.IntN(len(users))].Username
 		w.step("delete %s", username)
 		w.Sim.Delete(w.Key, username)
-		w.later.deleted++
+		w.later.deleted[username] = true
 	}
 }
 
-// restore has every batch go on, and its users looked up if some may have been deleted.
-func (w *world) restore() {
+// lookUpAll asks the operator to look up the users of every batch.
+func (w *world) lookUpAll() {
 	w.Helper()
-	w.suspend(false)
-	if w.later.deleted == 0 {
-		return
-	}
 	var batches v1alpha1.EmbeddedUserBatchList
 	w.Must(testenv.Await(context.Background(), func(ctx context.Context) error {
 		return w.List(ctx, &batches, client.InNamespace(w.Namespace))
