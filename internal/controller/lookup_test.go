@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,16 +44,7 @@ func (w *world) annotate(name, annotation, value string) {
 func (w *world) removeUsers(key string, usernames ...string) {
 	w.Helper()
 	for _, username := range usernames {
-		request, err := http.NewRequestWithContext(w.Context(), http.MethodDelete, w.URL+"/users/"+username, nil)
-		w.Must(err)
-		request.Header.Set("Authorization", "Bearer "+key)
-		request.Header.Set("X-Api-Version", "2025-09")
-		response, err := http.DefaultClient.Do(request)
-		w.Must(err)
-		w.Must(response.Body.Close())
-		if response.StatusCode != http.StatusOK {
-			w.Fatalf("deleting a user: %s", response.Status)
-		}
+		w.Sim.Delete(key, username)
 	}
 }
 
@@ -76,7 +68,8 @@ func (w *world) resultsOf() map[v1alpha1.Result]int {
 // eventsOf returns the notes of the events of a reason.
 func (w *world) eventsOf(reason string) string {
 	w.Helper()
-	out, err := w.Kubectl("", "get", "events.events.k8s.io", "--field-selector=reason="+reason, "-o=jsonpath={range .items[*]}{.note}{\"\\n\"}{end}")
+	out, err := w.Kubectl("", "get", "events.events.k8s.io", "--field-selector=reason="+reason,
+		"-o=jsonpath={range .items[*]}{.note}{\"\\n\"}{end}")
 	w.Must(err)
 	return out
 }
@@ -107,7 +100,8 @@ func TestLookup_MissingUsersAreCreatedAgain(t *testing.T) {
 	w.Equal("users", 2500, len(w.Sim.Users(w.Key)))
 	w.Equal("results", before, w.resultsOf()) // an existing user that is created again was not this operator's
 	w.Equal("lists", 2, w.Sim.Count(simulator.List))
-	if note := w.eventsOf(v1alpha1.ReasonUsersMissing); note != "4 of 2500 users that existed are missing in the Alloy account; creating them again\n" {
+	const wanted = "4 of 2500 users that existed are missing in the Alloy account; creating them again\n"
+	if note := w.eventsOf(v1alpha1.ReasonUsersMissing); note != wanted {
 		t.Errorf("events: %s", note)
 	}
 	status := w.Await("drift", v1alpha1.ReasonSucceeded).Status
@@ -120,7 +114,9 @@ func TestLookup_APartialListProvesNothing(t *testing.T) {
 	w.SetKey(w.Key)
 	w.CreateBatch("partial", testenv.Users("partial", 3000)...)
 	w.Await("partial", v1alpha1.ReasonSucceeded)
-	w.Sim.Inject(simulator.Fault{Operation: simulator.List, Status: http.StatusOK, Body: listOf("partial-00000@example.com", "partial-00001@example.com")})
+	w.Sim.Inject(simulator.Fault{
+		Operation: simulator.List, Status: http.StatusOK, Body: listOf("partial-00000@example.com", "partial-00001@example.com"),
+	})
 	before := w.resultsOf()
 
 	batch := w.reconcileAt("partial", "1")
@@ -171,7 +167,7 @@ func (w *world) noneTwice(deleted ...string) {
 func listOf(usernames ...string) string {
 	users := make([]map[string]string, len(usernames))
 	for i, username := range usernames {
-		users[i] = map[string]string{"userId": fmt.Sprint(i), "username": username}
+		users[i] = map[string]string{"userId": strconv.Itoa(i), "username": username}
 	}
 	body, _ := json.Marshal(map[string]any{"data": users}) //nolint:errchkjson // strings always encode
 	return string(body)
@@ -256,7 +252,7 @@ func TestLookup_AnObservedBatchSendsNothing(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)
 	w.Sim.Seed(w.Key, "live-00000@example.com", "live-00001@example.com", "live-01100@example.com")
-	batch := w.World.Batch("live", testenv.Users("live", 1200)...)
+	batch := w.Batch("live", testenv.Users("live", 1200)...)
 	batch.Spec.Mode = v1alpha1.ModeObserve
 	batch.Spec.Users = append(batch.Spec.Users, v1alpha1.UserRow{Username: " "})
 	w.MustCreate(batch)
@@ -267,7 +263,7 @@ func TestLookup_AnObservedBatchSendsNothing(t *testing.T) {
 	w.halt() // what was observed is not read again
 	w.start()
 	w.Edit("live", func(batch *v1alpha1.EmbeddedUserBatch) { batch.Labels = map[string]string{"touched": "yes"} })
-	time.Sleep(time.Second) //nolint:forbidigo // nothing is to happen
+	time.Sleep(time.Second)
 	w.Equal("requests after a restart", []simulator.Operation{simulator.List}, w.operations())
 
 	w.Edit("live", func(batch *v1alpha1.EmbeddedUserBatch) {

@@ -51,7 +51,8 @@ func main() {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	cases := flags.String("cases", strings.Join(caseNames, ","), "cases to run, separated by commas; d requires b1, r requires b2, and e requires c1 or c2")
+	cases := flags.String("cases", strings.Join(caseNames, ","),
+		"cases to run, separated by commas; d requires b1, r requires b2, and e requires c1 or c2")
 	flags.IntVar(&o.concurrency, "concurrency", sender.DefaultOptions.RequestsPerKey,
 		"maximum number of concurrent requests of the operator and of the bare loops")
 	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "latency of the simulated API")

@@ -67,8 +67,8 @@ func (r *Reconciler) adopt(ctx context.Context, v view) (_ view, undecided *unde
 	return v, undecided, nil
 }
 
-// stillExists asks the API server whether a batch exists; the error is errGone if not. When a batch is deleted with --cascade=orphan, its slices lose their
-// owner, and if they were given to it again the garbage collector would delete them.
+// stillExists asks the API server whether a batch exists; the error is errGone if not. When a batch is deleted with --cascade=orphan,
+// its slices lose their owner, and if they were given to it again the garbage collector would delete them.
 func (r *Reconciler) stillExists(ctx context.Context, batch *cached.Batch) error {
 	live := cached.Metadata(v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind))
 	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(batch), live); {

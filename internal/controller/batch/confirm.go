@@ -40,9 +40,12 @@ type lookup struct {
 	result   *confirmation // what the look-up has shown; nil while it goes on
 }
 
-// confirm takes the next step in looking up the users of a batch, if that is wished: it compares the results with the account's list,
-// and has users sent again that the list lacks.
-func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts) (confirmation, error) {
+// confirm takes the next step in looking up the users of a batch, if that is wished and nothing is in the way: it compares the results
+// with the account's list, and has users sent again that the list lacks.
+func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts, o obstacle) (confirmation, error) {
+	if o.verdict != nil || key.isUnread {
+		return confirmation{}, nil
+	}
 	now := time.Now()
 	interval := r.interval(v.batch)
 	w, later := wishOf(v, key, interval, r.began, now)
@@ -79,16 +82,9 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", asked)), nil
 	}
 	if l.list == nil || l.list.IsUsable() { // the sender adds users that it creates to the newest list only
-		r.waiting.add(key.fingerprint, v.name())
-		if l.list = r.List(key.key, l.since); l.list == nil {
-			c := l.wish.confirming("Reading the list of the account's users")
-			if l.approval != "" {
-				c = accountChanged(l.another, l.approval)
-			}
-			c.later = listSafetyNet
-			return c, nil
+		if l.list = r.newest(v, key, l.since); l.list == nil {
+			return l.reading(), nil
 		}
-		r.waiting.remove(key.fingerprint, v.name())
 	}
 	if !l.list.IsUsable() {
 		return r.withoutList(ctx, v, key, l, now)
@@ -105,6 +101,16 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 	default:
 		return r.ask(ctx, v, key, l, t)
 	}
+}
+
+// newest returns the account's list if it began at some time or later; else nil, and the batch is reconciled once there is one.
+func (r *Reconciler) newest(v view, key keyFacts, since time.Time) AccountList {
+	r.waiting.add(key.fingerprint, v.name()) // before the list may come
+	list := r.List(key.key, since)
+	if list != nil {
+		r.waiting.remove(key.fingerprint, v.name())
+	}
+	return list
 }
 
 // adoptKey has users created under another key that are missing there, unless that may be another account's. What is to be sent is

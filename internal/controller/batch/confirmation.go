@@ -46,6 +46,16 @@ func (w wish) confirming(message string) (c confirmation) {
 	return c
 }
 
+// reading says that the list is still to be read.
+func (l *lookup) reading() confirmation {
+	c := l.wish.confirming("Reading the list of the account's users")
+	if l.approval != "" {
+		c = accountChanged(l.another, l.approval)
+	}
+	c.later = listSafetyNet
+	return c
+}
+
 // over returns what a look-up has shown that is over.
 func (l *lookup) over(key keyFacts, resynced *metav1.Time) *done {
 	d := &done{fingerprint: key.fingerprint, resynced: resynced}
@@ -109,14 +119,14 @@ func accountChanged(t tally, approval string) confirmation {
 // isObserved reports whether the status shows what the mode Apply would create of the plan as it is, under the key as it is.
 func isObserved(v view, fingerprint string) bool {
 	ready := meta.FindStatusCondition(v.batch.Status.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonObserved && v.batch.Status.KeyFingerprint == fingerprint && v.batch.Status.Plan != nil &&
-		v.batch.Status.Plan.Slices == v.plan().Slices
+	planned := v.batch.Status.Plan
+	return ready != nil && ready.Reason == v1alpha1.ReasonObserved && v.batch.Status.KeyFingerprint == fingerprint &&
+		planned != nil && planned.Slices == v.plan().Slices
 }
 
 // observed is the verdict on a batch in the mode Observe whose users were looked up.
 func observed(counts v1alpha1.UserCounts) conditions.Verdict {
-	return conditions.Paused(v1alpha1.ReasonObserved, fmt.Sprintf("%s; set spec.mode to Apply to create the pending ones",
-		ledger.Describe(counts)))
+	return conditions.Paused(v1alpha1.ReasonObserved, ledger.Describe(counts)+"; set spec.mode to Apply to create the pending ones")
 }
 
 // suspended is the verdict on a batch that is suspended while users are pending.

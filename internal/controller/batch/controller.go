@@ -117,9 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	untold := r.reportForeign(seen)
 	if past := r.unfinished.refusalOf(seen); past != nil && time.Now().Before(past.until) {
-		key, _ := r.readKey(ctx, seen.batch) // what failed shows already
-		known := facts{view: seen, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}
-		wait, err := r.write(ctx, seen.batch, summarize(known))
+		wait, err := r.showRefusal(ctx, seen, past)
 		return reconcile.Result{RequeueAfter: soonest(time.Until(past.until), wait, untold)}, err
 	}
 	seen, listing, later, err := r.distribute(ctx, seen)
@@ -131,11 +129,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return r.leave(req.NamespacedName, err)
 	}
-	var found confirmation
-	if obstacle.verdict == nil && keyErr == nil {
-		if found, err = r.confirm(ctx, seen, key); err != nil {
-			return r.leave(req.NamespacedName, err)
-		}
+	found, err := r.confirm(ctx, seen, key, obstacle)
+	if err != nil {
+		return r.leave(req.NamespacedName, err)
 	}
 	now := time.Now()
 	status := summarize(facts{view: seen, listing: listing, obstacle: obstacle.verdict, key: key, found: found, now: now})
@@ -143,13 +139,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err = errors.Join(err, rejection.Redact(keyErr)); err != nil {
 		return reconcile.Result{}, err
 	}
-	result := reconcile.Result{RequeueAfter: soonest(later, obstacle.retry, wait, untold, untilStalled(status.Conditions, now))}
-	if result.RequeueAfter == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil &&
-		r.unfinished.get(seen.batch).lookup == nil {
+	again := soonest(later, obstacle.retry, wait, untold, untilStalled(status.Conditions, now))
+	if again == 0 && status.Counts.Pending == 0 && listing.problem == nil && obstacle.verdict == nil {
 		r.unfinished.forget(req.NamespacedName)
 	}
-	result.RequeueAfter = soonest(result.RequeueAfter, found.later)
-	return result, nil
+	return reconcile.Result{RequeueAfter: soonest(again, found.later)}, nil
+}
+
+// showRefusal writes the status of a batch whose plan the API server has refused, and which is not to be planned yet.
+func (r *Reconciler) showRefusal(ctx context.Context, v view, past *refusal) (wait time.Duration, err error) {
+	key, _ := r.readKey(ctx, v.batch) // what failed shows already
+	return r.write(ctx, v.batch, summarize(facts{view: v, listing: past.listing, obstacle: &past.verdict, key: key, now: time.Now()}))
 }
 
 // leave ends a reconcile that cannot go on.

@@ -3,7 +3,6 @@
 package batch
 
 import (
-	"fmt"
 	"hash/fnv"
 	"time"
 
@@ -131,5 +130,5 @@ func describe(list AccountList) string {
 	if list.IsPartial() {
 		return "The Alloy API's list of users lacks users that exist"
 	}
-	return fmt.Sprintf("The Alloy API's list of users cannot be used: %s", list.Answer().Explain())
+	return "The Alloy API's list of users cannot be used: " + list.Answer().Explain()
 }

@@ -67,11 +67,13 @@ func (u *unfinished) get(batch *cached.Batch) memo {
 	return memo{}
 }
 
-// forget drops what is known of a batch that is finished or gone.
+// forget drops what is known of a batch that is finished, unless its users are being looked up, or that is gone.
 func (u *unfinished) forget(name types.NamespacedName) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.batches, name)
+	if known := u.batches[name]; known == nil || known.lookup == nil {
+		delete(u.batches, name)
+	}
 }
 
 // listingOf returns what is known of the list of a batch.

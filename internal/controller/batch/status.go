@@ -202,21 +202,12 @@ func (f facts) credentialsValid() metav1.Condition {
 	if v := f.found.verdict; v != nil && v.Reason == v1alpha1.ReasonUnauthorized {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v.Reason, v.Message)
 	}
-	var last *cached.Slice
-	for i := range f.slices {
-		check := f.slices[i].KeyCheck
-		if check != nil && check.Fingerprint == f.key.fingerprint && (last == nil || last.KeyCheck.Time.Before(&check.Time)) {
-			last = &f.slices[i]
-		}
-	}
+	last := f.lastCheck()
 	switch {
-	case last == nil && f.isAdopted():
-		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted,
-			"The Alloy API accepted the key")
-	case last == nil:
+	case last == nil && !f.isAdopted():
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonCredentialsNotTried,
 			"The Alloy API has not answered a request with this key")
-	case last.KeyCheck.Result == v1alpha1.KeyAccepted:
+	case last == nil, last.KeyCheck.Result == v1alpha1.KeyAccepted:
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted,
 			"The Alloy API accepted the key")
 	}
@@ -225,6 +216,17 @@ func (f facts) credentialsValid() metav1.Condition {
 		message = last.Ready.Message
 	}
 	return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized, message)
+}
+
+// lastCheck returns the slice for which the API last judged the key that is in the Secret now; nil for none.
+func (f facts) lastCheck() (last *cached.Slice) {
+	for i := range f.slices {
+		check := f.slices[i].KeyCheck
+		if check != nil && check.Fingerprint == f.key.fingerprint && (last == nil || last.KeyCheck.Time.Before(&check.Time)) {
+			last = &f.slices[i]
+		}
+	}
+	return last
 }
 
 func progress(counts v1alpha1.UserCounts) string {

@@ -21,14 +21,8 @@ func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 		return *f.found.verdict
 	case f.listing.total > 0:
 		return conditions.Progressing(progress(counts))
-	case counts.Pending > 0 && f.batch.Suspend:
-		return suspended(counts)
-	case counts.Pending > 0 && f.found.verdict != nil:
-		return *f.found.verdict
-	case counts.Pending > 0 && f.batch.Mode == v1alpha1.ModeObserve && f.key.problem == nil:
-		return observed(counts)
 	case counts.Pending > 0:
-		return f.worstOfSlices(conditions.Progressing(progress(counts)))
+		return f.verdictOnPending(counts)
 	case f.listing.problem != nil:
 		return f.listing.problem.Verdict
 	case counts.Invalid > 0 && f.batch.InvalidUserPolicy == v1alpha1.InvalidUserPolicyIgnore:
@@ -39,6 +33,20 @@ func (f facts) verdict(counts v1alpha1.UserCounts) conditions.Verdict {
 			ledger.Describe(counts)+"; correct or remove the invalid ones, see status.invalidUsers")
 	default:
 		return conditions.Succeeded(v1alpha1.ReasonSucceeded, ledger.Describe(counts))
+	}
+}
+
+// verdictOnPending returns the verdict on a batch with pending users.
+func (f facts) verdictOnPending(counts v1alpha1.UserCounts) conditions.Verdict {
+	switch {
+	case f.batch.Suspend:
+		return suspended(counts)
+	case f.found.verdict != nil:
+		return *f.found.verdict
+	case f.batch.Mode == v1alpha1.ModeObserve && f.key.problem == nil:
+		return observed(counts)
+	default:
+		return f.worstOfSlices(conditions.Progressing(progress(counts)))
 	}
 }
 
