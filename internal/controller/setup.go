@@ -172,7 +172,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, batches.Listed
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
-	batches.Fingerprint, batches.List = ledgers.Sender.Fingerprint, listOf(ledgers.Sender) //nolint:contextcheck // a list that others wait for outlives a reconcile
+	batches.Fingerprint = ledgers.Sender.Fingerprint
+	batches.List = listOf(ledgers.Sender) //nolint:contextcheck // a list that others wait for outlives a reconcile
 	if err := ledgers.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the slice controller: %w", err)
 	}
@@ -188,7 +189,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 // listOf returns the sender's lists as the batch controller wants them: an interface that holds a nil pointer would not be nil.
 func listOf(s *sender.Sender) func(alloy.Key, time.Time) batch.AccountList {
 	return func(key alloy.Key, since time.Time) batch.AccountList {
-		if list := s.List(key, since); list != nil { //nolint:contextcheck // a list that others wait for outlives this reconcile
+		if list := s.List(key, since); list != nil {
 			return list
 		}
 		return nil

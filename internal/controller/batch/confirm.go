@@ -40,6 +40,9 @@ type lookup struct {
 	result   *confirmation // what the look-up has shown; nil while it goes on
 }
 
+// hasAsked reports whether users were sent again.
+func (l *lookup) hasAsked() bool { return l.probed || l.retried || l.sentAll }
+
 // confirm takes the next step in looking up the users of a batch, if that is wished and nothing is in the way: it compares the results
 // with the account's list, and has users sent again that the list lacks.
 func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts, o obstacle) (confirmation, error) {
@@ -70,15 +73,13 @@ func (r *Reconciler) confirm(ctx context.Context, v view, key keyFacts, o obstac
 
 // lookUp takes the next step of a look-up.
 func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup, now time.Time) (confirmation, error) {
-	if l.approval != "" {
-		if v.batch.Annotations[v1alpha1.AnnotationApprove] != l.approval {
-			return accountChanged(l.another, l.approval), nil
-		}
-		if l.list == nil && l.since.Before(l.began) { // what is approved is looked up once more
-			l.since = now
-		}
+	if l.approval != "" && v.batch.Annotations[v1alpha1.AnnotationApprove] != l.approval {
+		return accountChanged(l.another, l.approval), nil
 	}
-	if asked := countAsked(v.slices); asked > 0 && (l.probed || l.retried || l.sentAll) && !v.batch.SendsNothing() {
+	if l.since.IsZero() { // what is approved is looked up once more
+		l.since = now
+	}
+	if asked := countAsked(v.slices); asked > 0 && l.hasAsked() && !v.batch.SendsNothing() {
 		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", asked)), nil
 	}
 	if l.list == nil || l.list.IsUsable() { // the sender adds users that it creates to the newest list only
