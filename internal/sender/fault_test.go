@@ -145,21 +145,34 @@ func TestFault_A403UnderAProvenKeyIsNotTheKeys(t *testing.T) {
 		}
 		return nil
 	}}
-	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
-		s.Submit(workOf(t, "first", "key", "first"))
-		time.Sleep(time.Second)
-		s.Submit(workOf(t, "a", "key", many(20)...))
-		for range 60 {
-			time.Sleep(time.Second)
-			if f := s.Report(id("a")).Failed; f != nil && f.KeyRejected {
-				t.Errorf("the owner is told of %+v", f)
-				break
-			}
-		}
-		if n := len(s.Report(id("a")).Results); n < 19 {
-			t.Errorf("after a minute %d users have a result", n)
-		}
-	})
+	for name, tc := range map[string]struct {
+		pause    time.Duration
+		accounts int
+	}{
+		"while the account is kept":       {time.Second, 1},
+		"after the account was forgotten": {10 * time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				s.Submit(workOf(t, "first", "key", "first"))
+				time.Sleep(tc.pause)
+				if n, _ := s.Accounts(); n != tc.accounts {
+					t.Errorf("there are %d accounts", n)
+				}
+				s.Submit(workOf(t, "a", "key", many(20)...))
+				for range 60 {
+					time.Sleep(time.Second)
+					if f := s.Report(id("a")).Failed; f != nil && f.KeyRejected {
+						t.Errorf("the owner is told of %+v", f)
+						break
+					}
+				}
+				if n := len(s.Report(id("a")).Results); n < 19 {
+					t.Errorf("after a minute %d users have a result", n)
+				}
+			})
+		})
+	}
 }
 
 // laggingAPI is an API whose reading calls lag behind, that names users as invalid whose names begin with "bad", and that does

@@ -166,6 +166,38 @@ func TestShell_ASlotIsNotHeldWhileARateIsKept(t *testing.T) {
 	})
 }
 
+// TestShell_AnUnusedSlotIsReturned withdraws work between an account's wish for a slot and the grant, which one of two times comes
+// before the account knows.
+func TestShell_AnUnusedSlotIsReturned(t *testing.T) {
+	options := sender.DefaultOptions
+	options.Requests, options.RequestsPerSecond, options.Linger = 1, 0, 0
+	api := &memoryAPI{created: map[string]bool{}}
+	synctest.Test(t, func(t *testing.T) {
+		var s *sender.Sender
+		s = sender.New(api, options, func(told sender.ID) { // by the account, which goes on afterwards
+			if told == id("first") {
+				s.Withdraw(id("second"))
+			}
+		})
+		for i := range 40 {
+			s.Submit(workOf(t, "first", "key", "first-"+strconv.Itoa(i)))
+			s.Submit(workOf(t, "second", "key", "second-"+strconv.Itoa(i)))
+			time.Sleep(time.Second)
+			s.Recorded(id("first"), s.Report(id("first")))
+		}
+		s.Submit(workOf(t, "other", "another key", "x"))
+		time.Sleep(time.Second)
+		if got := states(s.Report(id("other")))["x"]; got.State != sender.Created {
+			t.Errorf("a user under another key: %+v", got)
+		}
+		if n := api.count(); n != 41 { // else this does not test what it says
+			t.Errorf("%d requests were sent", n)
+		}
+		s.Stop()
+		s.Wait()
+	})
+}
+
 func TestShell_AStoredTimeAheadIsCapped(t *testing.T) {
 	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
 		work := workOf(t, "a", "key", "x")
