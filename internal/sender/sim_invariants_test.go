@@ -5,6 +5,7 @@ package sender
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -153,7 +154,8 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 		if u.failed != nil {
 			answer := u.failed.Answer
 			w.log("key %d: %s is told of %s %d", k.number, id.Name, answer.Outcome, answer.StatusCode)
-			isAboutKey := answer.StatusCode == 401 || answer.StatusCode == 403 && !s.proven && answer.RetryAfter == 0
+			isForbidden := answer.StatusCode == http.StatusForbidden && answer.RetryAfter == 0
+			isAboutKey := answer.StatusCode == http.StatusUnauthorized || isForbidden && !s.proven
 			if u.failed.KeyRejected && !isAboutKey {
 				w.violated(keyIsRejected, "%s is told so of %d", id.Name, answer.StatusCode)
 			}

@@ -35,7 +35,9 @@ func (w *world) owner(id ID) *simOwner {
 }
 
 func (w *world) addOwner(k *simKey, wants []users.User) *simOwner {
-	o := &simOwner{name: fmt.Sprintf("o%d", len(w.owners)), key: k, wants: wants, ledger: map[string]Result{}, doubts: map[string]time.Duration{}}
+	o := &simOwner{
+		name: fmt.Sprintf("o%d", len(w.owners)), key: k, wants: wants, ledger: map[string]Result{}, doubts: map[string]time.Duration{},
+	}
 	w.owners = append(w.owners, o)
 	return o
 }

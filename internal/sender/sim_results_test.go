@@ -76,7 +76,8 @@ func (x *checks) blamed(k *simKey, result Result) {
 	}
 	lone := k.seen.lone[username]
 	isCreation := func(c *call) bool {
-		return c.request.isolation != nil && c.request.isolation == lone.isolation && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
+		isOfSame := c.request.isolation != nil && c.request.isolation == lone.isolation
+		return isOfSame && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
 	}
 	isSkipped := !w.api.modes.echo && !slices.ContainsFunc(x.answered, func(c *call) bool { return len(c.creates) > 0 })
 	switch {
