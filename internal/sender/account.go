@@ -101,10 +101,10 @@ type update struct {
 	witness   string // a user that the API has just created for certain
 }
 
-// released is an owner that an account has let go of, with the usernames that are still in doubt.
+// released is an owner that an account has let go of.
 type released struct {
 	id     ID
-	doubts []string
+	doubts map[string]time.Duration // usernames that are still in doubt, and until when the API may be working on them
 }
 
 // news returns the update for an owner.

@@ -155,5 +155,9 @@ func (i *isolation) readyAt() time.Duration {
 	if i.busy {
 		return never
 	}
-	return i.until
+	at := i.until
+	for _, e := range i.all() {
+		at = max(at, e.held)
+	}
+	return at
 }

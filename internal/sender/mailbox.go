@@ -17,10 +17,10 @@ import (
 // mailbox holds what an owner wants until its account takes it, and news until they are recorded. The sender's lock guards it.
 type mailbox struct {
 	id      ID
-	account *shell   // that knows the owner; nil for none
-	leaving bool     // the account is to let go of the owner; work waits for that
-	work    *Work    // to be handed to the account
-	doubts  []string // usernames in doubt, to be handed over with work
+	account *shell               // that knows the owner; nil for none
+	leaving bool                 // the account is to let go of the owner; work waits for that
+	work    *Work                // to be handed to the account
+	doubts  map[string]time.Time // usernames in doubt, to be handed over with work, and until when the API may be working on them
 	known   Report
 }
 
@@ -41,6 +41,17 @@ func (m *mailbox) deliver(u *update, from *shell) {
 		known.AcceptedKey, known.AcceptedAt = from.fingerprint, now
 	}
 	known.Unmatched = known.Unmatched || u.unmatched
+}
+
+// doubt notes that a user is in doubt, and until when the API may be working on it.
+func (m *mailbox) doubt(username string, until time.Time) {
+	if m.doubts == nil {
+		m.doubts = map[string]time.Time{}
+	}
+	if last := m.doubts[username]; last.After(until) {
+		until = last
+	}
+	m.doubts[username] = until
 }
 
 // unsettled returns the users of whom no result speaks as they are wanted.
@@ -117,7 +128,10 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	if m == nil || m.work == nil || m.account != shell || m.leaving {
 		return nil
 	}
-	e := submitted{Work: *m.work, doubts: m.doubts}
+	e := submitted{Work: *m.work, doubts: make(map[string]time.Duration, len(m.doubts))}
+	for username, until := range m.doubts {
+		e.doubts[username] = shell.accountTime(until)
+	}
 	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.facts(shell.fingerprint).isAccepted
 	if wait := time.Until(e.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)

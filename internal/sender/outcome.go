@@ -90,9 +90,10 @@ func (a *account) judge(now time.Duration, r *request, row row, answer alloy.Ans
 }
 
 // failed notes a failure of the API: the users wait where they were, or in an isolation if it fails again on them only.
-func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) (i *isolation) {
+func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, again bool) {
 	a.gate.fail(now, r, answer)
-	switch i = r.isolation; {
+	i := r.isolation
+	switch {
 	case i != nil:
 		i.failed(now, a.rest(now, r, isolated), answer, again)
 	case again:
@@ -104,7 +105,6 @@ func (a *account) failed(now time.Duration, r *request, answer alloy.Answer, aga
 	if len(r.rows) == 1 {
 		a.queue.yield(r.rows[0].entry)
 	}
-	return i
 }
 
 // lost notes that an answer was lost, so that the users may have been created.
@@ -123,12 +123,9 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
-		i = a.setApart(now, r, answer)
+		a.setApart(now, r, answer)
 	} else {
-		i = a.failed(now, r, answer, again)
-	}
-	if i != nil {
-		i.until = max(i.until, held)
+		a.failed(now, r, answer, again)
 	}
 }
 

@@ -3,6 +3,7 @@
 package sender
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -30,7 +31,7 @@ type entry struct {
 	inDoubt bool          // a request whose answer was lost may have created it
 	known   bool          // it was proved to exist, so that the API names it says so again
 	held    time.Duration // until then the API may still be working on that request
-	expires time.Duration // when the doubt is forgotten, once nobody wants the user
+	expires time.Duration // when the doubt is forgotten; 0 while somebody wants the user
 	refusal *alloy.Answer // the last one of the user alone
 }
 
@@ -112,7 +113,7 @@ type queue struct {
 	index  map[string]*entry
 	owners map[ownerKey]*owner
 	ready  []*owner // with waiting users, in order of arrival, and others until the next choice
-	doubts []string // that nobody wants, in the order in which they expire
+	doubts []expiry // of users that nobody wants or wanted, in their order
 }
 
 // submit replaces what an owner wants.
@@ -152,7 +153,7 @@ func (q *queue) claim(o *owner, user users.User) {
 		q.index[user.Username] = e
 	}
 	if e.claimOf(o) < 0 {
-		e.claims = append(e.claims, claim{o, user})
+		e.claims, e.expires = append(e.claims, claim{o, user}), 0
 		if o.open++; len(e.claims) == 1 && e.place == waiting {
 			q.putBack(e)
 		}
@@ -165,6 +166,14 @@ func (q *queue) putBack(e *entry) {
 	e.place, o.heldUntil = waiting, max(o.heldUntil, e.held)
 	if o.waiting++; o.waiting == 1 && !slices.Contains(q.ready, o) {
 		q.ready = append(q.ready, o)
+	}
+}
+
+// doubt notes that a user is in doubt, and until when the API may be working on it.
+func (q *queue) doubt(e *entry, until time.Duration) {
+	if e.inDoubt, e.held = true, max(e.held, until); e.place == waiting {
+		o := e.owner()
+		o.heldUntil = max(o.heldUntil, e.held)
 	}
 }
 
@@ -188,7 +197,8 @@ func (q *queue) drop(now time.Duration, o *owner, username string) {
 	}
 }
 
-// passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while.
+// passOn has the user of an entry wait for the next owner that wants it. If none does, only the doubt is remembered for a while, and at
+// least as long as the API may be working on the user: somebody may want it again.
 func (q *queue) passOn(now time.Duration, e *entry, username string) {
 	if q.index[username] != e {
 		return // it has been passed on
@@ -200,8 +210,8 @@ func (q *queue) passOn(now time.Duration, e *entry, username string) {
 	case next.isWanted():
 		q.putBack(next)
 	case next.inDoubt:
-		next.expires = now + doubtKept
-		q.doubts = append(q.doubts, username)
+		next.expires = max(now+doubtKept, next.held)
+		q.remember(username, next.expires)
 	default:
 		delete(q.index, username)
 	}
@@ -220,17 +230,30 @@ func (q *queue) yield(e *entry) {
 	}
 }
 
-// doubtKept is how long it is remembered that a user is in doubt that nobody wants any more.
+// doubtKept is how long at least it is remembered that a user is in doubt that nobody wants any more.
 const doubtKept = 30 * time.Second
+
+// expiry is when it is forgotten that a user is in doubt.
+type expiry struct {
+	at       time.Duration
+	username string
+}
+
+// remember notes when the doubt about a user expires.
+func (q *queue) remember(username string, at time.Duration) {
+	k, _ := slices.BinarySearchFunc(q.doubts, at+1, func(e expiry, at time.Duration) int { return cmp.Compare(e.at, at) })
+	q.doubts = slices.Insert(q.doubts, k, expiry{at, username})
+}
 
 // expire forgets doubts that are old enough, and returns when the next one will be.
 func (q *queue) expire(now time.Duration) time.Duration {
 	for len(q.doubts) > 0 {
-		if e := q.index[q.doubts[0]]; e != nil && !e.isWanted() && e.place == waiting {
-			if e.expires > now {
-				return e.expires
+		first := q.doubts[0]
+		if e := q.index[first.username]; e != nil && e.expires == first.at { // else the user is wanted, or was meanwhile
+			if first.at > now {
+				return first.at
 			}
-			delete(q.index, q.doubts[0])
+			delete(q.index, first.username)
 		}
 		q.doubts = q.doubts[1:]
 	}

@@ -45,17 +45,16 @@ func (a *account) refused(now time.Duration, r *request, answer alloy.Answer) {
 }
 
 // setApart has a user that fails alone wait in an isolation of its own.
-func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) *isolation {
+func (a *account) setApart(now time.Duration, r *request, answer alloy.Answer) {
 	users := a.rest(now, r, isolated)
 	if len(users) == 0 {
-		return nil
+		return
 	}
 	i, last := a.isolate(now, users, true, answer), r.isolation
 	if i.failedAt = 0; last != nil { // perhaps it failed alone before
 		i.interval, last.blamed, last.failedAt = last.interval, true, now
 	}
 	a.pauseIsolation(now, i, a.options.BackOff.User)
-	return i
 }
 
 // pauseIsolation pauses an isolation about whose users nothing can be said as long as the API refuses them.

@@ -44,7 +44,7 @@ func (s *Sender) Submit(work Work) {
 	}
 	if work.InDoubt { // an owner says that only once, perhaps long before an account takes its work
 		for _, user := range work.Users {
-			m.doubts = append(m.doubts, user.Username)
+			m.doubt(user.Username, time.Time{}) // until when the API may be working on it NotBefore says
 		}
 	}
 	m.work = &work
@@ -274,7 +274,9 @@ func (s *Sender) release(shell *shell, gone released) (notify bool) {
 	notify = m.leaving && m.work == nil && m.id == gone.id
 	m.account, m.leaving, m.known.Failed = nil, false, nil
 	if m.id.UID != "" { // else it is gone
-		m.doubts = append(m.doubts, gone.doubts...)
+		for username, until := range gone.doubts {
+			m.doubt(username, shell.timeOf(until))
+		}
 	}
 	s.assign(m)
 	s.drop(m)

@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
@@ -168,6 +166,38 @@ func TestShell_ASlotIsNotHeldWhileARateIsKept(t *testing.T) {
 	})
 }
 
+// TestShell_AnUnusedSlotIsReturned withdraws work between an account's wish for a slot and the grant, which one of two times comes
+// before the account knows.
+func TestShell_AnUnusedSlotIsReturned(t *testing.T) {
+	options := sender.DefaultOptions
+	options.Requests, options.RequestsPerSecond, options.Linger = 1, 0, 0
+	api := &memoryAPI{created: map[string]bool{}}
+	synctest.Test(t, func(t *testing.T) {
+		var s *sender.Sender
+		s = sender.New(api, options, func(told sender.ID) { // by the account, which goes on afterwards
+			if told == id("first") {
+				s.Withdraw(id("second"))
+			}
+		})
+		for i := range 40 {
+			s.Submit(workOf(t, "first", "key", "first-"+strconv.Itoa(i)))
+			s.Submit(workOf(t, "second", "key", "second-"+strconv.Itoa(i)))
+			time.Sleep(time.Second)
+			s.Recorded(id("first"), s.Report(id("first")))
+		}
+		s.Submit(workOf(t, "other", "another key", "x"))
+		time.Sleep(time.Second)
+		if got := states(s.Report(id("other")))["x"]; got.State != sender.Created {
+			t.Errorf("a user under another key: %+v", got)
+		}
+		if n := api.count(); n != 41 { // else this does not test what it says
+			t.Errorf("%d requests were sent", n)
+		}
+		s.Stop()
+		s.Wait()
+	})
+}
+
 func TestShell_AStoredTimeAheadIsCapped(t *testing.T) {
 	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
 		work := workOf(t, "a", "key", "x")
@@ -203,37 +233,6 @@ func TestShell_ManyOwnersOfTheSameUsersTakeOneRequest(t *testing.T) {
 	})
 }
 
-// TestShell_AnotherKeyWaitsForTheRunningRequest changes the key while a request runs whose answer is lost: the users are in
-// doubt under the new key too, which may belong to the same account.
-func TestShell_AnotherKeyWaitsForTheRunningRequest(t *testing.T) {
-	old := parseKey(t, "old").Fingerprint("memory:")
-	api := &memoryAPI{}
-	api.answer = func(key string, batch []users.User) *alloy.Answer {
-		if key != old {
-			return nil
-		}
-		api.mu.Lock()
-		defer api.mu.Unlock()
-		for _, user := range batch {
-			api.created[user.Username] = true
-		}
-		return &alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusServiceUnavailable}
-	}
-	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
-		s.Submit(workOf(t, "a", "old", "x"))
-		time.Sleep(250 * time.Millisecond) // it runs from 200 to 300 ms
-		s.Submit(workOf(t, "a", "new", "x"))
-		time.Sleep(time.Minute)
-		want := map[string]sender.Result{"x": {State: sender.Existing, Unconfirmed: true}}
-		if diff := cmp.Diff(want, states(s.Report(id("a")))); diff != "" {
-			t.Errorf("results (-want +got):\n%s", diff)
-		}
-		if len(api.posts) != 2 || api.posts[1].at.Sub(api.posts[0].at) < 100*time.Millisecond {
-			t.Errorf("requests: %+v", api.posts)
-		}
-	})
-}
-
 func TestShell_AWithdrawnOwnerIsInFlightUntilTheAnswer(t *testing.T) {
 	inBubble(t, sender.DefaultOptions, &memoryAPI{}, func(t *testing.T, s *sender.Sender) {
 		s.Submit(workOf(t, "a", "key", "x"))
@@ -247,32 +246,6 @@ func TestShell_AWithdrawnOwnerIsInFlightUntilTheAnswer(t *testing.T) {
 			t.Errorf("afterwards: %+v", report)
 		}
 	})
-}
-
-// TestShell_WorkThatIsReplacedStaysInDoubt replaces work while it waits for the account of another key to let go of its owner.
-func TestShell_WorkThatIsReplacedStaysInDoubt(t *testing.T) {
-	for name, replace := range map[string]func(*sender.Sender, sender.Work){
-		"by the same": func(s *sender.Sender, work sender.Work) { s.Submit(work) },
-		"by none":     func(s *sender.Sender, work sender.Work) { s.Withdraw(work.ID); time.Sleep(time.Second); s.Submit(work) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			api := &memoryAPI{}
-			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
-				api.created["second"] = true // by another process
-				s.Submit(workOf(t, "a", "old", "first"))
-				time.Sleep(sender.DefaultOptions.Linger + 50*time.Millisecond) // the request is running
-				work := workOf(t, "a", "new", "second")
-				work.InDoubt = true
-				s.Submit(work)
-				work.InDoubt = false // the owner says it once
-				replace(s, work)
-				time.Sleep(time.Minute)
-				if got := states(s.Report(id("a")))["second"]; got != (sender.Result{State: sender.Existing, Unconfirmed: true}) {
-					t.Errorf("%+v", got)
-				}
-			})
-		})
-	}
 }
 
 // TestShell_WhatIsRecordedIsNotSentAgain has an owner submit what it wants before it knows a result, and then record that.

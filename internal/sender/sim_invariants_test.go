@@ -5,6 +5,7 @@ package sender
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 	existingExists     = "Existing is only who exists"
 	doubtIsTold        = "Unconfirmed is whom a request may have created whose answer was lost"
 	doubtHasCause      = "Unconfirmed is only whom such a request may have created"
-	doubtsAreHandedOn  = "doubts go to the account of the owner's next key"
+	doubtsAreHandedOn  = "doubts go to the owner's next account, with the time until which the API may be working on the users"
 	keyIsRejected      = "a key is called rejected only after an answer that is about the key"
 	blameIsJust        = "Invalid is only whom the API does not accept, as sections 3.1 and 4 of the design say"
 	oneRequestAtATime  = "no username is in two running requests of a key"
@@ -72,7 +73,12 @@ func (x *checks) before(k *simKey, events []any) {
 	x.answered, x.read, x.gate, x.isEdited = nil, nil, k.shell.account.gate, false
 	for _, event := range events {
 		if e, is := event.(submitted); is {
-			s.submitted(e, w.owner(e.ID).stale)
+			x.handedOn(k, e)
+			doubts := map[string]time.Duration{}
+			for username, until := range e.doubts {
+				doubts[username] = k.worldTime(until)
+			}
+			s.submitted(e, doubts, w.owner(e.ID).stale)
 			s.proven, x.isEdited = s.proven || e.KeyAccepted, true
 		}
 	}
@@ -109,14 +115,16 @@ func (x *checks) sees(k *simKey, e answered) {
 		if (named || c.answer.Outcome == alloy.NoneValid) && s.isWantedOnlyAs(user, nil) {
 			s.named[user.Username] = user
 		}
+		held := time.Duration(0)
+		if c.answer.MayBeRunning() {
+			held = now + x.w.options.RequestTimeout
+		}
 		if o := e.request.rows[n].owner; c.answer.InDoubt() && s.owners[o.id.key()].id == o.id {
-			s.owners[o.id.key()].lost(user.Username)
+			s.owners[o.id.key()].lost(user.Username, held)
 		}
 		switch {
-		case c.answer.InDoubt() && c.answer.MayBeRunning():
-			s.doubt(user.Username, now+x.w.options.RequestTimeout, true)
 		case c.answer.InDoubt():
-			s.doubt(user.Username, 0, true)
+			s.doubt(user.Username, held, true)
 		case c.answer.Outcome == alloy.Accepted && c.answer.Unmatched > 0 && !named:
 			s.doubt(user.Username, 0, false)
 			s.unmatched[user.Username] = true
@@ -146,7 +154,8 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 		if u.failed != nil {
 			answer := u.failed.Answer
 			w.log("key %d: %s is told of %s %d", k.number, id.Name, answer.Outcome, answer.StatusCode)
-			isAboutKey := answer.StatusCode == 401 || answer.StatusCode == 403 && !s.proven && answer.RetryAfter == 0
+			isForbidden := answer.StatusCode == http.StatusForbidden && answer.RetryAfter == 0
+			isAboutKey := answer.StatusCode == http.StatusUnauthorized || isForbidden && !s.proven
 			if u.failed.KeyRejected && !isAboutKey {
 				w.violated(keyIsRejected, "%s is told so of %d", id.Name, answer.StatusCode)
 			}

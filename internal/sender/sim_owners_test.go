@@ -23,7 +23,8 @@ type simOwner struct {
 	notBefore time.Duration
 	stale     map[string]bool // of these the last submission may be behind the ledger
 	recording bool
-	known     []string // who is asked for again because no list can be read
+	known     []string                 // who is asked for again because no list can be read
+	doubts    map[string]time.Duration // that an account told of which let go of it: until when the API may be working on the users
 }
 
 func (o *simOwner) id() ID { return ID{Namespace: "ns", Name: o.name, UID: strconv.Itoa(o.uid)} }
@@ -34,7 +35,9 @@ func (w *world) owner(id ID) *simOwner {
 }
 
 func (w *world) addOwner(k *simKey, wants []users.User) *simOwner {
-	o := &simOwner{name: fmt.Sprintf("o%d", len(w.owners)), key: k, wants: wants, ledger: map[string]Result{}}
+	o := &simOwner{
+		name: fmt.Sprintf("o%d", len(w.owners)), key: k, wants: wants, ledger: map[string]Result{}, doubts: map[string]time.Duration{},
+	}
 	w.owners = append(w.owners, o)
 	return o
 }
@@ -88,6 +91,7 @@ func (w *world) recreate(o *simOwner, isForgotten bool) {
 	}
 	o.uid++
 	o.isActive, o.ledger = false, map[string]Result{}
+	clear(o.doubts)
 	w.wake()
 }
 

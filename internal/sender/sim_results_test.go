@@ -76,7 +76,8 @@ func (x *checks) blamed(k *simKey, result Result) {
 	}
 	lone := k.seen.lone[username]
 	isCreation := func(c *call) bool {
-		return c.request.isolation != nil && c.request.isolation == lone.isolation && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
+		isOfSame := c.request.isolation != nil && c.request.isolation == lone.isolation
+		return isOfSame && c.answer.Outcome == alloy.Accepted && len(c.answer.Named) < len(c.request.users)
 	}
 	isSkipped := !w.api.modes.echo && !slices.ContainsFunc(x.answered, func(c *call) bool { return len(c.creates) > 0 })
 	switch {
@@ -113,10 +114,31 @@ func (x *checks) released(k *simKey, gone released) {
 	if o == nil || o.id != gone.id {
 		return
 	}
-	for username, inDoubt := range o.left {
-		if inDoubt && k.seen.doubts[username] != nil && !slices.Contains(gone.doubts, username) {
-			x.w.violated(doubtsAreHandedOn, "%s of %s", username, o.id.Name)
+	owner := x.w.owner(o.id)
+	for username, user := range o.left {
+		if !user.inDoubt || k.seen.doubts[username] == nil {
+			continue
+		}
+		if until, isTold := gone.doubts[username]; !isTold || user.held > max(k.worldTime(until), x.w.now) {
+			x.w.violated(doubtsAreHandedOn, "%s of %s, which is held until %v", username, o.id.Name, user.held)
+		}
+		if owner.id() == o.id {
+			owner.doubts[username] = max(owner.doubts[username], user.held)
 		}
 	}
 	o.left = nil
+}
+
+// handedOn checks that an account is told of the doubts that an earlier one told of when it let go of the owner.
+func (x *checks) handedOn(k *simKey, e submitted) {
+	owner := x.w.owner(e.ID)
+	if owner.id() != e.ID || e.Key == (alloy.Key{}) { // it is gone, or leaves
+		return
+	}
+	for username, held := range owner.doubts {
+		if until, isTold := e.doubts[username]; !isTold || held > max(k.worldTime(until), x.w.now) {
+			x.w.violated(doubtsAreHandedOn, "to key %d: %s of %s, which is held until %v", k.number, username, owner.name, held)
+		}
+	}
+	clear(owner.doubts)
 }

@@ -66,6 +66,9 @@ func drawOptions(chance *rand.Rand, isLarge bool) Options {
 	if chance.IntN(10) == 0 {
 		o.Linger = 0
 	}
+	if chance.IntN(4) == 0 { // also longer than doubts are kept
+		o.RequestTimeout = 5*time.Second + time.Duration(chance.Int64N(int64(2*time.Minute)))
+	}
 	if chance.IntN(4) == 0 {
 		o.SharePause = 0
 	}

@@ -32,9 +32,15 @@ type seen struct {
 type seenOwner struct {
 	id    ID
 	wants map[string]users.User
-	told  map[string]Result // since
-	stale map[string]bool   // of these it has recorded results that it did not know
-	left  map[string]bool   // what it wanted when it withdrew, and whether that was in doubt
+	told  map[string]Result   // since
+	stale map[string]bool     // of these it has recorded results that it did not know
+	left  map[string]leftUser // what it wanted when it withdrew
+}
+
+// leftUser is of a user that an owner wanted when it withdrew, and what became since of its requests.
+type leftUser struct {
+	inDoubt bool
+	held    time.Duration // until then the API may still be working on it
 }
 
 // seenDoubt is of a user that a request may have created whose answer was lost.
@@ -87,18 +93,21 @@ func (s *seen) doubt(username string, held time.Duration, isHard bool) {
 	d.held, d.hard = max(d.held, held), d.hard || isHard
 }
 
-// submitted notes what an owner wants.
-func (s *seen) submitted(e submitted, stale map[string]bool) {
+// submitted notes what an owner wants. The times of doubts are the world's.
+func (s *seen) submitted(e submitted, doubts map[string]time.Duration, stale map[string]bool) {
 	o := &seenOwner{id: e.ID, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
 	for _, user := range e.Users {
 		o.wants[user.Username] = user
+		if d := s.doubts[user.Username]; d != nil { // perhaps only for this moment
+			d.unwanted = 0
+		}
 		if e.InDoubt {
 			s.doubt(user.Username, 0, true)
 		}
 	}
-	for _, username := range e.doubts {
+	for username, held := range doubts {
 		if _, wants := o.wants[username]; wants {
-			s.doubt(username, 0, true)
+			s.doubt(username, held, true)
 		}
 	}
 	before := s.owners[e.ID.key()]
@@ -138,25 +147,27 @@ func (s *seen) settled(now time.Duration, usernames map[string]bool) {
 	}
 }
 
-// leaves returns the users that an owner wants which withdraws, and whether they are in doubt.
-func (s *seen) leaves(o *seenOwner) map[string]bool {
+// leaves returns the users that an owner wants which withdraws.
+func (s *seen) leaves(o *seenOwner) map[string]leftUser {
 	if len(o.wants) == 0 {
 		return o.left
 	}
-	left := map[string]bool{}
+	left := map[string]leftUser{}
 	for username, row := range o.wants {
 		if !settles(o.told[username], row) {
-			d := s.doubts[username]
-			left[username] = d != nil && d.hard
+			left[username] = leftUser{}
+			if d := s.doubts[username]; d != nil && d.hard {
+				left[username] = leftUser{true, d.held}
+			}
 		}
 	}
 	return left
 }
 
 // lost notes that the answer to a request with a user of an owner was lost.
-func (o *seenOwner) lost(username string) {
-	if _, hasLeft := o.left[username]; hasLeft {
-		o.left[username] = true
+func (o *seenOwner) lost(username string, held time.Duration) {
+	if user, hasLeft := o.left[username]; hasLeft {
+		o.left[username] = leftUser{true, max(user.held, held)}
 	}
 }
 
@@ -179,10 +190,10 @@ func (s *seen) isWantedOnlyAs(row users.User, not *seenOwner) (isWanted bool) {
 func (s *seen) expire(now time.Duration, running []*call) {
 	for username, d := range s.doubts {
 		switch isWanted := s.isWanted(username) || isIn(running, username); {
-		case d.unwanted > 0 && now-d.unwanted >= doubtKept:
-			delete(s.doubts, username)
 		case isWanted:
 			d.unwanted = 0
+		case d.unwanted > 0 && now >= max(d.unwanted+doubtKept, d.held):
+			delete(s.doubts, username)
 		case d.unwanted == 0:
 			d.unwanted = now
 		}

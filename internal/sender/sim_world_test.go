@@ -31,6 +31,7 @@ type world struct {
 	isChanged   bool // something was recorded since it was last asked whether all are
 	notices     int
 	posts       int
+	epoch       time.Time // when the world began, for shells
 }
 
 // simKey is a key, with the shell that runs its account as long as there is one.
@@ -80,7 +81,7 @@ var simKeys = func() (keys []simKey) {
 
 // newWorld makes a world without owners, in which nothing goes wrong.
 func newWorld(chance *rand.Rand, options Options) *world {
-	w := &world{chance: chance, options: options, recordDelay: 50 * time.Millisecond}
+	w := &world{chance: chance, options: options, recordDelay: 50 * time.Millisecond, epoch: time.Now()}
 	options.Listed = w.listed
 	w.sender = New(noAPI{}, options, w.notified)
 	w.api = &simAPI{chance: chance, modes: benignModes(), accounts: []map[string]*simUser{{}, {}}, deleted: []map[string]bool{{}, {}}}
@@ -104,6 +105,7 @@ func (w *world) start() {
 		k.shell = newShell(k.key, k.fingerprint, w.options)
 		k.shell.account = newAccount(w.options, rand.New(rand.NewPCG(w.chance.Uint64(), 0)))
 		k.began, k.isDone, k.wantsSlot, k.isUsed = w.now, false, false, false
+		k.shell.began = w.epoch.Add(w.now)
 		k.seen.failure, k.seen.proven = seenFailure{}, false // the last account was dropped when a request could begin
 		k.timer++
 		w.sender.shells[k.fingerprint] = k.shell

@@ -14,8 +14,8 @@ type (
 	// submitted replaces what an owner wants. Without users the owner is to be released.
 	submitted struct {
 		Work
-		doubts    []string      // usernames that are in doubt
-		notBefore time.Duration // as the work says
+		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
+		notBefore time.Duration            // as the work says
 	}
 	// answered is the end of a request.
 	answered struct {
@@ -147,9 +147,9 @@ func (a *account) handle(now time.Duration, event any) {
 func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.KeyAccepted
 	o := a.queue.submit(now, e.ID, e.Users)
-	for _, username := range e.doubts {
+	for username, until := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
-			a.queue.index[username].inDoubt = true
+			a.queue.doubt(a.queue.index[username], until)
 		}
 	}
 	for _, username := range e.Known {
@@ -167,10 +167,10 @@ func (a *account) releaseIfDone(o *owner) {
 	if o.open > 0 || o.inFlight > 0 || a.queue.owners[o.id.key()] != o {
 		return
 	}
-	gone := released{id: o.id}
+	gone := released{id: o.id, doubts: map[string]time.Duration{}}
 	for _, user := range o.wanted {
 		if e := a.queue.index[user.Username]; e != nil && e.inDoubt {
-			gone.doubts = append(gone.doubts, user.Username)
+			gone.doubts[user.Username] = e.held
 		}
 	}
 	delete(a.queue.owners, o.id.key())
