@@ -74,6 +74,8 @@ func TestShell_AnotherKeyWaitsForWhatTheAPIMayBeDoing(t *testing.T) {
 					s.Withdraw(id("a"))
 				}
 				time.Sleep(2 * time.Minute)
+				api.mu.Lock()
+				defer api.mu.Unlock()
 				if len(api.posts) != 3 || api.posts[2].at.Sub(api.posts[1].at) < sender.DefaultOptions.RequestTimeout {
 					t.Errorf("requests: %+v", api.posts)
 				}

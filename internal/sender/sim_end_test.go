@@ -55,7 +55,7 @@ func (a *simAPI) mayStayPending(account int, user users.User) bool {
 	switch trait := traitOf(user); {
 	case trait == blocked, trait == big, trait == poison:
 		return true
-	case single.status == 500 && (list.status > 0 || list.max > 0): // reading fails, for as long as it is tried
+	case single.status == 500 && (list.status > 0 || list.max > 0 || a.lists.isPartial): // reading fails, for as long as it is tried
 		return true
 	default:
 		return a.modes.quotaStays && a.modes.quota >= 0 && !exists

@@ -102,7 +102,7 @@ func simulate(seed uint64, isTraced bool) (trace string, err error) {
 // run has everything happen, and what must hold in the end be checked.
 func (w *world) run() {
 	w.start()
-	w.runUntil(20*time.Minute, nil)
+	w.runUntil(longestChaos, nil)
 	w.log("from here on nothing new goes wrong")
 	w.isCalm = true
 	w.api.calm()

@@ -11,6 +11,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// longestChaos is how long things go wrong at most.
+const longestChaos = 20 * time.Minute
+
 // schedule is what a run draws by chance beside the modes of the API.
 type schedule struct {
 	chaos     time.Duration // how long things go wrong
@@ -23,7 +26,8 @@ type schedule struct {
 func drawWorld(seed uint64) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
 	isLarge := chance.IntN(100) == 0
-	s := &schedule{chaos: time.Second + time.Duration(chance.Int64N(int64(20*time.Minute))), usernames: 4 + chance.IntN(61), most: 24}
+	chaos := time.Second + time.Duration(chance.Int64N(int64(longestChaos-time.Second)))
+	s := &schedule{chaos: chaos, usernames: 4 + chance.IntN(61), most: 24}
 	if chance.IntN(3) == 0 {
 		s.chaos = time.Second + time.Duration(chance.Int64N(int64(30*time.Second)))
 	}

@@ -167,6 +167,11 @@ func (w *world) step(k *simKey, events []any) {
 	d := k.shell.account.step(k.accountTime(w.now), events...)
 	w.checks.decided(k, events, d)
 	w.sender.deliver(k.shell, d)
+	for _, u := range d.updates {
+		if u.witness != "" { // in the world's time, as lists begin
+			w.sender.facts(k.fingerprint).witnessed = w.epoch.Add(w.now)
+		}
+	}
 	if d.request != nil {
 		w.send(k, d.request)
 	} else if hasListSlot {
