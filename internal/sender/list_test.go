@@ -140,6 +140,7 @@ func TestList_OneAtATimeUnderAllKeys(t *testing.T) {
 			s.List(parseKey(t, "key-"+strconv.Itoa(k)), time.Now())
 		}
 		time.Sleep(6 * time.Minute)
+		synctest.Wait()
 		if api.most != 1 || len(api.began) != 5 || *told != 5 {
 			t.Errorf("%d lists, %d at once, told %d times", len(api.began), api.most, *told)
 		}
