@@ -123,14 +123,16 @@ type Options struct {
 	SkipNameValidation bool
 }
 
+// controller returns the options of a controller with so many workers.
+func (o Options) controller(workers int) ctrlcontroller.Options {
+	return ctrlcontroller.Options{
+		MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &o.SkipNameValidation,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minErrorBackOff, maxErrorBackOff),
+	}
+}
+
 // Setup adds the controllers to a manager, and the check that it is ready.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	controllerOptions := func(workers int) ctrlcontroller.Options {
-		return ctrlcontroller.Options{
-			MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, SkipNameValidation: &options.SkipNameValidation,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minErrorBackOff, maxErrorBackOff),
-		}
-	}
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("setting up the indexes: %w", err)
 	}
@@ -144,7 +146,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	read, err := newReaders(mgr, direct, options, controllerOptions(pollWorkers))
+	read, err := newReaders(mgr, direct, options, options.controller(pollWorkers))
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	ledgers := &slice.Reconciler{
 		Client: read.live, Cache: read.cache, Secrets: read.secrets, Credentials: keys, Recorder: mgr.GetEventRecorder(eventSource),
 		Options: slice.Options{
-			RequestTimeout: options.RequestTimeout, RetryDelay: options.RetryDelay, Controller: controllerOptions(sliceWorkers),
+			RequestTimeout: options.RequestTimeout, RetryDelay: options.RetryDelay, Controller: options.controller(sliceWorkers),
 		},
 	}
 	if options.Sender.Waited, err = waits(options.Metrics); err != nil {
@@ -167,7 +169,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Missing: missing,
 		Options: batch.Options{
 			MaxListMemory: cmp.Or(options.MaxListMemory, batch.DefaultMaxListMemory), ResyncInterval: options.ResyncInterval,
-			Controller: controllerOptions(batchWorkers),
+			Controller: options.controller(batchWorkers),
 		},
 	}
 	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, batches.Listed
