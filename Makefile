@@ -40,7 +40,7 @@ TEST := go test -count=1 -timeout 30m -covermode=atomic -coverpkg=./internal/...
 .PHONY: test
 test: ## Run the tests, against a real kube-apiserver and etcd.
 	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) \
-		echo 'Building the operator and running the tests; takes about 9 minutes on 2 cores, the first time 18' && set -x && \
+		echo 'Building the operator and running the tests; takes about 14 minutes on 2 cores, longer the first time' && set -x && \
 		$(TEST) -race -skip '$(UNRACED)' -coverprofile=cover-race.out $$(go list ./... | grep -v /test/) ./test/chaos && \
 		$(TEST) -run '$(UNRACED)' -coverprofile=cover-unraced.out ./internal/... && \
 		go test -count=1 -timeout 30m -p 3 $$(go list ./test/... | grep -v /test/chaos)

@@ -44,15 +44,15 @@ func TestParse_ResyncInterval(t *testing.T) {
 		want time.Duration
 		says string
 	}{
-		"never by default":        {},
-		"never":                   {args: []string{"--resync-interval=0"}},
-		"never, with a unit":      {args: []string{"--resync-interval=0s"}},
-		"once a day":              {args: []string{"--resync-interval=24h"}, want: 24 * time.Hour},
-		"as often as is allowed":  {args: []string{"--resync-interval=60s"}, want: time.Minute},
-		"too often":               {args: []string{"--resync-interval=59s"}, says: "must be at least 1m, not 59s; 0 turns it off"},
-		"a negative interval":     {args: []string{"--resync-interval=-24h"}, says: "--resync-interval must be at least 1m, not -24h0m0s"},
-		"a number without a unit": {args: []string{"--resync-interval=3600"}, says: "must be a duration"},
-		"a unit that Go has not":  {args: []string{"--resync-interval=1d"}, says: "must be a duration"},
+		"never by default":         {},
+		"never":                    {args: []string{"--resync-interval=0"}},
+		"never, with a unit":       {args: []string{"--resync-interval=0s"}},
+		"once a day":               {args: []string{"--resync-interval=24h"}, want: 24 * time.Hour},
+		"as often as is allowed":   {args: []string{"--resync-interval=60s"}, want: time.Minute},
+		"too often":                {args: []string{"--resync-interval=59s"}, says: "must be at least 1m, not 59s; 0 turns it off"},
+		"a negative interval":      {args: []string{"--resync-interval=-24h"}, says: "--resync-interval must be at least 1m, not -24h0m0s"},
+		"a number without a unit":  {args: []string{"--resync-interval=3600"}, says: "must be a duration"},
+		"a unit of no Go duration": {args: []string{"--resync-interval=1d"}, says: "must be a duration"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

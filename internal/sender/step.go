@@ -36,7 +36,7 @@ type (
 	stopped    struct{}                 // no more requests begin
 	wasPartial struct{}                 // a list lacked a user that exists
 	asked      chan<- Stats             // somebody wants to know how the account is
-	wish       time.Time                // is what waits in an inbox to be a wantList
+	wish       time.Time                // in an inbox: somebody asks for a list that begins then or later; it becomes a wantList
 )
 
 // decision is what the shell has to do after a step.

@@ -90,18 +90,18 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 	if !l.list.IsUsable() {
 		return r.withoutList(ctx, v, key, l, now)
 	}
+	isOtherKey := l.wish.cause == otherKey
+	if !isOtherKey && v.batch.Mode == v1alpha1.ModeObserve {
+		return r.observe(ctx, v, key, l)
+	}
 	t, err := r.compare(ctx, v, l.list)
 	if err != nil {
 		return confirmation{}, err
 	}
-	switch {
-	case l.wish.cause == otherKey:
+	if isOtherKey {
 		return r.adoptKey(ctx, v, key, l, t)
-	case v.batch.Mode == v1alpha1.ModeObserve:
-		return r.observe(ctx, v, key, l)
-	default:
-		return r.ask(ctx, v, key, l, t)
 	}
+	return r.ask(ctx, v, key, l, t)
 }
 
 // newest returns the account's list if it began at some time or later; else nil, and the batch is reconciled once there is one.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
@@ -100,8 +101,7 @@ func retryingList(list AccountList) *conditions.Verdict {
 
 // rejectedKey is the verdict on users that cannot be looked up because the API rejects the key.
 func rejectedKey(list AccountList) *conditions.Verdict {
-	return new(conditions.Stalled(v1alpha1.ReasonUnauthorized, list.Answer().Explain()+
-		"; put a valid API key into the Secret, it is used as soon as it changes"))
+	return new(conditions.Stalled(v1alpha1.ReasonUnauthorized, list.Answer().Explain()+credentials.RejectedHint))
 }
 
 // accountChanged says that the key in the Secret seems to be another account's.

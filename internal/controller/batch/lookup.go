@@ -71,11 +71,8 @@ func request(batch *cached.Batch) string {
 
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.
 func countKnown(slices []cached.Slice) int32 {
-	counts, asked := count(slices), int32(0)
-	for i := range slices {
-		asked += slices[i].Asked
-	}
-	return counts.Created + counts.Existing + asked
+	counts := count(slices)
+	return counts.Created + counts.Existing + countAsked(slices)
 }
 
 // countAsked counts the users of some slices that are sent again although they have a result.

@@ -211,7 +211,7 @@ func (f facts) credentialsValid() metav1.Condition {
 		return conditions.New(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted,
 			"The Alloy API accepted the key")
 	}
-	message := "The Alloy API rejected the key; put a valid API key into the Secret, it is used as soon as it changes"
+	message := "The Alloy API rejected the key" + credentials.RejectedHint
 	if last.Ready != nil && last.Ready.Reason == v1alpha1.ReasonUnauthorized {
 		message = last.Ready.Message
 	}

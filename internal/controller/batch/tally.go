@@ -15,21 +15,17 @@ import (
 
 // tally is what comparing the slices of a batch with the account's list found.
 type tally struct {
-	known     int // users that exist by their results
-	missing   int // of them, those that the list lacks
-	retriable int // users that the API rejected
-	found     int // pending users that the list has
-	usernames [sha256.Size]byte
+	known     int               // users that exist by their results
+	missing   int               // of them, those that the list lacks
+	retriable int               // users that the API rejected
+	usernames [sha256.Size]byte // digest of those that are missing
 }
 
 // add compares a slice with the list.
 func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list interface{ Has(string) bool }) {
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
 		switch {
-		case !known || !ledger.Settled(user, result):
-			if list.Has(user.Username) {
-				t.found++
-			}
+		case !known || !ledger.Settled(user, result): // it is sent whatever the list says
 		case !ledger.Exists(result):
 			t.retriable++
 		default:

@@ -26,6 +26,9 @@ type Problem struct {
 	Message string
 }
 
+// RejectedHint follows, in a message, what the API said of a key that it rejects.
+const RejectedHint = "; put a valid API key into the Secret, it is used as soon as it changes"
+
 // Store reads API keys, each version of a Secret once. It is safe for concurrent use.
 type Store struct {
 	Live     client.Reader // reads from the API server

@@ -193,7 +193,7 @@ func (s state) rejectionMessage() string {
 	if ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized {
 		return ready.Message
 	}
-	return "The Alloy API rejected the key" + unauthorizedHint
+	return "The Alloy API rejected the key" + credentials.RejectedHint
 }
 
 // failure says what a failed attempt means for the slice, and whose turn it is.
@@ -208,7 +208,7 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized, explained+forbiddenHint)
 	case alloy.Unauthorized:
 		return conditions.Stalled(v1alpha1.ReasonUnauthorized,
-			explained+unauthorizedHint)
+			explained+credentials.RejectedHint)
 	case alloy.Redirected:
 		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
 			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
@@ -222,8 +222,6 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 
 const forbiddenHint = "; put a valid API key into the Secret, check what the key may do, " +
 	"and whether a gateway in between refuses these users"
-
-const unauthorizedHint = "; put a valid API key into the Secret, it is used as soon as it changes"
 
 // rejectionHint names the likely cause of a request that was refused as a whole.
 func rejectionHint(status int) string {
