@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package terminal prepares text for people: what a terminal may be sent, how wide it is, and how numbers and durations are written.
+package terminal
+
+import (
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
+	"golang.org/x/term"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// DefaultWidth is the width of lines, in columns, where there is no terminal that has one.
+const DefaultWidth = 100
+
+// Is reports whether a stream is a terminal.
+func Is(stream any) bool {
+	file, isFile := stream.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd())) //nolint:gosec // a file descriptor is small
+}
+
+// Size returns the width and height of a terminal. It returns DefaultWidth and no height for any other stream.
+func Size(stream io.Writer) (width, height int) {
+	file, isFile := stream.(*os.File)
+	if !isFile {
+		return DefaultWidth, 0
+	}
+	width, height, err := term.GetSize(int(file.Fd())) //nolint:gosec // a file descriptor is small
+	if err != nil || width <= 0 {
+		return DefaultWidth, 0
+	}
+	return width, height
+}
+
+// Clean returns a text as it may be written to a terminal: in one line, and without characters that move the cursor, change colours or
+// reverse the direction of what follows. Full names and what an API says may have any.
+func Clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
+			return utf8.RuneError
+		default:
+			return r
+		}
+	}, text)
+}
+
+// Width returns the number of columns that a text takes.
+func Width(text string) int { return runewidth.StringWidth(text) }
+
+// Cut shortens a text to a number of columns, and marks that with an ellipsis.
+func Cut(text string, columns int) string { return runewidth.Truncate(text, max(columns, 1), "…") }
+
+// Pad fills a text with spaces up to a number of columns.
+func Pad(text string, columns int) string {
+	return text + strings.Repeat(" ", max(columns-Width(text), 0))
+}
+
+// Wrap splits a text into lines of at most so many columns, at spaces. A word that is longer has a line of its own.
+func Wrap(text string, columns int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case Width(line)+1+Width(word) <= columns:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Number writes a number with commas between the thousands.
+func Number[T ~int | ~int32 | ~int64](n T) string {
+	return message.NewPrinter(language.English).Sprintf("%d", int64(n))
+}
+
+// Duration writes a duration as a person says it, in at most two units: 1h5m, 2m10s, 12s.
+func Duration(d time.Duration) string {
+	round := time.Second
+	switch {
+	case d >= time.Hour:
+		round = time.Minute
+	case d < time.Second:
+		return "0s"
+	}
+	text := d.Round(round).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package terminal
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestClean(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"ordinary text stays":                  {"Zoë O'Neil <z@example.com> 株式会社", "Zoë O'Neil <z@example.com> 株式会社"},
+		"a title of the terminal is not set":   {"\x1b]0;owned\x07", "\ufffd]0;owned\ufffd"},
+		"lines are joined":                     {"a\nb\tc", "a b c"},
+		"a carriage return overwrites nothing": {"a\rb", "a\ufffdb"},
+		"the direction of text stays":          {"a\u202eb\u2066c", "a\ufffdb\ufffdc"},
+		"an emoji with a joiner stays":         {"👩\u200d🚀", "👩\u200d🚀"},
+		"C1 controls are controls":             {"a\u009b31mb", "a\ufffd31mb"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Clean(test.text); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		want []string
+	}{
+		"nothing":                           {"", nil},
+		"what fits":                         {"one two", []string{"one two"}},
+		"what does not":                     {"one two three four", []string{"one two", "three four"}},
+		"a word that is longer than a line": {"a incomprehensibilities b", []string{"a", "incomprehensibilities", "b"}},
+		"wide characters":                   {"株式 会社 株式", []string{"株式 会社", "株式"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, Wrap(test.text, 10)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 300 * time.Millisecond: "0s", 12400 * time.Millisecond: "12s", 60 * time.Second: "1m", 130 * time.Second: "2m10s",
+		time.Hour: "1h", 65*time.Minute + 10*time.Second: "1h5m", 50 * time.Hour: "50h",
+	} {
+		if got := Duration(d); got != want {
+			t.Errorf("%s: got %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestCutAndPad(t *testing.T) {
+	if got := Pad(Cut("株式会社 of customers", 8), 10) + "|"; got != "株式会…   |" {
+		t.Errorf("got %q", got)
+	}
+	if got := Number(1234567); got != "1,234,567" {
+		t.Error(got)
+	}
+}
+
+func TestPaletteFor_OnlyColoursTerminals(t *testing.T) {
+	if got := PaletteFor(&bytes.Buffer{}).Paint(Bad, "x"); got != "x" {
+		t.Errorf("%q", got)
+	}
+	if got := Palette(true).Paint(Bad, "x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("%q", got)
+	}
+}
