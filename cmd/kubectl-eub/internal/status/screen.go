@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	labelColumns = 11  // of the label before a paragraph
-	maxColumns   = 120 // a longer line is hard to read
-	barColumns   = 40
+	labelColumns  = 11  // of the label before a paragraph
+	maxColumns    = 120 // a longer line is hard to read
+	maxBarColumns = 40
+	minBarColumns = 10
 )
 
 // screen is a text that is being written.
@@ -52,15 +53,16 @@ func (s *screen) heading(r *Report) {
 	if r.Reason != "" && r.State != Unseen && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
-	fmt.Fprintf(s, "%s   %s\n\n", s.palette.Paint(terminal.Bold, terminal.Clean(r.Namespace+"/"+r.Name)), s.palette.Paint(toneOf(r.State), state))
-	fmt.Fprintf(s, "%s\n\n", Bar(r))
+	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), s.columns-terminal.Width(state)-3)
+	fmt.Fprintf(s, "%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
+	fmt.Fprintf(s, "%s\n\n", bar(r, s.columns))
 	c := r.Counts
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
 		terminal.Number(c.Created), terminal.Number(c.Existing), terminal.Number(c.Invalid), terminal.Number(c.Pending))
 	if r.Repeated > 0 {
 		text += fmt.Sprintf("   (%s repeated rows do not count)", terminal.Number(r.Repeated))
 	}
-	fmt.Fprintf(s, "%s\n\n", text)
+	fmt.Fprintf(s, "%s\n\n", terminal.Cut(text, s.columns))
 }
 
 func toneOf(state State) terminal.Tone {
@@ -74,23 +76,24 @@ func toneOf(state State) terminal.Tone {
 	}
 }
 
-// Bar returns how many users have a result, as a bar in a line; with the rate and the time left if they are known.
-func Bar(r *Report) string {
+// bar returns how many users have a result, as a bar in a line; with the rate and the time left if they are known.
+func bar(r *Report, columns int) string {
 	total, done := r.Counts.Total, r.Counts.Total-r.Counts.Pending
-	var bar bytes.Buffer
-	filler := mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding("-").Rbound("]").Build()
-	// The filler writes to memory, which does not fail.
-	_ = filler.Fill(&bar, decor.Statistics{
-		AvailableWidth: barColumns, RequestedWidth: barColumns, Total: int64(total), Current: int64(done), Completed: total > 0 && done == total,
-	})
-	text := fmt.Sprintf("%s %3d %%   %s of %s users", bar.String(), percent(done, total), terminal.Number(done), terminal.Number(total))
+	text := fmt.Sprintf(" %3d %%   %s of %s users", percent(done, total), terminal.Number(done), terminal.Number(total))
 	if r.Pace != nil && r.State == Working && done < total {
 		text += fmt.Sprintf("   %s/s", terminal.Number(int64(r.Pace.PerSecond)))
 		if r.Pace.Left != nil {
 			text += "   " + terminal.Duration(r.Pace.Left.Duration) + " left"
 		}
 	}
-	return text
+	width := min(max(columns-terminal.Width(text), minBarColumns), maxBarColumns)
+	var drawn bytes.Buffer
+	filler := mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding("-").Rbound("]").Build()
+	// The filler writes to memory, which does not fail.
+	_ = filler.Fill(&drawn, decor.Statistics{
+		AvailableWidth: width, RequestedWidth: width, Total: int64(total), Current: int64(done), Completed: total > 0 && done == total,
+	})
+	return terminal.Cut(drawn.String()+text, columns)
 }
 
 // percent is 100 only when all are done.

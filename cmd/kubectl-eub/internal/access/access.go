@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package access says which right is missing, and who has it.
+package access
+
+import (
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Resources that commands use.
+const (
+	Batches    = "embeddeduserbatches"
+	Slices     = "embeddeduserslices"
+	Events     = "events"
+	ConfigMaps = "configmaps"
+	Secrets    = "secrets"
+)
+
+// roles are the roles that have a right to a resource. Those that read only are for the verbs get, list and watch.
+var (
+	reads = map[string]string{
+		Batches: "the roles view and edit", Slices: "the role edit and the ClusterRole slice-viewer", Events: "the roles view and edit",
+		ConfigMaps: "the roles view and edit", Secrets: "the role edit",
+	}
+	writes = "the role edit"
+)
+
+// Who returns the roles that may do something, in words.
+func Who(verb, resource string) string {
+	switch verb {
+	case "get", "list", "watch":
+		if who, known := reads[resource]; known {
+			return who
+		}
+	}
+	return writes
+}
+
+// Missing says that a right is missing, and who has it.
+func Missing(verb, resource, namespace string) string {
+	where := "in namespace " + namespace
+	if namespace == "" {
+		where = "in all namespaces"
+	}
+	return fmt.Sprintf("you may not %s %s %s; %s may", verb, resource, where, Who(verb, resource))
+}
+
+// Explain returns an error of the API server with what to do about it, if something can be said.
+func Explain(err error, verb, resource string, key client.ObjectKey) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%s: %w", Missing(verb, resource, key.Namespace), err)
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("the cluster has no %s: the operator's CRDs are not installed; see kubectl eub check: %w", resource, err)
+	case apierrors.IsNotFound(err) && resource == Batches && key.Name != "":
+		return fmt.Errorf("there is no batch %s in namespace %s; kubectl eub status -A lists all: %w", key.Name, key.Namespace, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package follow watches a batch until something holds of it.
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
+// ErrDeleted is the error for a batch that was deleted while it was watched.
+var ErrDeleted = errors.New("the batch was deleted")
+
+// pause is the time between two tries to watch.
+const pause = time.Second
+
+// Batch calls visit with a batch, and again whenever it has changed, until visit returns true or the context ends; then the error is that
+// of the context. It goes on while the API server is away: lost is called with the error, once until it is back.
+func Batch(
+	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*v1alpha1.EmbeddedUserBatch) bool, lost func(error),
+) error {
+	f := &follower{client: c, key: key, visit: visit}
+	isLost := false
+	for {
+		seen := f.seen
+		done, err := f.once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err() //nolint:wrapcheck // the caller knows why it ended the context
+		case done:
+			return nil
+		case errors.Is(err, ErrDeleted), apierrors.IsNotFound(err) && f.seen > 0:
+			return ErrDeleted
+		case isFinal(err):
+			return err
+		case f.seen > seen:
+			isLost = false
+		}
+		if err != nil && !isLost {
+			isLost = true
+			lost(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// isFinal reports whether trying again cannot help.
+func isFinal(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
+}
+
+type follower struct {
+	client client.WithWatch
+	key    client.ObjectKey
+	visit  func(*v1alpha1.EmbeddedUserBatch) bool
+	seen   int // how often visit was called
+}
+
+// once reads a batch and follows it until the API server ends the watch, as it does after some minutes.
+func (f *follower) once(ctx context.Context) (done bool, err error) {
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	if err := f.client.Get(ctx, f.key, batch); err != nil {
+		return false, fmt.Errorf("reading batch %s: %w", f.key.Name, err)
+	}
+	f.seen++
+	if f.visit(batch) {
+		return true, nil
+	}
+	changes, err := f.client.Watch(ctx, &v1alpha1.EmbeddedUserBatchList{}, &client.ListOptions{
+		Namespace: f.key.Namespace, FieldSelector: fields.OneTermEqualSelector("metadata.name", f.key.Name),
+		Raw: &metav1.ListOptions{ResourceVersion: batch.ResourceVersion},
+	})
+	if err != nil {
+		return false, fmt.Errorf("watching batch %s: %w", f.key.Name, err)
+	}
+	defer changes.Stop()
+	for change := range changes.ResultChan() {
+		batch, isBatch := change.Object.(*v1alpha1.EmbeddedUserBatch)
+		switch {
+		case change.Type == watch.Deleted:
+			return false, ErrDeleted
+		case change.Type == watch.Error:
+			return false, nil // as when the watch ends: the batch is read again
+		case !isBatch || change.Type == watch.Bookmark:
+		default:
+			if f.seen++; f.visit(batch) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package status is the command kubectl eub status: it shows how far a batch is, and what to do next.
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
+)
+
+// Exit codes of status --watch, besides 0 for a batch that became Ready.
+const (
+	exitStalled = 1
+	exitTimeout = 3
+)
+
+type options struct {
+	*command.Options
+
+	watch         bool
+	timeout       time.Duration
+	allNamespaces bool
+	output        string
+}
+
+// NewCommand returns the command.
+func NewCommand(shared *command.Options) *cobra.Command {
+	o := &options{Options: shared}
+	c := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Show how far a batch is, and what to do next",
+		Long: `Show a batch on one screen: how many of its users exist, how fast the others are being sent and how long that takes, what keeps
+it from being Ready, in words, with what to do next, and the slices and the last events that matter.
+
+Without a name it lists the batches of the namespace, and with -A those of all namespaces: first those that need a person.
+
+With --watch the screen is drawn anew until nothing more happens to the batch by itself. The exit code then says how it ended:
+
+  0  the batch is Ready: every user exists that must
+  1  a person is needed: the batch is stalled or suspended, or only observes; or it was deleted
+  3  --timeout has passed
+
+Where standard output is no terminal, as in CI, --watch prints one line for each change instead.
+
+You need the rights of the role view. The slices that are held up are shown to those who may also list embeddeduserslices (the role edit, or
+the ClusterRole slice-viewer); the command says what it could not see. It only reads, and never talks to Alloy.`,
+		Example: `  # How far is it?
+  kubectl eub status customers
+
+  # Which batches need me?
+  kubectl eub status -A
+
+  # Wait in CI until all users exist, for at most ten minutes
+  kubectl eub status customers --watch --timeout 10m
+
+  # The same for a script
+  kubectl eub status customers -o json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
+	}
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "follow the batch until nothing more happens to it by itself; the exit code says how it ended")
+	c.Flags().DurationVar(&o.timeout, "timeout", 0, "give up watching after this time, such as 10m, with exit code 3; 0 for never")
+	c.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "list the batches of all namespaces")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "json, yaml or name; for --watch it is written at the end")
+	return c
+}
+
+// check returns an error for flags that do not go together.
+func (o *options) check(args []string) error {
+	switch {
+	case o.output != "" && o.output != "json" && o.output != "yaml" && o.output != "name":
+		return fmt.Errorf("--output %q is unknown; give json, yaml or name, or leave it out", o.output)
+	case o.allNamespaces && len(args) > 0:
+		return errors.New("a name and --all-namespaces do not go together; give -n NAMESPACE for one batch")
+	case o.watch && len(args) == 0:
+		return errors.New("--watch follows one batch; give its name")
+	case o.timeout != 0 && !o.watch:
+		return errors.New("--timeout is for --watch; add it")
+	case o.timeout < 0:
+		return errors.New("--timeout is negative; give a duration such as 10m")
+	default:
+		return nil
+	}
+}
+
+func (o *options) run(ctx context.Context, args []string) error {
+	if err := o.check(args); err != nil {
+		return err
+	}
+	kube, err := o.Client()
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	config, err := o.ConfigFlags.ToRESTConfig()
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	namespace, err := o.Namespace()
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	from, err := newCluster(kube, config)
+	switch {
+	case err != nil:
+		return err
+	case len(args) == 0:
+		if o.allNamespaces {
+			namespace = ""
+		}
+		return o.printFleet(ctx, from, namespace)
+	case o.watch:
+		return o.follow(ctx, from, client.ObjectKey{Namespace: namespace, Name: args[0]})
+	default:
+		return o.printOne(ctx, from, client.ObjectKey{Namespace: namespace, Name: args[0]})
+	}
+}
+
+func (o *options) printFleet(ctx context.Context, from *cluster, namespace string) error {
+	reports, err := from.fleet(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	if o.output != "" {
+		return write(o.Out, o.output, struct {
+			Batches []Report `json:"batches"`
+		}{reports}, reports)
+	}
+	columns, _ := terminal.Size(o.Out)
+	_, err = io.WriteString(o.Out, Fleet(reports, columns, terminal.PaletteFor(o.Out)))
+	return err //nolint:wrapcheck // says itself what failed
+}
+
+// sampling is how long the rate is measured for a person who does not watch. The operator writes the status of a batch that is being sent once
+// a second.
+const sampling = 2500 * time.Millisecond
+
+func (o *options) printOne(ctx context.Context, from *cluster, key client.ObjectKey) error {
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	if err := from.client.Get(ctx, key, batch); err != nil {
+		return access.Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", access.Batches, key)
+	}
+	var m meter
+	if o.output == "" && terminal.Is(o.Out) && StateOf(batch) == Working && batch.Status.Counts.Pending > 0 {
+		batch = measured(ctx, from, key, batch, &m)
+	}
+	read, err := from.load(ctx, batch)
+	if err != nil {
+		return err
+	}
+	r := New(batch, read.slices, read.events, read.missing)
+	r.Pace = m.pace(time.Now())
+	return o.print(&r)
+}
+
+// measured follows a batch for a moment to see how fast it is, and returns it as it is then.
+func measured(ctx context.Context, from *cluster, key client.ObjectKey, batch *v1alpha1.EmbeddedUserBatch, m *meter) *v1alpha1.EmbeddedUserBatch {
+	ctx, stop := context.WithTimeout(ctx, sampling)
+	defer stop()
+	// It ends with the context; if the API server is away, the batch that was read has to do.
+	_ = follow.Batch(ctx, from.client, key, func(b *v1alpha1.EmbeddedUserBatch) bool {
+		batch = b
+		m.add(time.Now(), b.Status.Counts.Total-b.Status.Counts.Pending, b.Status.Counts.Total)
+		return StateOf(b) != Working
+	}, func(error) {})
+	return batch
+}
+
+func (o *options) print(r *Report) error {
+	if o.output != "" {
+		return write(o.Out, o.output, r, []Report{*r})
+	}
+	columns, _ := terminal.Size(o.Out)
+	_, err := io.WriteString(o.Out, Screen(r, columns, terminal.PaletteFor(o.Out), time.Now()))
+	return err //nolint:wrapcheck // says itself what failed
+}
+
+func (o *options) follow(ctx context.Context, from *cluster, key client.ObjectKey) error {
+	if o.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, o.timeout)
+		defer stop()
+	}
+	w := &watcher{cluster: from, key: key, warn: o.ErrOut}
+	switch {
+	case o.output != "":
+		w.display = silence{}
+	case terminal.Is(o.Out):
+		w.display = newScreens(o.Out)
+	default:
+		w.display = &lines{out: o.Out}
+	}
+	last, err := w.run(ctx)
+	if o.output != "" && last.Name != "" {
+		err = errors.Join(err, o.print(&last))
+	}
+	return o.ended(&last, err)
+}
+
+// ended returns the error with the exit code for the end of a watch.
+func (o *options) ended(last *Report, err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		if last.Name == "" {
+			return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
+		}
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Line(last))}
+	case err != nil:
+		return err
+	case !last.State.NeedsPerson():
+		return nil
+	}
+	if !terminal.Is(o.Out) { // a screen has it
+		fmt.Fprintln(o.ErrOut, Ending(last))
+	}
+	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s and does not go on by itself", last.Name, last.State)}
+}
+
+// write writes a value as JSON or YAML, or the names of the reports.
+func write(out io.Writer, format string, value any, reports []Report) error {
+	var text []byte
+	var err error
+	switch format {
+	case "json":
+		text, err = json.MarshalIndent(value, "", "  ")
+		text = append(text, '\n')
+	case "yaml":
+		text, err = yaml.Marshal(value)
+	default:
+		for i := range reports {
+			text = append(text, "embeddeduserbatch."+v1alpha1.SchemeGroupVersion.Group+"/"+reports[i].Name+"\n"...)
+		}
+	}
+	if err == nil {
+		_, err = out.Write(text)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+)
+
+// cluster reads what a report is made of.
+type cluster struct {
+	client client.WithWatch
+	tables rest.Interface
+}
+
+func newCluster(c client.WithWatch, config *rest.Config) (*cluster, error) {
+	config = rest.CopyConfig(config)
+	config.GroupVersion, config.APIPath = &v1alpha1.SchemeGroupVersion, "/apis"
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	tables, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("creating a client for tables: %w", err)
+	}
+	return &cluster{c, tables}, nil
+}
+
+// details are what a report has besides the batch.
+type details struct {
+	slices  []SliceRow
+	events  []corev1.Event
+	missing []string
+}
+
+// load returns the details of a batch. What the caller has no right to see is missing, and named.
+func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (d details, err error) {
+	if batch.Status.Counts.Pending > 0 {
+		d.slices, err = c.sliceRows(ctx, batch)
+		if apierrors.IsForbidden(err) {
+			d.missing = append(d.missing, "the slices that are held up: "+access.Missing("list", access.Slices, batch.Namespace))
+		} else if err != nil {
+			return d, err
+		}
+	}
+	var events corev1.EventList
+	err = c.client.List(ctx, &events, &client.ListOptions{
+		Namespace: batch.Namespace, FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(batch.UID)),
+	})
+	if apierrors.IsForbidden(err) {
+		d.missing = append(d.missing, "the events: "+access.Missing("list", access.Events, batch.Namespace))
+	} else if err != nil {
+		return d, fmt.Errorf("listing the events: %w", err)
+	}
+	d.events = events.Items
+	return d, nil
+}
+
+const (
+	asTable       = "application/json;as=Table;v=v1;g=meta.k8s.io"
+	slicesPerPage = 500
+)
+
+func (c *cluster) sliceRows(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) ([]SliceRow, error) {
+	var rows []SliceRow
+	for next := ""; ; {
+		text, err := c.tables.Get().Namespace(batch.Namespace).Resource(access.Slices).SetHeader("Accept", asTable).
+			Param("includeObject", string(metav1.IncludeNone)).Param("labelSelector", v1alpha1.LabelBatch+"="+batch.Name).
+			Param("limit", strconv.Itoa(slicesPerPage)).Param("continue", next).DoRaw(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing the slices: %w", err)
+		}
+		var page metav1.Table
+		if err := json.Unmarshal(text, &page); err != nil {
+			return nil, fmt.Errorf("decoding the table of slices: %w", err)
+		}
+		of, err := sliceRows(&page, batch.Name)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, of...)
+		if next = page.Continue; next == "" {
+			return rows, nil
+		}
+	}
+}
+
+// batchesPerPage bounds the memory for batches, of which each may have 10,000 users.
+const batchesPerPage = 20
+
+// fleet returns a report, without details, on each batch of a namespace; of all namespaces if it is empty.
+func (c *cluster) fleet(ctx context.Context, namespace string) ([]Report, error) {
+	reports := []Report{}
+	for next := ""; ; {
+		var page v1alpha1.EmbeddedUserBatchList
+		err := c.client.List(ctx, &page, client.InNamespace(namespace), client.Limit(batchesPerPage), client.Continue(next))
+		if err != nil {
+			return nil, access.Explain(fmt.Errorf("listing the batches: %w", err), "list", access.Batches, client.ObjectKey{Namespace: namespace})
+		}
+		for i := range page.Items {
+			reports = append(reports, New(&page.Items[i], nil, nil, nil))
+		}
+		if next = page.Continue; next == "" {
+			return reports, nil
+		}
+	}
+}

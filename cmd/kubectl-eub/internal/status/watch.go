@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+)
+
+const (
+	redrawInterval  = time.Second     // of a screen
+	detailsInterval = 5 * time.Second // of slices and events
+)
+
+// display shows reports as they come.
+type display interface {
+	show(*Report) error
+	// wantsDetails reports whether it shows slices and events, and time that passes.
+	wantsDetails() bool
+}
+
+// watcher follows a batch and shows it.
+type watcher struct {
+	cluster *cluster
+	key     client.ObjectKey
+	display display
+	warn    io.Writer
+
+	meter   meter
+	details details
+	loaded  time.Time // when the details were read
+	last    Report
+}
+
+// run shows a batch until nothing more happens to it by itself, and returns the last report. If the context ends first, the error is that
+// of the context.
+func (w *watcher) run(ctx context.Context) (Report, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	batches, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error, 1)
+	go func() {
+		failed <- follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
+			select {
+			case batches <- batch:
+			case <-ctx.Done():
+			}
+			return false
+		}, func(err error) { fmt.Fprintf(w.warn, "Lost the batch, and trying again: %v\n", err) })
+	}()
+	redraw := time.NewTicker(redrawInterval)
+	defer redraw.Stop()
+	var batch *v1alpha1.EmbeddedUserBatch
+	for {
+		select {
+		case batch = <-batches:
+			w.meter.add(time.Now(), batch.Status.Counts.Total-batch.Status.Counts.Pending, batch.Status.Counts.Total)
+		case <-redraw.C:
+			if batch == nil || !w.display.wantsDetails() {
+				continue
+			}
+		case err := <-failed:
+			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+				return w.last, err //nolint:wrapcheck // the caller ended it
+			}
+			return w.last, access.Explain(err, "watch", access.Batches, w.key)
+		}
+		if err := w.show(ctx, batch); err != nil {
+			return w.last, err
+		}
+		if w.last.State.Ends() {
+			return w.last, nil
+		}
+	}
+}
+
+func (w *watcher) show(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) error {
+	now := time.Now()
+	if w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
+		read, err := w.cluster.load(ctx, batch)
+		if ctx.Err() == nil && err != nil {
+			fmt.Fprintf(w.warn, "%v\n", err)
+		}
+		w.details, w.loaded = read, now
+	}
+	w.last = New(batch, w.details.slices, w.details.events, w.details.missing)
+	w.last.Pace = w.meter.pace(now)
+	return w.display.show(&w.last)
+}
