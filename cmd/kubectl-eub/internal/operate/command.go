@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package operate has the commands that change what a batch does: kubectl eub retry, suspend, resume and approve.
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
+)
+
+// Exit codes with --wait, besides 0: those of status --watch.
+const (
+	exitStalled = 1
+	exitTimeout = 3
+)
+
+// fieldManager is who changes a batch, in its managedFields.
+const fieldManager = "kubectl-eub"
+
+type options struct {
+	*command.Options
+
+	decide  func(*v1alpha1.EmbeddedUserBatch, time.Time) (change, error)
+	mayStop bool // whether a batch that needs a person is what was waited for
+	wait    bool
+	timeout time.Duration
+	output  string
+}
+
+const waiting = `
+
+With --wait the command ends when that has happened, and prints the batch as it is then. Its exit code is 0 if the batch is Ready, 1 if it
+needs a person, and 3 if --timeout has passed.
+
+You need the right to patch embeddeduserbatches, which the role edit has.`
+
+// NewRetryCommand returns the command retry.
+func NewRetryCommand(shared *command.Options) *cobra.Command {
+	return newCommand(&options{Options: shared, decide: retry}, &cobra.Command{
+		Use:   "retry NAME",
+		Short: "Look up the users of a batch, and send those again that the API rejected",
+		Long: `Have the operator look up every user of a batch once: it creates those again that were deleted in Alloy, and sends those once more that the
+API rejected, for example after a plan or a setting of the account has changed. Rows that are invalid by themselves have to be corrected.
+
+It sets the annotation embedded.runalloy.com/reconcile-at to the time. The operator does it once, and then status.lastHandledReconcileAt has that
+time. It costs one list of the account's users, and a request for each thousand users that are sent.
+
+You need not call it after an outage or with another key: the operator goes on by itself.` + waiting,
+		Example: `  # After the account has got more seats
+  kubectl eub retry customers --wait
+
+  # In a script that restores an account
+  kubectl eub retry customers --wait --timeout 10m`,
+	})
+}
+
+// NewSuspendCommand returns the command suspend.
+func NewSuspendCommand(shared *command.Options) *cobra.Command {
+	return newCommand(&options{Options: shared, decide: suspend, mayStop: true}, &cobra.Command{
+		Use:   "suspend NAME",
+		Short: "Stop the requests of a batch",
+		Long: `Stop the requests of a batch, by setting spec.suspend. A request that is running ends, and its results are recorded. The list is still read and
+may be changed meanwhile. If the batch comes from Git, change it there too, or the next sync has it go on.
+
+With --wait the command ends when the operator has seen it, with exit code 0; with 3 if --timeout has passed.
+
+You need the right to patch embeddeduserbatches, which the role edit has.`,
+		Example: `  kubectl eub suspend customers
+
+  # Go on only once the operator sends nothing more
+  kubectl eub suspend customers --wait`,
+	})
+}
+
+// NewResumeCommand returns the command resume.
+func NewResumeCommand(shared *command.Options) *cobra.Command {
+	return newCommand(&options{Options: shared, decide: resume}, &cobra.Command{
+		Use:   "resume NAME",
+		Short: "Have a suspended batch go on",
+		Long:  `Have a suspended batch go on, by removing spec.suspend.` + waiting,
+		Example: `  kubectl eub resume customers
+
+  kubectl eub resume customers --wait --timeout 10m`,
+	})
+}
+
+// NewApproveCommand returns the command approve.
+func NewApproveCommand(shared *command.Options) *cobra.Command {
+	return newCommand(&options{Options: shared, decide: approve}, &cobra.Command{
+		Use:   "approve NAME",
+		Short: "Have the missing users created under another API key",
+		Long: `Have the missing users of a batch created under the API key that the Secret has now.
+
+When the Secret gets a key under which more than half of the users are missing, the batch is stalled with reason AccountChanged: the key may
+be that of another account, where nobody wants these users. If it is the wrong key, put the right one into the Secret instead.
+
+It sets the annotation embedded.runalloy.com/approve to status.approval, and prints what that approves. The approval is good for this key and these
+users only, and for once.` + waiting,
+		Example: `  # What would be approved?
+  kubectl eub status customers
+
+  kubectl eub approve customers --wait`,
+	})
+}
+
+func newCommand(o *options, c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ExactArgs(1)
+	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) }
+	c.Flags().BoolVar(&o.wait, "wait", false, "wait until it has happened; the exit code says how it ended")
+	c.Flags().DurationVar(&o.timeout, "timeout", 0, "give up waiting after this time, such as 10m, with exit code 3; 0 for never")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "name, to print only the name of the batch")
+	return c
+}
+
+func (o *options) check() error {
+	switch {
+	case o.output != "" && o.output != "name":
+		return fmt.Errorf("--output %q is unknown; give name, or leave it out; kubectl eub status has json and yaml", o.output)
+	case o.timeout != 0 && !o.wait:
+		return errors.New("--timeout is for --wait; add it")
+	case o.timeout < 0:
+		return errors.New("--timeout is negative; give a duration such as 10m")
+	default:
+		return nil
+	}
+}
+
+func (o *options) run(ctx context.Context, name string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	kube, err := o.Client()
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	namespace, err := o.Namespace()
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	if err := kube.Get(ctx, key, batch); err != nil {
+		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
+	}
+	c, err := o.decide(batch, time.Now())
+	switch {
+	case err != nil:
+		return err
+	case o.wait && c.cannotWait != "":
+		return fmt.Errorf("batch %s cannot be waited for: %s; nothing was changed", name, c.cannotWait)
+	}
+	if c.patch != nil {
+		if err := kube.Patch(ctx, batch, client.RawPatch(types.MergePatchType, c.patch), client.FieldOwner(fieldManager)); err != nil {
+			return access.Explain(fmt.Errorf("changing batch %s: %w", name, err), "patch", access.Batches, key)
+		}
+	}
+	o.say(name, c)
+	if !o.wait {
+		return nil
+	}
+	return o.await(ctx, kube, key, c)
+}
+
+func (o *options) say(name string, c change) {
+	id := "embeddeduserbatch." + v1alpha1.SchemeGroupVersion.Group + "/" + name
+	if o.output == "name" {
+		fmt.Fprintln(o.Out, id)
+		return
+	}
+	fmt.Fprintln(o.Out, id+" "+c.said)
+	for _, note := range c.notes {
+		fmt.Fprintln(o.Out, note)
+	}
+	if c.cannotWait != "" {
+		fmt.Fprintf(o.Out, "Nothing happens now: %s.\n", c.cannotWait)
+	}
+}
+
+// await waits until a change has happened.
+func (o *options) await(ctx context.Context, kube client.WithWatch, key client.ObjectKey, c change) error {
+	if o.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, o.timeout)
+		defer stop()
+	}
+	var last *v1alpha1.EmbeddedUserBatch
+	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
+		last = batch
+		return c.isDone(batch)
+	}, func(err error) { fmt.Fprintf(o.ErrOut, "Lost the batch, and trying again: %v\n", err) })
+	if last == nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return access.Explain(err, "watch", access.Batches, key)
+	}
+	r := status.New(last, nil, nil, nil)
+	if err != nil {
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Line(&r))}
+	}
+	if o.output == "" {
+		fmt.Fprintln(o.Out, status.Line(&r))
+	}
+	if o.mayStop || !r.State.NeedsPerson() {
+		return nil
+	}
+	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s: %s", key.Name, r.State, terminal.Clean(status.Ending(&r)))}
+}
