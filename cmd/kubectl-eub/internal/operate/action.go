@@ -5,6 +5,7 @@ package operate
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,13 +42,19 @@ func annotate(annotation, value string) []byte {
 	return patchOf(value, "metadata", "annotations", annotation)
 }
 
+// keepsFromLooking are the reasons for which a stalled batch looks nobody up until somebody changes something.
+var keepsFromLooking = []string{
+	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonAccountChanged,
+}
+
 // retry has the users of a batch looked up, and those sent again that the API rejected.
 func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 	value := now.UTC().Format("2006-01-02T15:04:05.000Z")
 	c := change{
 		patch: annotate(v1alpha1.AnnotationReconcileAt, value), said: "asked to look up its users, and to send the rejected ones again",
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
-			return b.Status.LastHandledReconcileAt == value && status.StateOf(b).Ends()
+			handled := b.Status.LastHandledReconcileAt == value
+			return status.StateOf(b).Ends() && (handled || slices.Contains(keepsFromLooking, reasonOf(b)))
 		},
 	}
 	if batch.Spec.Suspend {

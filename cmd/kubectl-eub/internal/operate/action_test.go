@@ -86,6 +86,10 @@ func TestIsDone(t *testing.T) {
 			batch("True", "Succeeded", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.LastHandledReconcileAt = handled }), true},
 		"retry that was handled, and users are being sent again": {retry, batch("True", "Succeeded", nil),
 			batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.LastHandledReconcileAt = handled }), false},
+		"retry that cannot be handled without a key": {retry, batch("True", "Succeeded", nil),
+			batch("False", "SecretNotFound", func(b *v1alpha1.EmbeddedUserBatch) {
+				b.Status.Conditions = append(b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue})
+			}), true},
 		"suspend that the operator has seen": {suspend, batch("Unknown", "Progressing", nil), batch("Unknown", "Suspended", suspended), true},
 		"suspend that the operator has not seen": {suspend, batch("Unknown", "Progressing", nil),
 			batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Generation = 2 }), false},

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
+)
+
+// presence says whether an object exists.
+type presence int
+
+const (
+	cannotTell presence = iota // without the right to read it
+	exists
+	isMissing
+)
+
+// batchFacts are what was found out about a batch. Of its Secret only the metadata is read.
+type batchFacts struct {
+	batch  *v1alpha1.EmbeddedUserBatch // without spec.users
+	rows   int                         // of spec.users
+	secret presence
+}
+
+// seenWithin is how long an operator that works takes at most to look at a batch.
+const seenWithin = time.Minute
+
+func (b *batchFacts) findings(now time.Time) []Finding {
+	return append([]Finding{b.state(now), b.key()}, b.limits()...)
+}
+
+// state says what keeps the batch from being Ready.
+func (b *batchFacts) state(now time.Time) Finding {
+	subject := "Batch " + b.batch.Name
+	r := status.New(b.batch, nil, nil, nil)
+	counts := fmt.Sprintf("%s of %s users are done", terminal.Number(r.Counts.Total-r.Counts.Pending), terminal.Number(r.Counts.Total))
+	a, isKnown := advice.For(r.Reason, b.batch.Name)
+	if !isKnown {
+		a.Words = r.Message
+	}
+	switch r.State {
+	case status.Ready:
+		return Finding{subject, OK, fmt.Sprintf("It is Ready: %s.", counts), ""}
+	case status.Stalled:
+		return Finding{subject, Fail, fmt.Sprintf("It is Stalled (%s): %s", r.Reason, a.Words), a.Do}
+	case status.Suspended, status.Observed:
+		return Finding{subject, Warn, fmt.Sprintf("It is %s, and %s: %s", r.State, counts, a.Words), a.Do}
+	case status.Unseen:
+		if waited := now.Sub(lastChange(b.batch)); waited > seenWithin {
+			return Finding{subject, Fail, fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
+				terminal.Duration(waited)), "Ask whoever runs the operator; see docs/troubleshooting.md."}
+		}
+		return Finding{subject, OK, "It has just changed, and the operator has not looked at it yet.", ""}
+	default:
+		level := OK
+		if r.Reason != v1alpha1.ReasonProgressing {
+			level = Warn
+		}
+		return Finding{subject, level, fmt.Sprintf("It is Working (%s), and %s: %s", r.Reason, counts, a.Words), a.Do}
+	}
+}
+
+// lastChange returns when somebody last changed anything but the status.
+func lastChange(batch *v1alpha1.EmbeddedUserBatch) time.Time {
+	last := batch.CreationTimestamp.Time
+	for _, entry := range batch.ManagedFields {
+		if entry.Subresource == "" && entry.Time != nil && entry.Time.After(last) {
+			last = entry.Time.Time
+		}
+	}
+	return last
+}
+
+// key says whether the API key is there, and whether the API accepts it, as far as the operator knows.
+func (b *batchFacts) key() Finding {
+	ref := b.batch.Spec.APIKeySecretRef.WithDefaultKey()
+	subject := "Key of " + b.batch.Name
+	c := meta.FindStatusCondition(b.batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
+	switch {
+	case b.secret == isMissing:
+		a, _ := advice.For(v1alpha1.ReasonSecretNotFound, b.batch.Name)
+		return Finding{subject, Fail, fmt.Sprintf("Secret %s does not exist.", ref.Name), a.Do}
+	case c == nil:
+		return Finding{subject, Unknown, fmt.Sprintf("The operator has not looked at Secret %s yet.", ref.Name), ""}
+	}
+	a, isKnown := advice.For(c.Reason, b.batch.Name)
+	if !isKnown {
+		a.Words = c.Message
+	}
+	level := Fail
+	switch c.Status {
+	case "True":
+		level = OK
+	case "Unknown":
+		level = Unknown
+	}
+	return Finding{subject, level, fmt.Sprintf("Secret %s, key %s: %s", ref.Name, ref.Key, a.Words), a.Do}
+}
+
+// limits says what is close to a limit of the API.
+func (b *batchFacts) limits() []Finding {
+	subject := "Limits of " + b.batch.Name
+	var found []Finding
+	near := func(n, most int, what, do string) {
+		if n*10 >= most*9 {
+			found = append(found, Finding{subject, Warn, fmt.Sprintf("It has %s of at most %s %s.", terminal.Number(n), terminal.Number(most), what), do})
+		}
+	}
+	near(b.rows, v1alpha1.MaxInlineUsers, "rows in spec.users", "Move them to ConfigMaps: kubectl eub import.")
+	near(len(b.batch.Spec.UsersFrom), v1alpha1.MaxUsersFrom, "lists in spec.usersFrom", "Compress the lists, or use another batch.")
+	return found
+}
