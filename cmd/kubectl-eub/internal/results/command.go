@@ -28,6 +28,7 @@ type options struct {
 
 	output string
 	only   []string
+	rows   bool // read the lists, and find the row of each user there
 }
 
 // NewCommand returns the command.
@@ -43,9 +44,9 @@ func NewCommand(shared *command.Options) *cobra.Command {
   Invalid   the API rejected the user (RejectedByAPI), or its row is invalid by itself (InvalidRow, DuplicateUsername)
   Pending   the user has no result yet, or is sent again
 
-Rows that are invalid by themselves come first, with the list, the row and the line where they are known; the status of the batch names the
-first 100, and the command says how many more there are. The users follow in the order of the slices, not in that of the list. However many
-there are, the command takes less than 100 MiB.
+Rows that are invalid by themselves come first, with the list, the row and the line where they are known. The users follow in the order of the
+slices, not in that of the list. The status of the batch names the first 100 invalid rows and users; with --rows the command reads the lists
+again, as the operator does, and so names all of them, and the row of every user. It streams: a list of any length takes less than 100 MiB.
 
 The CSV is for spreadsheets: it is UTF-8 with a byte order mark. A field that a spreadsheet would take for a formula, a number, a date or a
 truth value has an apostrophe before it, and so has one that begins with an apostrophe itself. Correct the file, save it as CSV, and give it
@@ -54,12 +55,13 @@ which has every value as it is.
 
 The output has usernames. It goes to standard output, and nowhere else.
 
-You need the right to list embeddeduserslices, which the role edit has, and the ClusterRole slice-viewer.`,
+You need the right to list embeddeduserslices, which the role edit has, and the ClusterRole slice-viewer; with --rows also that to get the
+ConfigMaps and Secrets that spec.usersFrom names.`,
 		Example: `  # Who was not taken, and why?
   kubectl eub results customers --result Invalid
 
   # A file for a spreadsheet, to be corrected and imported again
-  kubectl eub results customers -o csv > customers.csv
+  kubectl eub results customers --rows -o csv > customers.csv
 
   # Usernames of all users that this batch created
   kubectl eub results customers --result Created -o ndjson | jq -r .username`,
@@ -68,6 +70,7 @@ You need the right to list embeddeduserslices, which the role edit has, and the 
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")
 	c.Flags().StringSliceVar(&o.only, "result", nil, "only users with one of these results: Created, Existing, Invalid, Pending")
+	c.Flags().BoolVar(&o.rows, "rows", false, "read the lists too: name the row of every user, and all rows that are invalid by themselves")
 	return c
 }
 
@@ -108,7 +111,6 @@ func (o *options) run(ctx context.Context, name string) error {
 	if err := kube.Get(ctx, key, batch); err != nil {
 		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
 	}
-	batch.Spec.Users = nil // not needed, and large
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	if err := o.write(ctx, kube, batch, wanted); err != nil {
 		return access.Explain(err, "list", access.Slices, key)
@@ -120,7 +122,7 @@ func (o *options) run(ctx context.Context, name string) error {
 func (o *options) write(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch, wanted []Result) error {
 	out := bufio.NewWriterSize(o.Out, 64<<10)
 	to := newWriter(out, o.output, terminal.Is(o.Out))
-	err := stream(ctx, reader, batch, func(row Row) error {
+	err := stream(ctx, reader, batch, o.rows, func(row Row) error {
 		if !slices.Contains(wanted, row.Result) {
 			return nil
 		}
@@ -148,6 +150,9 @@ func (o *options) note(batch *v1alpha1.EmbeddedUserBatch, wanted []Result) {
 	if status.ObservedGeneration != batch.Generation {
 		fmt.Fprintln(o.ErrOut, "The operator has not looked at the last change of this batch yet; these results are of the list before.")
 	}
+	if o.rows {
+		return
+	}
 	named := int32(0)
 	for _, user := range status.InvalidUsers {
 		if user.Reason != v1alpha1.InvalidReasonRejectedByAPI {
@@ -155,7 +160,7 @@ func (o *options) note(batch *v1alpha1.EmbeddedUserBatch, wanted []Result) {
 		}
 	}
 	if status.Plan != nil && slices.Contains(wanted, Invalid) && status.Plan.InvalidRows > named {
-		fmt.Fprintf(o.ErrOut, "%s more rows are invalid by themselves, and are stored nowhere; they appear once earlier ones are corrected.\n",
+		fmt.Fprintf(o.ErrOut, "%s more rows are invalid by themselves; with --rows they are looked up in the lists.\n",
 			terminal.Number(status.Plan.InvalidRows-named))
 	}
 }

@@ -18,20 +18,33 @@ import (
 // slicesPerPage bounds the memory for slices, each of which takes up to 400 KB, several times as much while it is decoded.
 const slicesPerPage = 8
 
-// stream visits what became of each user of a batch: the rows that are invalid by themselves and that the status names, and then the users
-// of each slice, in the order of the slices' names. It holds few slices at a time, so that a list of any length takes the same memory.
-func stream(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch, visit func(Row) error) error {
+// stream visits what became of each user of a batch: the rows that are invalid by themselves, and then the users of each slice, in the order
+// of the slices' names. It holds few slices at a time, so that a list of any length takes the same memory.
+//
+// The rows are those that the status names, of which there are at most 100. With readsLists they are found in the lists, and so is the row
+// of every user.
+func stream(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch, readsLists bool, visit func(Row) error) error {
 	known := placesOf(batch)
-	for _, user := range known.rows {
-		if err := visit(invalidRow(user)); err != nil {
+	locate := known.locate
+	if readsLists {
+		lists, err := readLists(ctx, reader, batch, visit)
+		if err != nil {
 			return err
 		}
+		locate = func(row *Row) { known.locate(row); lists.locate(row) }
+	} else {
+		for _, user := range known.rows {
+			if err := visit(invalidRow(user)); err != nil {
+				return err
+			}
+		}
 	}
+	batch.Spec.Users = nil // not needed any more, and large
 	return eachSlice(ctx, reader, batch, func(slice *v1alpha1.EmbeddedUserSlice) (err error) {
 		ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, has bool) {
 			if err == nil {
 				row := rowOf(user, result, has)
-				known.locate(&row)
+				locate(&row)
 				err = visit(row)
 			}
 		})

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
+)
+
+// duplicate is what the operator says of a row that repeats a username with another full name.
+const duplicate = "An earlier row with the same username and a different fullName is used; remove one of the two"
+
+// index knows the row of each username in the lists of a batch. It keeps hashes, so that a million users take about 30 MiB: two usernames
+// with the same hash of 64 bits would be taken for one, which no list of such a length has but by a chance of one in many millions.
+type index struct {
+	seed    maphash.Seed
+	sources []string
+	places  map[uint64]place
+}
+
+// place packs where the first row with a username is, and a hash of its full name: 8 bits for the source, 32 for the row, 24 for the hash.
+type place uint64
+
+const hashBits = 24
+
+func placeOf(source int, row int32, fullName uint64) place {
+	return place(source)<<56 | place(uint32(row))<<hashBits | place(fullName&(1<<hashBits-1)) //nolint:gosec // at most 65 sources, no negative rows
+}
+
+func (p place) source() int              { return int(p >> 56) }         //nolint:gosec // 8 bits
+func (p place) row() int32               { return int32(p >> hashBits) } //nolint:gosec // the lower 32 bits
+func (p place) isOf(name uint64) bool    { return uint64(p)&(1<<hashBits-1) == name&(1<<hashBits-1) }
+func (x *index) hash(text string) uint64 { return maphash.String(x.seed, text) }
+
+// readLists reads the lists of a batch as the operator does, and visits the rows that are invalid by themselves. The error is about a list
+// that cannot be read.
+func readLists(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch, visit func(Row) error) (*index, error) {
+	x := &index{seed: maphash.MakeSeed(), sources: []string{sourceOf(nil)}, places: map[uint64]place{}}
+	for i, row := range batch.Spec.Users {
+		user := users.User(row)
+		if err := x.add(int32(i), user, users.Problem(user), visit); err != nil { //nolint:gosec // at most 10,000
+			return nil, err
+		}
+	}
+	for i := range batch.Spec.UsersFrom {
+		source := &batch.Spec.UsersFrom[i]
+		data, key, err := readSource(ctx, reader, batch.Namespace, source)
+		if err != nil {
+			return nil, err
+		}
+		x.sources = append(x.sources, sourceOf(&key))
+		if data == nil {
+			continue // it is optional, or SourcesRead says that it is missing
+		}
+		format, known := decode.FormatOf(key.Key)
+		if source.Format != "" {
+			format, known = decode.Format(source.Format), true
+		}
+		if !known {
+			return nil, fmt.Errorf("the list %s has no known extension; set the format in spec.usersFrom", sourceOf(&key))
+		}
+		limits := decode.Limits{Text: decode.MaxBytes, Memory: decode.MaxBytes}
+		_, err = decode.Rows(ctx, data, format, limits, func(row decode.Row) error {
+			return x.add(int32(row.Index), row.User, row.Problem, visit) //nolint:gosec // bounded by the size of a list
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading the list %s: %w", sourceOf(&key), err)
+		}
+	}
+	return x, nil
+}
+
+// add notes the row of the last source, as [users.List] does. It visits the row if it is invalid.
+func (x *index) add(row int32, user users.User, problem string, visit func(Row) error) error {
+	source := len(x.sources) - 1
+	name, fullName := x.hash(user.Username), x.hash(user.FullName)
+	first, isSeen := x.places[name]
+	invalid := v1alpha1.InvalidUser{Username: user.Username, Row: row, Reason: v1alpha1.InvalidReasonInvalidRow, Message: problem}
+	switch {
+	case problem != "":
+	case isSeen && !first.isOf(fullName):
+		invalid.Reason, invalid.Message = v1alpha1.InvalidReasonDuplicateUsername, duplicate
+	case isSeen:
+		return nil // it counts once
+	default:
+		x.places[name] = placeOf(source, row, fullName)
+		return nil
+	}
+	found := invalidRow(invalid)
+	found.Source = x.sources[source]
+	return visit(found)
+}
+
+// locate adds to a row where its user is first named.
+func (x *index) locate(row *Row) {
+	if at, known := x.places[x.hash(row.Username)]; known {
+		index := at.row()
+		row.Source, row.Row = x.sources[at.source()], &index
+	}
+}
+
+// readSource returns the text of a list; nil if it does not exist.
+func readSource(
+	ctx context.Context, reader client.Reader, namespace string, source *v1alpha1.UsersSource,
+) (data []byte, key v1alpha1.SourceKey, err error) {
+	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
+	var object client.Object = configMap
+	ref, resource := source.ConfigMapKeyRef, access.ConfigMaps
+	key = v1alpha1.SourceKey{Kind: "ConfigMap"}
+	if ref == nil {
+		object, ref, resource, key.Kind = secret, source.SecretKeyRef, access.Secrets, "Secret"
+	}
+	key.Name, key.Key = ref.Name, ref.Key
+	name := client.ObjectKey{Namespace: namespace, Name: ref.Name}
+	if err := reader.Get(ctx, name, object); apierrors.IsNotFound(err) {
+		return nil, key, nil
+	} else if err != nil {
+		return nil, key, access.Explain(fmt.Errorf("reading the list %s: %w", sourceOf(&key), err), "get", resource, name)
+	}
+	if text, has := configMap.Data[ref.Key]; has {
+		return []byte(text), key, nil
+	}
+	if text, has := configMap.BinaryData[ref.Key]; has {
+		return text, key, nil
+	}
+	return secret.Data[ref.Key], key, nil
+}
