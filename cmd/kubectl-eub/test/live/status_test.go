@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"errors"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/onsi/gomega"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
+)
+
+// codeOf returns the exit code of a command that has ended.
+func codeOf(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+
+func TestStatus_DrawsABarInATerminal(t *testing.T) {
+	w := newWorld(t, "bar", simulator.Options{})
+	w.start()
+	second, reached := make(chan struct{}), make(chan struct{})
+	var requests atomic.Int32
+	w.Sim.OnApplied(func(r simulator.Request) {
+		if r.Operation == simulator.Create && requests.Add(1) == 3 {
+			close(reached)
+			<-second
+		}
+	})
+	release := sync.OnceFunc(func() { close(second) })
+	w.Cleanup(release) // in case the test fails before
+	w.CreateBatch("customers", testenv.Users("customer", 4000)...)
+	c := w.open(w.command(viewer, "status", "customers", "--watch"), 80)
+	<-reached
+	w.Eventually(c.last).Should(gomega.MatchRegexp(`\[=+>-+\] +\d+ %   [12],?\d* of 4,000 users`))
+	w.Eventually(c.last).Should(gomega.ContainSubstring("/s"), "the rate")
+	partly := escapes.ReplaceAllString(c.last(), "")
+	release()
+	w.Eventually(c.done).Should(gomega.Receive(gomega.BeNil()))
+	last := escapes.ReplaceAllString(c.last(), "")
+	w.Expect(last).To(gomega.MatchRegexp(`\[=+\] 100 %   4,000 of 4,000 users`))
+	w.Expect(last).To(gomega.ContainSubstring("All users exist."))
+	w.Expect(c.written()).To(gomega.ContainSubstring("\x1b[32mReady"), "in colour")
+	for _, screen := range []string{partly, last} {
+		lines := strings.Split(strings.TrimSuffix(screen, "\n"), "\n")
+		w.Expect(len(lines)).To(gomega.BeNumerically("<", 24), screen)
+		for _, line := range lines {
+			w.Expect(utf8.RuneCountInString(line)).To(gomega.BeNumerically("<", 80), line)
+		}
+	}
+	if len(c.screens()) < 3 {
+		t.Errorf("the screen was drawn %d times", len(c.screens()))
+	}
+}
+
+func TestStatus_WritesALinePerChangeWithoutATerminal(t *testing.T) {
+	w := newWorld(t, "lines", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...)
+	command := w.command(viewer, "status", "customers", "--watch", "--timeout", "90s")
+	out := &testenv.Log{}
+	command.Stdout = out
+	w.Must(command.Start())
+	w.Eventually(func() string { return string(out.Bytes()) }).Should(gomega.ContainSubstring("lines/customers Unseen: 0 of 0 users done"))
+	w.start()
+	if err := command.Wait(); err != nil {
+		t.Fatal(err, string(out.Bytes()))
+	}
+	lines := strings.Split(strings.TrimSpace(string(out.Bytes())), "\n")
+	want := "lines/customers Ready: 3 of 3 users done, 3 created, 0 existing, 0 invalid, 0 pending"
+	w.Equal("the last line", want, lines[len(lines)-1])
+	for i := 1; i < len(lines); i++ {
+		if lines[i] == lines[i-1] {
+			t.Error("a line is repeated: " + lines[i])
+		}
+	}
+	if strings.ContainsRune(string(out.Bytes()), '\x1b') {
+		t.Error("escape sequences in a file")
+	}
+}
+
+func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
+	w := newWorld(t, "stalled", simulator.Options{})
+	w.start()
+	w.CreateBatch("customers", v1alpha1.User{Username: "a"}, v1alpha1.User{Username: "\tb"})
+	out, errOut, code := w.run(viewer, "status", "customers", "--watch")
+	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers --result Invalid") {
+		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
+	}
+	screen := w.mustRun(viewer, "status", "customers")
+	for _, part := range []string{"Stalled (InvalidUsers)", `row 1 of spec.users, "�b"`, "To do", "InvalidUsers: Some users are invalid"} {
+		if !strings.Contains(screen, part) {
+			t.Errorf("%q is missing:\n%s", part, screen)
+		}
+	}
+}
+
+func TestStatus_ExitsWith3AfterTheTimeout(t *testing.T) {
+	w := newWorld(t, "timeout", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...) // there is no operator
+	out, errOut, code := w.run(viewer, "status", "customers", "--watch", "--timeout", "1s")
+	if code != 3 || !strings.Contains(errOut, "Unseen after 1s") {
+		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
+	}
+}
+
+// The slices that hold a batch up are shown to those who may see slices, and the others are told.
+func TestStatus_ShowsWhatOneMaySee(t *testing.T) {
+	w := newWorld(t, "held-up", simulator.Options{})
+	w.Sim.Inject(simulator.Fault{Status: http.StatusServiceUnavailable, Body: "the disk is full"})
+	w.start()
+	w.CreateBatch("customers", testenv.Users("secret-name", 3)...)
+	w.Await("customers", v1alpha1.ReasonRetrying)
+	screen := ""
+	w.Eventually(func() string { screen = w.mustRun(reader, "status", "customers"); return screen }).
+		Should(gomega.MatchRegexp(`customers-[0-9a-f]{8}-0: 3 pending, next request`))
+	if !strings.Contains(screen, "the disk is full") || strings.Contains(screen, "Not shown") || strings.Contains(screen, "secret-name") {
+		t.Error(screen)
+	}
+	screen = w.mustRun(viewer, "status", "customers")
+	if !strings.Contains(screen, "Not shown") || !strings.Contains(screen, "embeddeduserslices") || !strings.Contains(screen, "slice-viewer") {
+		t.Error(screen)
+	}
+	w.Equal("name", "embeddeduserbatch.embedded.runalloy.com/customers\n", w.mustRun(viewer, "status", "customers", "-o", "name"))
+	if fleet := w.mustRun(viewer, "status"); !regexp.MustCompile(`held-up +customers +Working +Retrying +0 % +0 +3`).MatchString(fleet) {
+		t.Error(fleet)
+	}
+}
+
+func TestStatus_SaysWhatIsMissing(t *testing.T) {
+	w := newWorld(t, "missing", simulator.Options{})
+	for want, args := range map[string][]string{
+		"there is no batch nobody in namespace missing":          {"status", "nobody"},
+		"you may not list embeddeduserbatches in all namespaces": {"status", "-A"},
+		"--watch follows one batch":                              {"status", "--watch"},
+	} {
+		_, errOut, code := w.run(viewer, args...)
+		if code != 1 || !strings.Contains(errOut, want) {
+			t.Errorf("%v: exit code %d, %s", args, code, errOut)
+		}
+	}
+}
