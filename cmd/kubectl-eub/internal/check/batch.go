@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
@@ -55,8 +56,9 @@ func (b *batchFacts) state(now time.Time) Finding {
 		return Finding{subject, Warn, fmt.Sprintf("It is %s, and %s: %s", r.State, counts, a.Words), a.Do}
 	case status.Unseen:
 		if waited := now.Sub(lastChange(b.batch)); waited > seenWithin {
-			return Finding{subject, Fail, fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
-				terminal.Duration(waited)), "Ask whoever runs the operator; see docs/troubleshooting.md."}
+			says := fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
+				terminal.Duration(waited))
+			return Finding{subject, Fail, says, "Ask whoever runs the operator; see " + advice.Page + "."}
 		}
 		return Finding{subject, OK, "It has just changed, and the operator has not looked at it yet.", ""}
 	default:
@@ -95,13 +97,9 @@ func (b *batchFacts) key() Finding {
 	if !isKnown {
 		a.Words = c.Message
 	}
-	level := Fail
-	switch c.Status {
-	case "True":
-		level = OK
-	case "Unknown":
-		level = Unknown
-	}
+	level := map[metav1.ConditionStatus]Level{
+		metav1.ConditionTrue: OK, metav1.ConditionUnknown: Unknown, metav1.ConditionFalse: Fail,
+	}[c.Status]
 	return Finding{subject, level, fmt.Sprintf("Secret %s, key %s: %s", ref.Name, ref.Key, a.Words), a.Do}
 }
 
@@ -111,7 +109,8 @@ func (b *batchFacts) limits() []Finding {
 	var found []Finding
 	near := func(n, most int, what, do string) {
 		if n*10 >= most*9 {
-			found = append(found, Finding{subject, Warn, fmt.Sprintf("It has %s of at most %s %s.", terminal.Number(n), terminal.Number(most), what), do})
+			says := fmt.Sprintf("It has %s of at most %s %s.", terminal.Number(n), terminal.Number(most), what)
+			found = append(found, Finding{subject, Warn, says, do})
 		}
 	}
 	near(b.rows, v1alpha1.MaxInlineUsers, "rows in spec.users", "Move them to ConfigMaps: kubectl eub import.")

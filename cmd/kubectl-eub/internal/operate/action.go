@@ -58,11 +58,12 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 		},
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = fmt.Sprintf("it is suspended, and does so when it goes on; run kubectl eub resume %s", batch.Name)
+		c.cannotWait = "it is suspended, and does so when it goes on; run kubectl eub resume " + batch.Name
 	}
 	switch reasonOf(batch) {
 	case v1alpha1.ReasonUnauthorized:
-		c.notes = append(c.notes, "The API rejected the key. That is not tried sooner because of this: put another key into the Secret, which is used at once.")
+		c.notes = append(c.notes, "The API rejected the key. That is not tried sooner because of this: "+
+			"put another key into the Secret, which is used at once.")
 	case v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
 		c.notes = append(c.notes, "A list cannot be read. It is read again by itself when it changes.")
 	}
@@ -116,7 +117,7 @@ func resume(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was not suspended"
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s users are pending.", terminal.Number(n)))
+		c.notes = append(c.notes, terminal.Number(n)+" users are pending.")
 	}
 	return c, nil
 }
@@ -141,7 +142,7 @@ func approve(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was approved already"
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = fmt.Sprintf("it is suspended, and goes on when it is resumed; run kubectl eub resume %s", batch.Name)
+		c.cannotWait = "it is suspended, and goes on when it is resumed; run kubectl eub resume " + batch.Name
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/sheet"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -49,8 +50,8 @@ type csvFile struct {
 	err        error
 }
 
-// newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A terminal
-// gets none, and no control characters.
+// newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A
+// terminal gets none, and no control characters.
 func newCSV(out *bufio.Writer, isTerminal bool) *csvFile {
 	c := &csvFile{csv: csv.NewWriter(out), isTerminal: isTerminal}
 	if !isTerminal {
@@ -75,8 +76,8 @@ func (c *csvFile) write(row Row) error {
 		index = strconv.Itoa(int(*row.Row))
 	}
 	fields := []string{
-		sheet.Escape(row.Username), sheet.Escape(row.FullName), string(row.Result), row.Reason, sheet.Escape(row.Message), sheet.Escape(row.Source),
-		index, line,
+		sheet.Escape(row.Username), sheet.Escape(row.FullName), string(row.Result), row.Reason, sheet.Escape(row.Message),
+		sheet.Escape(row.Source), index, line,
 	}
 	if c.isTerminal {
 		for i := range fields {
@@ -187,14 +188,15 @@ func (t *table) start() error {
 
 // print prints a row. A long cell pushes the others aside, because a username that is cut is of no use.
 func (t *table) print(cells []string) error {
-	line, last := "", len(cells)-1
+	last := len(cells) - 1
 	for last > 0 && cells[last] == "" {
 		last--
 	}
+	var line strings.Builder
 	for i, cell := range cells[:last] {
-		line += terminal.Pad(cell, t.widths[i]) + "   "
+		line.WriteString(terminal.Pad(cell, t.widths[i]) + "   ")
 	}
-	_, err := fmt.Fprintln(t.out, line+cells[last])
+	_, err := fmt.Fprintln(t.out, line.String()+cells[last])
 	return err //nolint:wrapcheck // wrapped by the caller
 }
 

@@ -64,15 +64,15 @@ func aligned(rows [][]string, columns int, paint func(row, column int, text stri
 	}
 	var out strings.Builder
 	for i, row := range rows {
-		line := ""
+		var line strings.Builder
 		for j, text := range row {
 			if j == len(row)-1 {
-				line += paint(i, j, terminal.Cut(text, max(left, terminal.Width(rows[0][j]))))
+				line.WriteString(paint(i, j, terminal.Cut(text, max(left, terminal.Width(rows[0][j])))))
 			} else {
-				line += paint(i, j, text) + strings.Repeat(" ", widths[j]-terminal.Width(text)+gap)
+				line.WriteString(paint(i, j, text) + strings.Repeat(" ", widths[j]-terminal.Width(text)+gap))
 			}
 		}
-		out.WriteString(strings.TrimRight(line, " ") + "\n")
+		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	return out.String()
 }

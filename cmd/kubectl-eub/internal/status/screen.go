@@ -48,21 +48,24 @@ func Screen(r *Report, columns int, palette terminal.Palette, now time.Time) str
 	return s.String()
 }
 
+// printf writes to memory, which does not fail.
+func (s *screen) printf(format string, args ...any) { _, _ = fmt.Fprintf(&s.Builder, format, args...) }
+
 func (s *screen) heading(r *Report) {
 	state := string(r.State)
 	if r.Reason != "" && r.State != Unseen && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
 	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), s.columns-terminal.Width(state)-3)
-	fmt.Fprintf(s, "%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
-	fmt.Fprintf(s, "%s\n\n", bar(r, s.columns))
+	s.printf("%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
+	s.printf("%s\n\n", bar(r, s.columns))
 	c := r.Counts
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
 		terminal.Number(c.Created), terminal.Number(c.Existing), terminal.Number(c.Invalid), terminal.Number(c.Pending))
 	if r.Repeated > 0 {
 		text += fmt.Sprintf("   (%s repeated rows do not count)", terminal.Number(r.Repeated))
 	}
-	fmt.Fprintf(s, "%s\n\n", terminal.Cut(text, s.columns))
+	s.printf("%s\n\n", terminal.Cut(text, s.columns))
 }
 
 func toneOf(state State) terminal.Tone {
@@ -108,7 +111,7 @@ func percent(done, total int32) int64 {
 func (s *screen) paragraph(label string, tone terminal.Tone, texts ...string) {
 	for _, text := range texts {
 		for _, line := range terminal.Wrap(terminal.Clean(text), s.columns-labelColumns) {
-			fmt.Fprintf(s, "%s%s\n", terminal.Pad(label, labelColumns), s.palette.Paint(tone, line))
+			s.printf("%s%s\n", terminal.Pad(label, labelColumns), s.palette.Paint(tone, line))
 			label = ""
 		}
 	}
@@ -200,7 +203,8 @@ func (s *screen) confirmed(r *Report) {
 }
 
 func (s *screen) slices(r *Report) {
-	s.paragraph("Slices", terminal.Plain, fmt.Sprintf("%s of %s have no pending user", terminal.Number(r.Slices.Ready), terminal.Number(r.Slices.Total)))
+	s.paragraph("Slices", terminal.Plain,
+		fmt.Sprintf("%s of %s have no pending user", terminal.Number(r.Slices.Ready), terminal.Number(r.Slices.Total)))
 	for _, slice := range r.Slices.HeldUp {
 		text := fmt.Sprintf("%s: %s pending", slice.Name, terminal.Number(slice.Pending))
 		if slice.Next != nil {

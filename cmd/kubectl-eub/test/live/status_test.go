@@ -3,9 +3,8 @@
 package live
 
 import (
-	"errors"
 	"net/http"
-	"os/exec"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -19,15 +18,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
-
-// codeOf returns the exit code of a command that has ended.
-func codeOf(err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	return 0
-}
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 
@@ -91,6 +81,37 @@ func TestStatus_WritesALinePerChangeWithoutATerminal(t *testing.T) {
 	if strings.ContainsRune(string(out.Bytes()), '\x1b') {
 		t.Error("escape sequences in a file")
 	}
+}
+
+// Somebody watches for hours, and the API server is upgraded meanwhile.
+func TestStatus_GoesOnAfterTheAPIServerWasAway(t *testing.T) {
+	w := newWorld(t, "away", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...)
+	command := w.command(viewer, "status", "customers", "--watch", "--timeout", "90s")
+	out, errOut := &testenv.Log{}, &testenv.Log{}
+	command.Stdout, command.Stderr = out, errOut
+	w.Must(command.Start())
+	w.Eventually(func() string { return string(out.Bytes()) }).Should(gomega.ContainSubstring("Unseen"))
+	w.Must(plane.RestartAPIServer())
+	w.start()
+	if err := command.Wait(); err != nil || !strings.Contains(string(out.Bytes()), "away/customers Ready: 3 of 3") {
+		t.Errorf("%v\n%s\n%s", err, out.Bytes(), errOut.Bytes())
+	}
+	if n := strings.Count(string(errOut.Bytes()), "Lost the batch, and trying again"); n > 1 {
+		t.Errorf("it says %d times that the API server is away: %s", n, errOut.Bytes())
+	}
+}
+
+func TestStatus_EndsWithCtrlC(t *testing.T) {
+	w := newWorld(t, "interrupted", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...) // there is no operator
+	command := w.command(viewer, "status", "customers", "--watch")
+	c := w.open(command, 100)
+	w.Eventually(c.last).Should(gomega.ContainSubstring("Unseen"))
+	w.Must(command.Process.Signal(os.Interrupt))
+	var err error
+	w.Eventually(c.done).Should(gomega.Receive(&err))
+	w.Equal("exit code", 130, command.ProcessState.ExitCode())
 }
 
 func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
