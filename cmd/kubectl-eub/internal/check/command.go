@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/discovery"
@@ -94,7 +93,7 @@ func (o *options) run(ctx context.Context, name string) error {
 		return fmt.Errorf("creating a client: %w", err)
 	}
 	g := &gatherer{client: kube, discovery: asks}
-	f, err := g.gather(ctx, namespace, name, version())
+	f, err := g.gather(ctx, namespace, name, o.Version)
 	if err != nil {
 		return err
 	}
@@ -106,14 +105,6 @@ func (o *options) run(ctx context.Context, name string) error {
 		return &command.ExitError{Code: exitWrong, Err: errors.New("something is wrong, see above")}
 	}
 	return nil
-}
-
-// version returns the version of this plugin, as the Go toolchain recorded it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 func (o *options) print(found []Finding) error {
