@@ -207,6 +207,41 @@ verify: tidy-gitops
 tidy-gitops:
 	for module in $(GITOPS_MODULES); do go -C test/gitops/$$module mod tidy -diff || exit 1; done
 
+##@ kubectl plugin
+
+PLUGIN := cmd/kubectl-eub
+# Where a release is published, for the manifest of the plugin.
+HOMEPAGE ?= https://github.com/embedded-user-operator/embedded-user-operator
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin into bin/, beside what completes it. PATH="$PWD/bin:$PATH" kubectl eub runs it.
+	CGO_ENABLED=0 go build -C $(PLUGIN) -ldflags '$(LDFLAGS)' -o $(abspath bin)/kubectl-eub .
+	cp $(PLUGIN)/kubectl_complete-eub bin/
+build: plugin
+
+.PHONY: test-plugin
+test-plugin: ## Test the kubectl plugin; part of test.
+	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) echo 'Building and testing the kubectl plugin' && set -x && \
+		cd $(PLUGIN) && go test -count=1 -timeout 20m ./...
+test: test-plugin
+
+.PHONY: plugin-docs
+plugin-docs: ## Write the page of each command of the plugin to docs/kubectl-eub; part of docs.
+	go run -C $(PLUGIN) ./internal/manual $(abspath docs/kubectl-eub)
+docs: plugin-docs
+
+.PHONY: verify-plugin
+verify-plugin: # that its module is tidy, and what a linter says; a test compares the pages
+	cd $(PLUGIN) && go mod tidy -diff
+	cd $(PLUGIN) && go tool -modfile=../../go.tools.mod golangci-lint run
+verify: verify-plugin
+
+.PHONY: plugin-archives
+plugin-archives: ## Build the plugin for Linux, macOS and Windows into bin/plugin, with its manifest for krew, and check them. RELEASE=v0.1.0.
+	rm -rf bin/plugin
+	hack/plugin-archives.sh bin/plugin $(RELEASE) $(HOMEPAGE)
+	cd $(PLUGIN) && go test -v -count=1 ./test/archives -args -archives $(abspath bin/plugin)
+
 ##@ Images
 
 # The image of the simulated API.

@@ -88,7 +88,9 @@ func withHelp(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func seeHelp(c *cobra.Command, err error) error { return fmt.Errorf("%w; see %s --help", err, c.CommandPath()) }
+func seeHelp(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+}
 
 // Commands returns the commands that people run, in the order of the help.
 func Commands(root *cobra.Command) []*cobra.Command {

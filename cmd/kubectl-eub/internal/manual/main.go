@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pages writes the pages of the commands to a folder: one for each, and a README for the plugin.
+// Command manual writes the pages of the commands to a folder: one for each, and a README for the plugin.
 package main
 
 import (
@@ -20,11 +20,11 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: pages FOLDER")
+		fmt.Fprintln(os.Stderr, "usage: manual FOLDER")
 		os.Exit(2)
 	}
 	if err := write(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "pages:", err)
+		fmt.Fprintln(os.Stderr, "manual:", err)
 		os.Exit(1)
 	}
 }

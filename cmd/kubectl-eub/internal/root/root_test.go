@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package root_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/root"
+)
+
+// run runs the plugin as main does, without a cluster.
+func run(t *testing.T, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", t.TempDir()+"/none")
+	t.Setenv("HOME", t.TempDir())
+	streams, _, stdout, stderr := genericiooptions.NewTestIOStreams()
+	c := root.New(command.NewOptions("v1.2.3", streams))
+	c.SetArgs(args)
+	var told bytes.Buffer
+	code = command.Exit(c.ExecuteContext(t.Context()), &told)
+	return stdout.String(), stderr.String() + told.String(), code
+}
+
+func TestErrors_SayWhatToDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a flag that there is not":    {[]string{"status", "--wotch"}, "see kubectl eub status --help"},
+		"a name too much":             {[]string{"results", "a", "b"}, "see kubectl eub results --help"},
+		"a name that is missing":      {[]string{"retry"}, "see kubectl eub retry --help"},
+		"a command that there is not": {[]string{"statos"}, "status"},
+		"no cluster":                  {[]string{"status", "a", "--context", "none"}, "give --kubeconfig or --context"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errOut, code := run(t, test.args...)
+			if out != "" || code != 1 || !strings.HasPrefix(errOut, "error: ") || !strings.Contains(errOut, test.want) {
+				t.Errorf("exit code %d\nstandard output: %s\nstandard error: %s\nwant: %s", code, out, errOut, test.want)
+			}
+		})
+	}
+}
+
+func TestHelp_NamesThePluginAsPeopleRunIt(t *testing.T) {
+	plugin := root.New(command.NewOptions("v1.2.3", genericiooptions.NewTestIOStreamsDiscard()))
+	for _, c := range root.Commands(plugin) {
+		out, errOut, code := run(t, c.Name(), "--help")
+		if code != 0 || errOut != "" || !strings.Contains(out, "kubectl eub "+c.Name()) || strings.Contains(out, "kubectl-eub") {
+			t.Errorf("%s: exit code %d\n%s\n%s", c.Name(), code, out, errOut)
+		}
+		if c.Example == "" || c.Long == "" || c.ValidArgsFunction == nil {
+			t.Errorf("%s lacks examples, a description or a completion", c.Name())
+		}
+	}
+	if out, _, _ := run(t, "--version"); out != "kubectl eub version v1.2.3\n" {
+		t.Errorf("--version prints %q", out)
+	}
+}
