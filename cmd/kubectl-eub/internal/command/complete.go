@@ -25,9 +25,9 @@ const (
 	maxCompletions = 500
 )
 
-// CompleteBatch completes the name of a batch, which is the only argument.
+// CompleteBatch completes the name of a batch, which is the only argument or the value of --name.
 func (o *Options) CompleteBatch(c *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
+	if isArgument := c.Flags().Lookup("name") == nil; isArgument && len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	namespace, err := o.Namespace()

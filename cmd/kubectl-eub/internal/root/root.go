@@ -11,13 +11,16 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/check"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/operate"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/planning"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/results"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
 )
 
 // Groups of commands, in the order of the help.
 const (
+	importGroup  = "import"
 	watchGroup   = "watch"
 	operateGroup = "operate"
 )
@@ -40,13 +43,17 @@ Kubernetes API server only, and never prints an API key.`,
 	c.SetIn(o.In)
 	c.SetOut(o.Out)
 	c.SetErr(o.ErrOut)
-	c.AddGroup(&cobra.Group{ID: watchGroup, Title: "See:"}, &cobra.Group{ID: operateGroup, Title: "Act:"})
+	c.AddGroup(&cobra.Group{ID: importGroup, Title: "Begin:"}, &cobra.Group{ID: watchGroup, Title: "See:"},
+		&cobra.Group{ID: operateGroup, Title: "Act:"})
+	add(c, importGroup, importing.NewCommand(o), planning.NewCommand(o))
 	add(c, watchGroup, status.NewCommand(o), results.NewCommand(o), check.NewCommand(o))
 	add(c, operateGroup, operate.NewRetryCommand(o), operate.NewSuspendCommand(o), operate.NewResumeCommand(o), operate.NewApproveCommand(o))
 	addFlags(c, o)
 	for _, child := range c.Commands() {
-		if child.ValidArgsFunction == nil {
+		if name := child.Flags().Lookup("name"); name == nil {
 			child.ValidArgsFunction = o.CompleteBatch
+		} else { // the arguments are files, of which the shell knows the names
+			complete(child, name.Name, o.CompleteBatch)
 		}
 		child.Args = withHelp(child.Args)
 	}
@@ -68,10 +75,14 @@ func addFlags(c *cobra.Command, o *command.Options) {
 	if cache := flags.Lookup("cache-dir"); cache != nil {
 		cache.DefValue = "$HOME/.kube/cache" // as kubectl shows it, whoever asks
 	}
-	for flag, complete := range map[string]cobra.CompletionFunc{"namespace": o.CompleteNamespace, "context": o.CompleteContext} {
-		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
-			panic(fmt.Sprintf("--%s cannot be completed: %v", flag, err)) // it is not a flag
-		}
+	complete(c, "namespace", o.CompleteNamespace)
+	complete(c, "context", o.CompleteContext)
+}
+
+// complete has the value of a flag completed.
+func complete(c *cobra.Command, flag string, with cobra.CompletionFunc) {
+	if err := c.RegisterFlagCompletionFunc(flag, with); err != nil {
+		panic(fmt.Sprintf("--%s of %s cannot be completed: %v", flag, c.Name(), err)) // there is no such flag
 	}
 }
 
