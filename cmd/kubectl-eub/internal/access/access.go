@@ -20,14 +20,16 @@ const (
 	Secrets    = "secrets"
 )
 
-// roles are the roles that have a right to a resource. Those that read only are for the verbs get, list and watch.
-var (
-	reads = map[string]string{
-		Batches: "the roles view and edit", Slices: "the role edit and the ClusterRole slice-viewer", Events: "the roles view and edit",
-		ConfigMaps: "the roles view and edit", Secrets: "the role edit",
-	}
-	writes = "the role edit"
+const (
+	edit        = "the role edit"
+	viewAndEdit = "the roles view and edit"
 )
+
+// reads has the roles that may get, list and watch a resource. All others may only those who may edit.
+var reads = map[string]string{
+	Batches: viewAndEdit, Slices: "the role edit and the ClusterRole slice-viewer", Events: viewAndEdit,
+	ConfigMaps: viewAndEdit, Secrets: edit,
+}
 
 // Who returns the roles that may do something, in words.
 func Who(verb, resource string) string {
@@ -37,7 +39,7 @@ func Who(verb, resource string) string {
 			return who
 		}
 	}
-	return writes
+	return edit
 }
 
 // Missing says that a right is missing, and who has it.

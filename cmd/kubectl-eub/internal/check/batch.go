@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
@@ -33,6 +34,8 @@ type batchFacts struct {
 // seenWithin is how long an operator that works takes at most to look at a batch.
 const seenWithin = time.Minute
 
+func (b *batchFacts) target() string { return advice.Target(b.batch.Namespace, b.batch.Name) }
+
 func (b *batchFacts) findings(now time.Time) []Finding {
 	return append([]Finding{b.state(now), b.key()}, b.limits()...)
 }
@@ -42,7 +45,7 @@ func (b *batchFacts) state(now time.Time) Finding {
 	subject := "Batch " + b.batch.Name
 	r := status.New(b.batch, nil, nil, nil)
 	counts := fmt.Sprintf("%s of %s users are done", terminal.Number(r.Counts.Total-r.Counts.Pending), terminal.Number(r.Counts.Total))
-	a, isKnown := advice.For(r.Reason, b.batch.Name)
+	a, isKnown := advice.For(r.Reason, b.target())
 	if !isKnown {
 		a.Words = r.Message
 	}
@@ -55,8 +58,9 @@ func (b *batchFacts) state(now time.Time) Finding {
 		return Finding{subject, Warn, fmt.Sprintf("It is %s, and %s: %s", r.State, counts, a.Words), a.Do}
 	case status.Unseen:
 		if waited := now.Sub(lastChange(b.batch)); waited > seenWithin {
-			return Finding{subject, Fail, fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
-				terminal.Duration(waited)), "Ask whoever runs the operator; see docs/troubleshooting.md."}
+			says := fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
+				terminal.Duration(waited))
+			return Finding{subject, Fail, says, "Ask whoever runs the operator; see " + advice.Page + "."}
 		}
 		return Finding{subject, OK, "It has just changed, and the operator has not looked at it yet.", ""}
 	default:
@@ -86,22 +90,18 @@ func (b *batchFacts) key() Finding {
 	c := meta.FindStatusCondition(b.batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
 	switch {
 	case b.secret == isMissing:
-		a, _ := advice.For(v1alpha1.ReasonSecretNotFound, b.batch.Name)
+		a, _ := advice.For(v1alpha1.ReasonSecretNotFound, b.target())
 		return Finding{subject, Fail, fmt.Sprintf("Secret %s does not exist.", ref.Name), a.Do}
 	case c == nil:
 		return Finding{subject, Unknown, fmt.Sprintf("The operator has not looked at Secret %s yet.", ref.Name), ""}
 	}
-	a, isKnown := advice.For(c.Reason, b.batch.Name)
+	a, isKnown := advice.For(c.Reason, b.target())
 	if !isKnown {
 		a.Words = c.Message
 	}
-	level := Fail
-	switch c.Status {
-	case "True":
-		level = OK
-	case "Unknown":
-		level = Unknown
-	}
+	level := map[metav1.ConditionStatus]Level{
+		metav1.ConditionTrue: OK, metav1.ConditionUnknown: Unknown, metav1.ConditionFalse: Fail,
+	}[c.Status]
 	return Finding{subject, level, fmt.Sprintf("Secret %s, key %s: %s", ref.Name, ref.Key, a.Words), a.Do}
 }
 
@@ -111,7 +111,8 @@ func (b *batchFacts) limits() []Finding {
 	var found []Finding
 	near := func(n, most int, what, do string) {
 		if n*10 >= most*9 {
-			found = append(found, Finding{subject, Warn, fmt.Sprintf("It has %s of at most %s %s.", terminal.Number(n), terminal.Number(most), what), do})
+			says := fmt.Sprintf("It has %s of at most %s %s.", terminal.Number(n), terminal.Number(most), what)
+			found = append(found, Finding{subject, Warn, says, do})
 		}
 	}
 	near(b.rows, v1alpha1.MaxInlineUsers, "rows in spec.users", "Move them to ConfigMaps: kubectl eub import.")

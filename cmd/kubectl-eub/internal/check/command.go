@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -34,7 +35,8 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [NAME]",
 		Short: "Say what is wrong with the cluster and its batches, in a sentence each",
-		Long: `Check what the batches of a namespace need, and say in one sentence each what is wrong, and what to do about it:
+		Long: `Check what the batches of a namespace need, and say in one sentence each what is
+wrong, and what to do about it:
 
   API server  whether it answers
   CRDs        whether they are installed, and have the fields that this plugin knows
@@ -44,10 +46,12 @@ func NewCommand(shared *command.Options) *cobra.Command {
   Key         whether its Secret exists, and whether the API accepts the key
   Limits      whether it comes close to a limit, and what quotas leave
 
-The verdict on the key is the operator's last one: the command never talks to Alloy, reads no key, and prints none. Of a Secret it reads the
-metadata only. It changes nothing.
+The verdict on the key is the operator's last one: the command never talks to
+Alloy, reads no key, and prints none. Of a Secret it reads the metadata only. It
+changes nothing.
 
-The exit code is 1 if something is wrong. Warnings, and what cannot be told without a right, do not count.`,
+The exit code is 1 if something is wrong. Warnings, and what cannot be told
+without a right, do not count.`,
 		Example: `  # What is wrong in this namespace?
   kubectl eub check
 
@@ -56,7 +60,7 @@ The exit code is 1 if something is wrong. Warnings, and what cannot be told with
 
   # For a script
   kubectl eub check -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: names.Complete(shared),
 		RunE: func(c *cobra.Command, args []string) error {
 			name := ""
 			if len(args) > 0 {

@@ -25,7 +25,7 @@ var leaves = []reflect.Type{reflect.TypeFor[metav1.Time](), reflect.TypeFor[meta
 
 // knownFields returns the fields of a kind under spec and status, such as "spec.users.username", as this plugin knows them.
 func knownFields(kind string) []string {
-	var fields []string
+	fields := make([]string, 0, 64)
 	for _, part := range []string{"Spec", "Status"} {
 		field, _ := kinds[kind].FieldByName(part)
 		fields = append(fields, fieldsOf(field.Type, strings.ToLower(part))...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
 // Level says how bad a finding is.
@@ -47,15 +48,22 @@ var rights = []struct {
 	command string
 	needs   []right
 }{
-	{"status", []right{{"get", access.Batches}, {"list", access.Batches}, {"watch", access.Batches}, {"list", access.Slices}, {"list", access.Events}}},
-	{"results", []right{{"get", access.Batches}, {"list", access.Slices}}},
-	{"plan", []right{{"get", access.Batches}, {"list", access.Slices}, {"get", access.ConfigMaps}}},
-	{"import --apply", []right{
-		{"get", access.Batches}, {"create", access.Batches}, {"patch", access.Batches},
-		{"list", access.ConfigMaps}, {"create", access.ConfigMaps}, {"patch", access.ConfigMaps}, {"delete", access.ConfigMaps},
-	}},
-	{"import --apply --secret", []right{{"list", access.Secrets}, {"create", access.Secrets}, {"patch", access.Secrets}, {"delete", access.Secrets}}},
-	{"retry, suspend, resume, approve", []right{{"get", access.Batches}, {"patch", access.Batches}, {"watch", access.Batches}}},
+	{"status", slices.Concat(to(access.Batches, "get", "list", "watch"), to(access.Slices, "list"), to(access.Events, "list"))},
+	{"results", slices.Concat(to(access.Batches, "get"), to(access.Slices, "list"))},
+	{"plan", slices.Concat(to(access.Batches, "get"), to(access.Slices, "list"), to(access.ConfigMaps, "get"))},
+	{"import --apply", slices.Concat(
+		to(access.Batches, "get", "create", "patch"), to(access.ConfigMaps, "list", "create", "patch", "delete"))},
+	{"import --apply --secret", to(access.Secrets, "list", "create", "patch", "delete")},
+	{"retry, suspend, resume, approve", to(access.Batches, "get", "patch", "watch")},
+}
+
+// to returns the rights to use a resource with some verbs.
+func to(resource string, verbs ...string) []right {
+	needs := make([]right, len(verbs))
+	for i, verb := range verbs {
+		needs[i] = right{verb, resource}
+	}
+	return needs
 }
 
 // facts are what was found out about a cluster. The findings are a function of them.
@@ -98,7 +106,7 @@ func findings(f *facts) []Finding {
 		found = append(found, f.batches[i].findings(f.now)...)
 	}
 	if len(f.batches) == 0 {
-		found = append(found, Finding{"Batches", OK, fmt.Sprintf("Namespace %s has no batch.", f.namespace), "To make one of a list: kubectl eub import."})
+		found = append(found, Finding{"Batches", OK, fmt.Sprintf("Namespace %s has no batch.", f.namespace), ""})
 	}
 	for _, q := range f.quotas {
 		found = append(found, q.finding())
@@ -106,14 +114,18 @@ func findings(f *facts) []Finding {
 	return found
 }
 
-const updateCRDs = "Update the CRDs to the operator's version: kubectl apply --server-side -k config/crd, or the CRDs of the chart."
+const (
+	updateCRDs   = "Update the CRDs to the operator's version: kubectl apply --server-side -k config/crd, or the CRDs of the chart."
+	updatePlugin = "Install the plugin of the operator's version."
+)
 
 // crds compares the fields that the API server knows with those of this plugin.
 func crds(f *facts) Finding {
 	const subject = "CRDs"
 	switch {
 	case !f.hasGroup:
-		return Finding{subject, Fail, "The API server has no " + v1alpha1.SchemeGroupVersion.String() + ": the operator's CRDs are not installed.",
+		return Finding{subject, Fail,
+			"The API server has no " + v1alpha1.SchemeGroupVersion.String() + ": the operator's CRDs are not installed.",
 			"Ask a cluster administrator to install the operator; see docs/install.md."}
 	case f.served == nil:
 		return Finding{subject, Unknown, fmt.Sprintf("The schema of the CRDs cannot be read: %v.", f.schemaErr), ""}
@@ -132,7 +144,7 @@ func crds(f *facts) Finding {
 	case len(lacks) > 0:
 		return Finding{subject, Warn, "The CRDs are older than this plugin: they lack " + some(lacks) + ".", updateCRDs}
 	case len(has) > 0:
-		return Finding{subject, Warn, "The CRDs are newer than this plugin, which does not know " + some(has) + ".", "Install the plugin of the operator's version."}
+		return Finding{subject, Warn, "The CRDs are newer than this plugin, which does not know " + some(has) + ".", updatePlugin}
 	default:
 		return Finding{subject, OK, "The CRDs have the fields that this plugin knows, and no others.", ""}
 	}
@@ -152,8 +164,8 @@ func operators(f *facts) []Finding {
 	const subject = "Operator"
 	switch {
 	case f.operatorsErr != nil:
-		return []Finding{{subject, Unknown, "You may not list deployments.apps in all namespaces, so that the operator's version cannot be told; " +
-			"whether it works shows in the batches below.", ""}}
+		return []Finding{{subject, Unknown, "You may not list deployments.apps in all namespaces, so that the operator's version " +
+			"cannot be told; whether it works shows in the batches below.", ""}}
 	case len(f.operators) == 0:
 		return []Finding{{subject, Warn, "No Deployment has the label " + operatorLabel + ".",
 			"Ignore this if the operator runs in another way; else install it, see docs/install.md."}}
@@ -163,13 +175,13 @@ func operators(f *facts) []Finding {
 		name := o.Namespace + "/" + o.Name
 		switch {
 		case o.Wanted == 0:
-			found = append(found, Finding{subject, Fail, fmt.Sprintf("%s is scaled to 0, so that nothing is sent.", name), "Scale it up."})
+			found = append(found, Finding{subject, Fail, name + " is scaled to 0, so that nothing is sent.", "Scale it up."})
 		case o.Ready == 0:
-			found = append(found, Finding{subject, Fail, fmt.Sprintf("%s has no ready pod.", name),
+			found = append(found, Finding{subject, Fail, name + " has no ready pod.",
 				fmt.Sprintf("See why: kubectl -n %s describe deployment %s.", o.Namespace, o.Name)})
 		case skewed(f.plugin, o.Version):
-			found = append(found, Finding{subject, Warn, fmt.Sprintf("%s is version %s, and this plugin %s.", name, o.Version, f.plugin),
-				"Install the plugin of the operator's version."})
+			says := fmt.Sprintf("%s is version %s, and this plugin %s.", name, o.Version, f.plugin)
+			found = append(found, Finding{subject, Warn, says, updatePlugin})
 		default:
 			version := ""
 			if o.Version != "" {
@@ -208,7 +220,7 @@ func rules(f *facts) []Finding {
 		plan := f.batches[i].batch.Status.Plan
 		if plan != nil && plan.Version > knownRules {
 			return []Finding{{"Operator", Warn, fmt.Sprintf("The operator reads lists by rules %d, and this plugin by rules %d: "+
-				"what import and plan say of a row may differ.", plan.Version, knownRules), "Install the plugin of the operator's version."}}
+				"what import and plan say of a row may differ.", plan.Version, knownRules), updatePlugin}}
 		}
 	}
 	return nil
@@ -220,7 +232,8 @@ func permissions(f *facts) []Finding {
 	for _, c := range rights {
 		for _, need := range c.needs {
 			if f.denied[need] {
-				found = append(found, Finding{"Rights", Warn, fmt.Sprintf("%s: %s.", c.command, access.Missing(need.verb, need.resource, f.namespace)), ""})
+				says := fmt.Sprintf("%s: %s.", c.command, access.Missing(need.verb, need.resource, f.namespace))
+				found = append(found, Finding{"Rights", Warn, says, ""})
 			}
 		}
 	}
@@ -232,7 +245,8 @@ func permissions(f *facts) []Finding {
 
 func (q quota) finding() Finding {
 	subject, left := "Quota "+q.name, q.hard-q.used
-	says := fmt.Sprintf("It allows %d slices, of which %d are used: room for about %d more users.", q.hard, q.used, max(left, 0)*v1alpha1.MaxSliceUsers)
+	says := fmt.Sprintf("It allows %d slices, of which %d are used: room for about %s more users.",
+		q.hard, q.used, terminal.Number(max(left, 0)*v1alpha1.MaxSliceUsers))
 	if left <= 0 {
 		return Finding{subject, Warn, says, "Raise " + slicesQuota + ", or longer lists are not planned (PlanRejected)."}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,16 +68,19 @@ func TestFindings(t *testing.T) {
 		"no-crds": {namespace: "demo", kubernetes: "v1.37.2"},
 		"wrong": func() *facts {
 			f := well()
-			f.served[v1alpha1.EmbeddedUserBatchKind] = without(knownFields(v1alpha1.EmbeddedUserBatchKind), []string{"spec.mode", "status.approval"})
-			f.operators = append(f.operators, Operator{"team-a", "manager", "v0.2.0", 1, 1}, Operator{"team-b", "manager", "", 0, 2}, Operator{"team-c", "manager", "latest", 0, 0})
+			known := knownFields(v1alpha1.EmbeddedUserBatchKind)
+			f.served[v1alpha1.EmbeddedUserBatchKind] = without(known, []string{"spec.mode", "status.approval"})
+			f.operators = append(f.operators, Operator{"team-a", "manager", "v0.2.0", 1, 1}, Operator{"team-b", "manager", "", 0, 2},
+				Operator{"team-c", "manager", "latest", 0, 0})
 			f.denied = map[right]bool{{"list", access.Slices}: true, {"patch", access.Batches}: true}
 			unseen := batch("unseen")
 			unseen.Status.ObservedGeneration = -1
 			full := batch("full", ready("False", "Retrying"), key("Unknown", "NotTried"))
 			full.Status.Plan = &v1alpha1.PlanStatus{Version: knownRules + 1}
 			full.Spec.UsersFrom = make([]v1alpha1.UsersSource, 60)
+			keyless := batch("keyless", ready("False", "SecretNotFound"), stalled("SecretNotFound"), key("False", "SecretNotFound"))
 			f.batches = []batchFacts{
-				{batch: batch("keyless", ready("False", "SecretNotFound"), stalled("SecretNotFound"), key("False", "SecretNotFound")), secret: isMissing},
+				{batch: keyless, secret: isMissing},
 				{batch: batch("rejected", ready("False", "Unauthorized"), stalled("Unauthorized"), key("False", "Unauthorized")), secret: exists},
 				{batch: batch("paused", ready("Unknown", "Suspended"), key("True", "Accepted")), secret: cannotTell},
 				{batch: batch("newer", ready("False", "OfANewerOperator"), stalled("OfANewerOperator"), key("True", "Accepted")), secret: exists},
@@ -132,7 +136,7 @@ func TestKnownRules_AreTheOperators(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := regexp.MustCompile(`(?m)^const planVersion = (\d+)$`).FindSubmatch(source)
-	if found == nil || string(found[1]) != fmt.Sprint(knownRules) {
+	if found == nil || string(found[1]) != strconv.Itoa(knownRules) {
 		t.Errorf("the operator has %q, the plugin %d", found, knownRules)
 	}
 }

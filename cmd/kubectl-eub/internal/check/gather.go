@@ -150,7 +150,7 @@ func (g *gatherer) batches(ctx context.Context, f *facts, name string) error {
 	if name != "" {
 		batch := &v1alpha1.EmbeddedUserBatch{}
 		if err := g.client.Get(ctx, key, batch); err != nil {
-			return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
+			return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
 		}
 		add(batch)
 		return nil

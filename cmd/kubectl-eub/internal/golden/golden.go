@@ -27,7 +27,7 @@ func Equal(t testing.TB, name, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
+	want, err := os.ReadFile(path) //nolint:gosec // in testdata
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -58,20 +59,25 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 		},
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = fmt.Sprintf("it is suspended, and does so when it goes on; run kubectl eub resume %s", batch.Name)
+		c.cannotWait = "it is suspended, and does so when it goes on; run kubectl eub resume " + target(batch)
 	}
 	switch reasonOf(batch) {
 	case v1alpha1.ReasonUnauthorized:
-		c.notes = append(c.notes, "The API rejected the key. That is not tried sooner because of this: put another key into the Secret, which is used at once.")
+		c.notes = append(c.notes, "The API rejected the key. That is not tried sooner because of this: "+
+			"put another key into the Secret, which is used at once.")
 	case v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge:
 		c.notes = append(c.notes, "A list cannot be read. It is read again by itself when it changes.")
 	}
 	if n := selfInvalid(batch); n > 0 {
 		c.notes = append(c.notes, fmt.Sprintf(
 			"%s rows are invalid by themselves, and are not sent before they are corrected: kubectl eub results %s --result Invalid.",
-			terminal.Number(n), batch.Name))
+			terminal.Number(n), target(batch)))
 	}
 	return c, nil
+}
+
+func target(batch *v1alpha1.EmbeddedUserBatch) string {
+	return advice.Target(batch.Namespace, batch.Name)
 }
 
 func selfInvalid(batch *v1alpha1.EmbeddedUserBatch) int32 {
@@ -98,7 +104,7 @@ func suspend(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		notes: []string{"Nothing more is sent. A request that is running ends, and its results are recorded."},
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s users are pending. To go on: kubectl eub resume %s.", terminal.Number(n), batch.Name))
+		c.notes = append(c.notes, fmt.Sprintf("%s users are pending. To go on: kubectl eub resume %s.", terminal.Number(n), target(batch)))
 	}
 	if batch.Spec.Suspend {
 		c.patch, c.said, c.notes = nil, "was suspended already", c.notes[1:]
@@ -116,7 +122,7 @@ func resume(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was not suspended"
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s users are pending.", terminal.Number(n)))
+		c.notes = append(c.notes, terminal.Number(n)+" users are pending.")
 	}
 	return c, nil
 }
@@ -141,7 +147,7 @@ func approve(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was approved already"
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = fmt.Sprintf("it is suspended, and goes on when it is resumed; run kubectl eub resume %s", batch.Name)
+		c.cannotWait = "it is suspended, and goes on when it is resumed; run kubectl eub resume " + target(batch)
 	}
 	return c, nil
 }

@@ -20,7 +20,9 @@ var now = time.Date(2026, 11, 26, 22, 0, 0, 123e6, time.UTC)
 func batch(status metav1.ConditionStatus, reason string, change func(*v1alpha1.EmbeddedUserBatch)) *v1alpha1.EmbeddedUserBatch {
 	b := &v1alpha1.EmbeddedUserBatch{ObjectMeta: metav1.ObjectMeta{Name: "customers", Generation: 1}}
 	b.Status.ObservedGeneration = 1
-	b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "2 of 2 users are missing\x1b[2J"}}
+	b.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "2 of 2 users are missing\x1b[2J",
+	}}
 	if change != nil {
 		change(b)
 	}
@@ -44,7 +46,9 @@ func TestActions(t *testing.T) {
 		{"retry with an unreadable list", retry, batch("False", "SourceUnreadable", nil)},
 		{"suspend", suspend, batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Counts.Pending = 5000 })},
 		{"suspend again", suspend, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })},
-		{"resume", resume, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend, b.Status.Counts.Pending = true, 3 })},
+		{"resume", resume, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) {
+			b.Spec.Suspend, b.Status.Counts.Pending = true, 3
+		})},
 		{"resume again", resume, batch("True", "Succeeded", nil)},
 		{"approve", approve, batch("False", "AccountChanged", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Approval = "0f1e" })},
 		{"approve again", approve, batch("False", "AccountChanged", func(b *v1alpha1.EmbeddedUserBatch) {
@@ -73,9 +77,7 @@ func TestIsDone(t *testing.T) {
 		b.Status.Conditions = append(b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue})
 	}
 	const handled = "2026-11-26T22:00:00.123Z"
-	approval := func(value string) func(*v1alpha1.EmbeddedUserBatch) {
-		return func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Approval = value }
-	}
+	asking := batch("True", "Succeeded", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Approval = "a" })
 	for what, test := range map[string]struct {
 		decide        func(*v1alpha1.EmbeddedUserBatch, time.Time) (change, error)
 		before, after *v1alpha1.EmbeddedUserBatch
@@ -95,8 +97,8 @@ func TestIsDone(t *testing.T) {
 			batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Generation = 2 }), false},
 		"resume of a batch that is ready":      {resume, batch("Unknown", "Suspended", suspended), batch("True", "Succeeded", nil), true},
 		"resume of a batch that is being sent": {resume, batch("Unknown", "Suspended", suspended), batch("Unknown", "Progressing", nil), false},
-		"approve that was not handled":         {approve, batch("True", "Succeeded", approval("a")), batch("True", "Succeeded", approval("a")), false},
-		"approve that was handled":             {approve, batch("True", "Succeeded", approval("a")), batch("True", "Succeeded", nil), true},
+		"approve that was not handled":         {approve, asking, asking, false},
+		"approve that was handled":             {approve, asking, batch("True", "Succeeded", nil), true},
 	} {
 		c, err := test.decide(test.before, now)
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,14 +19,16 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
 // Exit codes with --wait, besides 0: those of status --watch.
 const (
-	exitStalled = 1
-	exitTimeout = 3
+	exitStalled     = 1
+	exitTimeout     = 3
+	exitInterrupted = 130
 )
 
 // fieldManager is who changes a batch, in its managedFields.
@@ -42,8 +46,9 @@ type options struct {
 
 const waiting = `
 
-With --wait the command ends when that has happened, and prints the batch as it is then. Its exit code is 0 if the batch is Ready, 1 if it
-needs a person, and 3 if --timeout has passed.
+With --wait the command ends when that has happened, and prints the batch as it
+is then. Its exit code is 0 if the batch is Ready, 1 if it needs a person, and 3
+if --timeout has passed.
 
 You need the right to patch embeddeduserbatches, which the role edit has.`
 
@@ -52,13 +57,18 @@ func NewRetryCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: retry}, &cobra.Command{
 		Use:   "retry NAME",
 		Short: "Look up the users of a batch, and send those again that the API rejected",
-		Long: `Have the operator look up every user of a batch once: it creates those again that were deleted in Alloy, and sends those once more that the
-API rejected, for example after a plan or a setting of the account has changed. Rows that are invalid by themselves have to be corrected.
+		Long: `Have the operator look up every user of a batch once: it creates those again
+that were deleted in Alloy, and sends those once more that the API rejected, for
+example after a plan or a setting of the account has changed. Rows that are
+invalid by themselves have to be corrected.
 
-It sets the annotation embedded.runalloy.com/reconcile-at to the time. The operator does it once, and then status.lastHandledReconcileAt has that
-time. It costs one list of the account's users, and a request for each thousand users that are sent.
+It sets the annotation embedded.runalloy.com/reconcile-at to the time. The
+operator does it once, and then status.lastHandledReconcileAt has that time. It
+costs one list of the account's users, and a request for each thousand users
+that are sent.
 
-You need not call it after an outage or with another key: the operator goes on by itself.` + waiting,
+You need not call it after an outage or with another key: the operator goes on
+by itself.` + waiting,
 		Example: `  # After the account has got more seats
   kubectl eub retry customers --wait
 
@@ -72,10 +82,13 @@ func NewSuspendCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: suspend, mayStop: true}, &cobra.Command{
 		Use:   "suspend NAME",
 		Short: "Stop the requests of a batch",
-		Long: `Stop the requests of a batch, by setting spec.suspend. A request that is running ends, and its results are recorded. The list is still read and
-may be changed meanwhile. If the batch comes from Git, change it there too, or the next sync has it go on.
+		Long: `Stop the requests of a batch, by setting spec.suspend. A request that is running
+ends, and its results are recorded. The list is still read and may be changed
+meanwhile. If the batch comes from Git, change it there too, or the next sync
+has it go on.
 
-With --wait the command ends when the operator has seen it, with exit code 0; with 3 if --timeout has passed.
+With --wait the command ends when the operator has seen it, with exit code 0;
+with 3 if --timeout has passed.
 
 You need the right to patch embeddeduserbatches, which the role edit has.`,
 		Example: `  kubectl eub suspend customers
@@ -102,13 +115,17 @@ func NewApproveCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: approve}, &cobra.Command{
 		Use:   "approve NAME",
 		Short: "Have the missing users created under another API key",
-		Long: `Have the missing users of a batch created under the API key that the Secret has now.
+		Long: `Have the missing users of a batch created under the API key that the Secret has
+now.
 
-When the Secret gets a key under which more than half of the users are missing, the batch is stalled with reason AccountChanged: the key may
-be that of another account, where nobody wants these users. If it is the wrong key, put the right one into the Secret instead.
+When the Secret gets a key under which more than half of the users are missing,
+the batch is stalled with reason AccountChanged: the key may be that of another
+account, where nobody wants these users. If it is the wrong key, put the right
+one into the Secret instead.
 
-It sets the annotation embedded.runalloy.com/approve to status.approval, and prints what that approves. The approval is good for this key and these
-users only, and for once.` + waiting,
+It sets the annotation embedded.runalloy.com/approve to status.approval, and
+prints what that approves. The approval is good for this key and these users
+only, and for once.` + waiting,
 		Example: `  # What would be approved?
   kubectl eub status customers
 
@@ -117,7 +134,7 @@ users only, and for once.` + waiting,
 }
 
 func newCommand(o *options, c *cobra.Command) *cobra.Command {
-	c.Args = cobra.ExactArgs(1)
+	c.Args, c.ValidArgsFunction = cobra.ExactArgs(1), names.Complete(o.Options)
 	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) }
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait until it has happened; the exit code says how it ended")
 	c.Flags().DurationVar(&o.timeout, "timeout", 0, "give up waiting after this time, such as 10m, with exit code 3; 0 for never")
@@ -153,7 +170,7 @@ func (o *options) run(ctx context.Context, name string) error {
 	key := client.ObjectKey{Namespace: namespace, Name: name}
 	batch := &v1alpha1.EmbeddedUserBatch{}
 	if err := kube.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
+		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
 	}
 	c, err := o.decide(batch, time.Now())
 	switch {
@@ -163,30 +180,31 @@ func (o *options) run(ctx context.Context, name string) error {
 		return fmt.Errorf("batch %s cannot be waited for: %s; nothing was changed", name, c.cannotWait)
 	}
 	if c.patch != nil {
-		if err := kube.Patch(ctx, batch, client.RawPatch(types.MergePatchType, c.patch), client.FieldOwner(fieldManager)); err != nil {
-			return access.Explain(fmt.Errorf("changing batch %s: %w", name, err), "patch", access.Batches, key)
+		err := kube.Patch(ctx, batch, client.RawPatch(types.MergePatchType, c.patch), client.FieldOwner(fieldManager))
+		if err != nil {
+			return access.Explain(fmt.Errorf("changing batch %s: %w", name, err), "patch", access.Batches, key) //nolint:wrapcheck // wrapped
 		}
 	}
-	o.say(name, c)
+	if _, err := io.WriteString(o.Out, o.words(name, c)); err != nil {
+		return fmt.Errorf("writing what was done: %w", err)
+	}
 	if !o.wait {
 		return nil
 	}
 	return o.await(ctx, kube, key, c)
 }
 
-func (o *options) say(name string, c change) {
+// words returns what was done, in lines.
+func (o *options) words(name string, c change) string {
 	id := "embeddeduserbatch." + v1alpha1.SchemeGroupVersion.Group + "/" + name
 	if o.output == "name" {
-		fmt.Fprintln(o.Out, id)
-		return
+		return id + "\n"
 	}
-	fmt.Fprintln(o.Out, id+" "+c.said)
-	for _, note := range c.notes {
-		fmt.Fprintln(o.Out, note)
-	}
+	lines := append([]string{id + " " + c.said}, c.notes...)
 	if c.cannotWait != "" {
-		fmt.Fprintf(o.Out, "Nothing happens now: %s.\n", c.cannotWait)
+		lines = append(lines, fmt.Sprintf("Nothing happens now: %s.", c.cannotWait))
 	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // await waits until a change has happened.
@@ -200,16 +218,19 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, key client.O
 	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		last = batch
 		return c.isDone(batch)
-	}, func(err error) { fmt.Fprintf(o.ErrOut, "Lost the batch, and trying again: %v\n", err) })
+	}, func(err error) { terminal.Note(o.ErrOut, "Lost the batch, and trying again: %v", err) })
+	if errors.Is(err, context.Canceled) {
+		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
+	}
 	if last == nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return access.Explain(err, "watch", access.Batches, key)
+		return access.Explain(err, "watch", access.Batches, key) //nolint:wrapcheck // wrapped
 	}
 	r := status.New(last, nil, nil, nil)
 	if err != nil {
 		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Line(&r))}
 	}
 	if o.output == "" {
-		fmt.Fprintln(o.Out, status.Line(&r))
+		terminal.Note(o.Out, "%s", status.Line(&r))
 	}
 	if o.mayStop || !r.State.NeedsPerson() {
 		return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -44,19 +45,25 @@ func NewCommand(shared *command.Options) *cobra.Command {
   Invalid   the API rejected the user (RejectedByAPI), or its row is invalid by itself (InvalidRow, DuplicateUsername)
   Pending   the user has no result yet, or is sent again
 
-Rows that are invalid by themselves come first, with the list, the row and the line where they are known. The users follow in the order of the
-slices, not in that of the list. The status of the batch names the first 100 invalid rows and users; with --rows the command reads the lists
-again, as the operator does, and so names all of them, and the row of every user. It streams: a list of any length takes less than 100 MiB.
+Rows that are invalid by themselves come first, with the list, the row and the
+line where they are known. The users follow in the order of the slices, not in
+that of the list. The status of the batch names the first 100 invalid rows and
+users; with --rows the command reads the lists again, as the operator does, and
+so names all of them, and the row of every user. It streams: a list of any
+length takes less than 100 MiB.
 
-The CSV is for spreadsheets: it is UTF-8 with a byte order mark. A field that a spreadsheet would take for a formula, a number, a date or a
-truth value has an apostrophe before it, and so has one that begins with an apostrophe itself. Correct the file, save it as CSV, and give it
-to kubectl eub import: it takes the apostrophes away, and ignores the columns that say what became of a user. Scripts should read NDJSON,
-which has every value as it is.
+The CSV is for spreadsheets: it is UTF-8 with a byte order mark. A field that a
+spreadsheet would take for a formula, a number, a date or a truth value has an
+apostrophe before it, and so has one that begins with an apostrophe itself.
+Correct the file, save it as CSV, and give it to kubectl eub import: it takes
+the apostrophes away, and ignores the columns that say what became of a user.
+Scripts should read NDJSON, which has every value as it is.
 
 The output has usernames. It goes to standard output, and nowhere else.
 
-You need the right to list embeddeduserslices, which the role edit has, and the ClusterRole slice-viewer; with --rows also that to get the
-ConfigMaps and Secrets that spec.usersFrom names.`,
+You need the right to list embeddeduserslices, which the role edit has, and the
+ClusterRole slice-viewer; with --rows also that to get the ConfigMaps and
+Secrets that spec.usersFrom names.`,
 		Example: `  # Who was not taken, and why?
   kubectl eub results customers --result Invalid
 
@@ -65,7 +72,7 @@ ConfigMaps and Secrets that spec.usersFrom names.`,
 
   # Usernames of all users that this batch created
   kubectl eub results customers --result Created -o ndjson | jq -r .username`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: names.Complete(shared),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")
@@ -109,11 +116,11 @@ func (o *options) run(ctx context.Context, name string) error {
 	key := client.ObjectKey{Namespace: namespace, Name: name}
 	batch := &v1alpha1.EmbeddedUserBatch{}
 	if err := kube.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
+		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	if err := o.write(ctx, kube, batch, wanted); err != nil {
-		return access.Explain(err, "list", access.Slices, key)
+		return access.Explain(err, "list", access.Slices, key) //nolint:wrapcheck // wrapped
 	}
 	o.note(batch, wanted)
 	return nil
@@ -148,7 +155,7 @@ func (o *options) write(ctx context.Context, reader client.Reader, batch *v1alph
 func (o *options) note(batch *v1alpha1.EmbeddedUserBatch, wanted []Result) {
 	status := &batch.Status
 	if status.ObservedGeneration != batch.Generation {
-		fmt.Fprintln(o.ErrOut, "The operator has not looked at the last change of this batch yet; these results are of the list before.")
+		terminal.Note(o.ErrOut, "The operator has not looked at the last change of this batch yet; these results are of the list before.")
 	}
 	if o.rows {
 		return
@@ -160,7 +167,7 @@ func (o *options) note(batch *v1alpha1.EmbeddedUserBatch, wanted []Result) {
 		}
 	}
 	if status.Plan != nil && slices.Contains(wanted, Invalid) && status.Plan.InvalidRows > named {
-		fmt.Fprintf(o.ErrOut, "%s more rows are invalid by themselves; with --rows they are looked up in the lists.\n",
+		terminal.Note(o.ErrOut, "%s more rows are invalid by themselves; with --rows they are looked up in the lists.",
 			terminal.Number(status.Plan.InvalidRows-named))
 	}
 }

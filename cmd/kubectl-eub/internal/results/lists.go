@@ -34,10 +34,11 @@ type place uint64
 const hashBits = 24
 
 func placeOf(source int, row int32, fullName uint64) place {
-	return place(source)<<56 | place(uint32(row))<<hashBits | place(fullName&(1<<hashBits-1)) //nolint:gosec // at most 65 sources, no negative rows
+	//nolint:gosec // there are at most 65 sources, and no negative rows
+	return place(source)<<56 | place(uint32(row))<<hashBits | place(fullName&(1<<hashBits-1))
 }
 
-func (p place) source() int              { return int(p >> 56) }         //nolint:gosec // 8 bits
+func (p place) source() int              { return int(p >> 56) }
 func (p place) row() int32               { return int32(p >> hashBits) } //nolint:gosec // the lower 32 bits
 func (p place) isOf(name uint64) bool    { return uint64(p)&(1<<hashBits-1) == name&(1<<hashBits-1) }
 func (x *index) hash(text string) uint64 { return maphash.String(x.seed, text) }
@@ -48,7 +49,7 @@ func readLists(ctx context.Context, reader client.Reader, batch *v1alpha1.Embedd
 	x := &index{seed: maphash.MakeSeed(), sources: []string{sourceOf(nil)}, places: map[uint64]place{}}
 	for i, row := range batch.Spec.Users {
 		user := users.User(row)
-		if err := x.add(int32(i), user, users.Problem(user), visit); err != nil { //nolint:gosec // at most 10,000
+		if err := x.add(int32(i), user, users.Problem(user), visit); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +126,8 @@ func readSource(
 	if err := reader.Get(ctx, name, object); apierrors.IsNotFound(err) {
 		return nil, key, nil
 	} else if err != nil {
-		return nil, key, access.Explain(fmt.Errorf("reading the list %s: %w", sourceOf(&key), err), "get", resource, name)
+		err = fmt.Errorf("reading the list %s: %w", sourceOf(&key), err)
+		return nil, key, access.Explain(err, "get", resource, name) //nolint:wrapcheck // wrapped
 	}
 	if text, has := configMap.Data[ref.Key]; has {
 		return []byte(text), key, nil

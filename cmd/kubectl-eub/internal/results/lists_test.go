@@ -55,12 +55,15 @@ func TestReadLists_InSources(t *testing.T) {
 	}
 	reader := fake.NewClientBuilder().WithObjects(
 		&corev1.ConfigMap{ObjectMeta: object("text"), Data: map[string]string{"users.csv": "username\na\n,\n\"b\" x\nc\n"}},
-		&corev1.ConfigMap{ObjectMeta: object("binary"), BinaryData: map[string][]byte{"list": []byte(`[{"username": "d"}, {"username": "a", "fullName": "other"}]`)}},
+		&corev1.ConfigMap{ObjectMeta: object("binary"), BinaryData: map[string][]byte{
+			"list": []byte(`[{"username": "d"}, {"username": "a", "fullName": "other"}]`),
+		}},
 		&corev1.Secret{ObjectMeta: object("secret"), Data: map[string][]byte{"users.ndjson": []byte(`{"username": "e"}`)}},
 	).Build()
 	batch := &v1alpha1.EmbeddedUserBatch{ObjectMeta: object("customers")}
 	batch.Spec.UsersFrom = []v1alpha1.UsersSource{
-		{ConfigMapKeyRef: ref("text", "users.csv")}, {ConfigMapKeyRef: ref("missing", "users.csv")}, {ConfigMapKeyRef: ref("binary", "list"), Format: "JSON"},
+		{ConfigMapKeyRef: ref("text", "users.csv")}, {ConfigMapKeyRef: ref("missing", "users.csv")},
+		{ConfigMapKeyRef: ref("binary", "list"), Format: "JSON"},
 		{SecretKeyRef: ref("secret", "users.ndjson")},
 	}
 	var got []string
@@ -79,7 +82,8 @@ func TestReadLists_InSources(t *testing.T) {
 	want := []string{
 		"InvalidRow ConfigMap/text/users.csv line 4: a double quote ends within its field; double those inside a field",
 		"DuplicateUsername ConfigMap/binary/list row 1: " + duplicate,
-		"a ConfigMap/text/users.csv row 0", "c ConfigMap/text/users.csv row 2", "d ConfigMap/binary/list row 0", "e Secret/secret/users.ndjson row 0", "nobody ",
+		"a ConfigMap/text/users.csv row 0", "c ConfigMap/text/users.csv row 2", "d ConfigMap/binary/list row 0",
+		"e Secret/secret/users.ndjson row 0", "nobody ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

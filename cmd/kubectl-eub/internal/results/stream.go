@@ -18,8 +18,8 @@ import (
 // slicesPerPage bounds the memory for slices, each of which takes up to 400 KB, several times as much while it is decoded.
 const slicesPerPage = 8
 
-// stream visits what became of each user of a batch: the rows that are invalid by themselves, and then the users of each slice, in the order
-// of the slices' names. It holds few slices at a time, so that a list of any length takes the same memory.
+// stream visits what became of each user of a batch: the rows that are invalid by themselves, and then the users of each slice, in
+// the order of the slices' names. It holds few slices at a time, so that a list of any length takes the same memory.
 //
 // The rows are those that the status names, of which there are at most 100. With readsLists they are found in the lists, and so is the row
 // of every user.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/sheet"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -28,31 +29,44 @@ type writer interface {
 	end() error
 }
 
-// newWriter returns the writer of a format, which must be known.
+// newWriter returns the writer of a format, which must be known. What goes to a terminal is cleaned.
 func newWriter(out *bufio.Writer, format string, isTerminal bool) writer {
+	var w writer
 	switch format {
 	case formatCSV:
-		return newCSV(out, isTerminal)
+		w = newCSV(out, isTerminal)
 	case formatJSON:
-		return &jsonArray{out: out}
+		w = &jsonArray{out: out}
 	case formatNDJSON:
-		return &ndjson{json.NewEncoder(out)}
+		w = &ndjson{json.NewEncoder(out)}
 	default:
-		return &table{out: out}
+		return &cleaner{&table{out: out}} // which people read, also in a pager
 	}
+	if isTerminal {
+		return &cleaner{w}
+	}
+	return w
+}
+
+// cleaner writes rows without characters that change what a terminal shows. They are not what the users have then, which is for programs.
+type cleaner struct{ writer }
+
+func (c *cleaner) write(row Row) error {
+	row.Username, row.FullName = terminal.Clean(row.Username), terminal.Clean(row.FullName)
+	row.Message = terminal.Clean(row.Message)
+	return c.writer.write(row)
 }
 
 // csvFile writes CSV for spreadsheets.
 type csvFile struct {
-	csv        *csv.Writer
-	isTerminal bool
-	err        error
+	csv *csv.Writer
+	err error // of the header
 }
 
-// newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A terminal
-// gets none, and no control characters.
+// newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A
+// terminal gets none.
 func newCSV(out *bufio.Writer, isTerminal bool) *csvFile {
-	c := &csvFile{csv: csv.NewWriter(out), isTerminal: isTerminal}
+	c := &csvFile{csv: csv.NewWriter(out)}
 	if !isTerminal {
 		_, c.err = out.WriteString("\ufeff")
 	}
@@ -75,13 +89,8 @@ func (c *csvFile) write(row Row) error {
 		index = strconv.Itoa(int(*row.Row))
 	}
 	fields := []string{
-		sheet.Escape(row.Username), sheet.Escape(row.FullName), string(row.Result), row.Reason, sheet.Escape(row.Message), sheet.Escape(row.Source),
-		index, line,
-	}
-	if c.isTerminal {
-		for i := range fields {
-			fields[i] = terminal.Clean(fields[i])
-		}
+		sheet.Escape(row.Username), sheet.Escape(row.FullName), string(row.Result), row.Reason, sheet.Escape(row.Message),
+		sheet.Escape(row.Source), index, line,
 	}
 	return c.csv.Write(fields) //nolint:wrapcheck // wrapped by the caller
 }
@@ -146,7 +155,7 @@ type table struct {
 var heads = []string{"USERNAME", "RESULT", "REASON", "WHERE", "MESSAGE"}
 
 func (t *table) write(row Row) error {
-	cells := []string{terminal.Clean(row.Username), string(row.Result), row.Reason, where(row), terminal.Clean(row.Message)}
+	cells := []string{row.Username, string(row.Result), row.Reason, where(row), row.Message}
 	if t.widths != nil {
 		return t.print(cells)
 	}
@@ -187,14 +196,15 @@ func (t *table) start() error {
 
 // print prints a row. A long cell pushes the others aside, because a username that is cut is of no use.
 func (t *table) print(cells []string) error {
-	line, last := "", len(cells)-1
+	last := len(cells) - 1
 	for last > 0 && cells[last] == "" {
 		last--
 	}
+	var line strings.Builder
 	for i, cell := range cells[:last] {
-		line += terminal.Pad(cell, t.widths[i]) + "   "
+		line.WriteString(terminal.Pad(cell, t.widths[i]) + "   ")
 	}
-	_, err := fmt.Fprintln(t.out, line+cells[last])
+	_, err := fmt.Fprintln(t.out, line.String()+cells[last])
 	return err //nolint:wrapcheck // wrapped by the caller
 }
 

@@ -27,7 +27,8 @@ func TestEscape(t *testing.T) {
 		}
 	}
 	for _, field := range []string{
-		"", "demo@runalloy.com", "user_12345", "Gregg Mojica", "12345@example.com", "O'Neil", "a=b", "a-1", "株式会社", "7of9", "marvin", "June Carter", "trueman",
+		"", "demo@runalloy.com", "user_12345", "Gregg Mojica", "12345@example.com", "O'Neil", "a=b", "a-1", "株式会社", "7of9", "marvin",
+		"June Carter", "trueman",
 	} {
 		if got := Escape(field); got != field {
 			t.Errorf("%q becomes %q", field, got)

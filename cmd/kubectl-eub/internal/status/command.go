@@ -19,13 +19,15 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
 // Exit codes of status --watch, besides 0 for a batch that became Ready.
 const (
-	exitStalled = 1
-	exitTimeout = 3
+	exitStalled     = 1
+	exitTimeout     = 3
+	exitInterrupted = 130 // as a shell says of a program that Ctrl-C ended
 )
 
 type options struct {
@@ -43,21 +45,27 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show how far a batch is, and what to do next",
-		Long: `Show a batch on one screen: how many of its users exist, how fast the others are being sent and how long that takes, what keeps
-it from being Ready, in words, with what to do next, and the slices and the last events that matter.
+		Long: `Show a batch on one screen: how many of its users exist, how fast the others are
+being sent and how long that takes, what keeps it from being Ready, in words,
+with what to do next, and the slices and the last events that matter.
 
-Without a name it lists the batches of the namespace, and with -A those of all namespaces: first those that need a person.
+Without a name it lists the batches of the namespace, and with -A those of all
+namespaces: first those that need a person.
 
-With --watch the screen is drawn anew until nothing more happens to the batch by itself. The exit code then says how it ended:
+With --watch the screen is drawn anew until nothing more happens to the batch by
+itself. The exit code then says how it ended:
 
   0  the batch is Ready: every user exists that must
   1  a person is needed: the batch is stalled or suspended, or only observes; or it was deleted
   3  --timeout has passed
 
-Where standard output is no terminal, as in CI, --watch prints one line for each change instead.
+Where standard output is no terminal, as in CI, --watch prints one line for each
+change instead.
 
-You need the rights of the role view. The slices that are held up are shown to those who may also list embeddeduserslices (the role edit, or
-the ClusterRole slice-viewer); the command says what it could not see. It only reads, and never talks to Alloy.`,
+You need the rights of the role view. The slices that are held up are shown to
+those who may also list embeddeduserslices (the role edit, or the ClusterRole
+slice-viewer); the command says what it could not see. It only reads, and never
+talks to Alloy.`,
 		Example: `  # How far is it?
   kubectl eub status customers
 
@@ -69,10 +77,11 @@ the ClusterRole slice-viewer); the command says what it could not see. It only r
 
   # The same for a script
   kubectl eub status customers -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: names.Complete(shared),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
-	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "follow the batch until nothing more happens to it by itself; the exit code says how it ended")
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false,
+		"follow the batch until nothing more happens to it by itself; the exit code says how it ended")
 	c.Flags().DurationVar(&o.timeout, "timeout", 0, "give up watching after this time, such as 10m, with exit code 3; 0 for never")
 	c.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "list the batches of all namespaces")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "json, yaml or name; for --watch it is written at the end")
@@ -144,14 +153,14 @@ func (o *options) printFleet(ctx context.Context, from *cluster, namespace strin
 	return err //nolint:wrapcheck // says itself what failed
 }
 
-// sampling is how long the rate is measured for a person who does not watch. The operator writes the status of a batch that is being sent once
-// a second.
+// sampling is how long the rate is measured for a person who does not watch. The operator writes the status of a batch that is being
+// sent once a second.
 const sampling = 2500 * time.Millisecond
 
 func (o *options) printOne(ctx context.Context, from *cluster, key client.ObjectKey) error {
 	batch := &v1alpha1.EmbeddedUserBatch{}
 	if err := from.client.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", access.Batches, key)
+		return access.Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
 	}
 	var m meter
 	if o.output == "" && terminal.Is(o.Out) && StateOf(batch) == Working && batch.Status.Counts.Pending > 0 {
@@ -167,7 +176,9 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 }
 
 // measured follows a batch for a moment to see how fast it is, and returns it as it is then.
-func measured(ctx context.Context, from *cluster, key client.ObjectKey, batch *v1alpha1.EmbeddedUserBatch, m *meter) *v1alpha1.EmbeddedUserBatch {
+func measured(
+	ctx context.Context, from *cluster, key client.ObjectKey, batch *v1alpha1.EmbeddedUserBatch, m *meter,
+) *v1alpha1.EmbeddedUserBatch {
 	ctx, stop := context.WithTimeout(ctx, sampling)
 	defer stop()
 	// It ends with the context; if the API server is away, the batch that was read has to do.
@@ -198,7 +209,7 @@ func (o *options) follow(ctx context.Context, from *cluster, key client.ObjectKe
 	switch {
 	case o.output != "":
 		w.display = silence{}
-	case terminal.Is(o.Out):
+	case terminal.CanDraw(o.Out):
 		w.display = newScreens(o.Out)
 	default:
 		w.display = &lines{out: o.Out}
@@ -218,13 +229,15 @@ func (o *options) ended(last *Report, err error) error {
 			return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 		}
 		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Line(last))}
+	case errors.Is(err, context.Canceled):
+		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
 	case err != nil:
 		return err
 	case !last.State.NeedsPerson():
 		return nil
 	}
-	if !terminal.Is(o.Out) { // a screen has it
-		fmt.Fprintln(o.ErrOut, Ending(last))
+	if !terminal.CanDraw(o.Out) { // a screen has it
+		terminal.Note(o.ErrOut, "%s", Ending(last))
 	}
 	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s and does not go on by itself", last.Name, last.State)}
 }

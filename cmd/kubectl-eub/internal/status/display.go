@@ -19,7 +19,7 @@ type screens struct {
 	writer *cupwriter.Writer
 }
 
-func newScreens(out io.Writer) *screens { return &screens{out, cupwriter.New(out, true)} }
+func newScreens(out io.Writer) *screens { return &screens{out, cupwriter.New(out, false)} }
 
 func (*screens) wantsDetails() bool { return true }
 
@@ -30,7 +30,7 @@ func (s *screens) show(r *Report) error {
 		lines = append(lines[:rows-2], "…")
 	}
 	for _, line := range lines {
-		s.writer.WriteString(line + "\n")
+		s.writer.WriteString(line + "\n") //nolint:gosec // to memory
 	}
 	if err := s.writer.Flush(len(lines)); err != nil {
 		return fmt.Errorf("writing to the terminal: %w", err)

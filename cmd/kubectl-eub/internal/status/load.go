@@ -106,7 +106,8 @@ func (c *cluster) fleet(ctx context.Context, namespace string) ([]Report, error)
 		var page v1alpha1.EmbeddedUserBatchList
 		err := c.client.List(ctx, &page, client.InNamespace(namespace), client.Limit(batchesPerPage), client.Continue(next))
 		if err != nil {
-			return nil, access.Explain(fmt.Errorf("listing the batches: %w", err), "list", access.Batches, client.ObjectKey{Namespace: namespace})
+			err = fmt.Errorf("listing the batches: %w", err)
+			return nil, access.Explain(err, "list", access.Batches, client.ObjectKey{Namespace: namespace}) //nolint:wrapcheck // wrapped
 		}
 		for i := range page.Items {
 			reports = append(reports, New(&page.Items[i], nil, nil, nil))

@@ -19,14 +19,14 @@ func TestStateOf(t *testing.T) {
 		want       State
 		ends       bool
 	}{
-		"a batch that no operator has seen":             {observed: -1, want: Unseen},
-		"a batch that was ready before its last change": {[]metav1.Condition{condition("Ready", "True", "Succeeded", "x")}, 2, Unseen, false},
-		"a batch that is ready":                         {[]metav1.Condition{condition("Ready", "True", "Succeeded", "x")}, 3, Ready, true},
-		"a batch that is stalled":                       {stalled(v1alpha1.ReasonUnauthorized, "x"), 3, Stalled, true},
-		"a batch that retries":                          {working("False", v1alpha1.ReasonRetrying, "x"), 3, Working, false},
-		"a batch that waits for a Secret":               {working("False", v1alpha1.ReasonSecretNotFound, "x"), 3, Working, false},
-		"a batch that is suspended":                     {[]metav1.Condition{condition("Ready", "Unknown", "Suspended", "x")}, 3, Suspended, true},
-		"a batch that only observes":                    {[]metav1.Condition{condition("Ready", "Unknown", "Observed", "x")}, 3, Observed, true},
+		"a batch that no operator has seen":        {observed: -1, want: Unseen},
+		"a batch that was ready before its change": {[]metav1.Condition{condition("Ready", "True", "Succeeded", "x")}, 2, Unseen, false},
+		"a batch that is ready":                    {[]metav1.Condition{condition("Ready", "True", "Succeeded", "x")}, 3, Ready, true},
+		"a batch that is stalled":                  {stalled(v1alpha1.ReasonUnauthorized, "x"), 3, Stalled, true},
+		"a batch that retries":                     {working("False", v1alpha1.ReasonRetrying, "x"), 3, Working, false},
+		"a batch that waits for a Secret":          {working("False", v1alpha1.ReasonSecretNotFound, "x"), 3, Working, false},
+		"a batch that is suspended":                {[]metav1.Condition{condition("Ready", "Unknown", "Suspended", "x")}, 3, Suspended, true},
+		"a batch that only observes":               {[]metav1.Condition{condition("Ready", "Unknown", "Observed", "x")}, 3, Observed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := batch("customers", v1alpha1.UserCounts{}, test.conditions...)
@@ -40,8 +40,8 @@ func TestStateOf(t *testing.T) {
 
 func TestSliceRows(t *testing.T) {
 	columns := []metav1.TableColumnDefinition{
-		{Name: "Name"}, {Name: "Ready"}, {Name: "Created"}, {Name: "Existing"}, {Name: "Invalid"}, {Name: "Pending"}, {Name: "Age"}, {Name: "Batch"},
-		{Name: "Next"}, {Name: "Message"},
+		{Name: "Name"}, {Name: "Ready"}, {Name: "Created"}, {Name: "Existing"}, {Name: "Invalid"}, {Name: "Pending"}, {Name: "Age"},
+		{Name: "Batch"}, {Name: "Next"}, {Name: "Message"},
 	}
 	table := &metav1.Table{ColumnDefinitions: columns, Rows: []metav1.TableRow{
 		{Cells: []any{"customers-1-0", "False", int64(1), int64(0), float64(2), int64(997), "1m", "customers", "2026-11-26T22:00:12Z", "503"}},
@@ -55,7 +55,7 @@ func TestSliceRows(t *testing.T) {
 	if diff := cmp.Diff(want, rows); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	table.ColumnDefinitions = columns[:8]
+	table.ColumnDefinitions = columns[:9]
 	if _, err := sliceRows(table, "customers"); err == nil {
 		t.Error("a table without the columns of this version is accepted")
 	}

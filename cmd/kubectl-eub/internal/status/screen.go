@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -48,21 +49,24 @@ func Screen(r *Report, columns int, palette terminal.Palette, now time.Time) str
 	return s.String()
 }
 
+// printf writes to memory, which does not fail.
+func (s *screen) printf(format string, args ...any) { _, _ = fmt.Fprintf(&s.Builder, format, args...) }
+
 func (s *screen) heading(r *Report) {
 	state := string(r.State)
 	if r.Reason != "" && r.State != Unseen && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
 	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), s.columns-terminal.Width(state)-3)
-	fmt.Fprintf(s, "%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
-	fmt.Fprintf(s, "%s\n\n", bar(r, s.columns))
+	s.printf("%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
+	s.printf("%s\n\n", bar(r, s.columns))
 	c := r.Counts
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
 		terminal.Number(c.Created), terminal.Number(c.Existing), terminal.Number(c.Invalid), terminal.Number(c.Pending))
 	if r.Repeated > 0 {
 		text += fmt.Sprintf("   (%s repeated rows do not count)", terminal.Number(r.Repeated))
 	}
-	fmt.Fprintf(s, "%s\n\n", terminal.Cut(text, s.columns))
+	s.printf("%s\n\n", terminal.Cut(text, s.columns))
 }
 
 func toneOf(state State) terminal.Tone {
@@ -80,6 +84,9 @@ func toneOf(state State) terminal.Tone {
 func bar(r *Report, columns int) string {
 	total, done := r.Counts.Total, r.Counts.Total-r.Counts.Pending
 	text := fmt.Sprintf(" %3d %%   %s of %s users", percent(done, total), terminal.Number(done), terminal.Number(total))
+	if total == 0 {
+		text = "         no users yet"
+	}
 	if r.Pace != nil && r.State == Working && done < total {
 		text += fmt.Sprintf("   %s/s", terminal.Number(int64(r.Pace.PerSecond)))
 		if r.Pace.Left != nil {
@@ -108,7 +115,7 @@ func percent(done, total int32) int64 {
 func (s *screen) paragraph(label string, tone terminal.Tone, texts ...string) {
 	for _, text := range texts {
 		for _, line := range terminal.Wrap(terminal.Clean(text), s.columns-labelColumns) {
-			fmt.Fprintf(s, "%s%s\n", terminal.Pad(label, labelColumns), s.palette.Paint(tone, line))
+			s.printf("%s%s\n", terminal.Pad(label, labelColumns), s.palette.Paint(tone, line))
 			label = ""
 		}
 	}
@@ -200,7 +207,8 @@ func (s *screen) confirmed(r *Report) {
 }
 
 func (s *screen) slices(r *Report) {
-	s.paragraph("Slices", terminal.Plain, fmt.Sprintf("%s of %s have no pending user", terminal.Number(r.Slices.Ready), terminal.Number(r.Slices.Total)))
+	s.paragraph("Slices", terminal.Plain,
+		fmt.Sprintf("%s of %s have no pending user", terminal.Number(r.Slices.Ready), terminal.Number(r.Slices.Total)))
 	for _, slice := range r.Slices.HeldUp {
 		text := fmt.Sprintf("%s: %s pending", slice.Name, terminal.Number(slice.Pending))
 		if slice.Next != nil {
@@ -227,7 +235,8 @@ func (s *screen) invalid(r *Report) {
 		label = ""
 	}
 	if more := int(r.Counts.Invalid) - min(len(r.Invalid), maxInvalid); more > 0 {
-		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid", terminal.Number(more), r.Name))
+		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid",
+			terminal.Number(more), advice.Target(r.Namespace, r.Name)))
 	}
 }
 

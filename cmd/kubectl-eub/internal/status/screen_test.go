@@ -63,13 +63,13 @@ func working(status metav1.ConditionStatus, reason, message string) []metav1.Con
 }
 
 var (
-	accepted = condition(v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, v1alpha1.ReasonCredentialsAccepted, "The Alloy API accepted the key")
-	allRead  = condition(v1alpha1.ConditionSourcesRead, metav1.ConditionTrue, v1alpha1.ReasonSourcesRead, "Every list that spec.usersFrom names was read")
+	accepted = condition(v1alpha1.ConditionCredentialsValid, "True", v1alpha1.ReasonCredentialsAccepted, "The Alloy API accepted the key")
+	allRead  = condition(v1alpha1.ConditionSourcesRead, "True", v1alpha1.ReasonSourcesRead, "Every list that spec.usersFrom names was read")
 )
 
 func sending() Report {
 	b := batch("customers", v1alpha1.UserCounts{Created: 412000, Existing: 3100, Invalid: 12, Pending: 584888},
-		append(working(metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "415112 of 1000000 users done: 412000 created, …"), accepted, allRead)...)
+		append(working("Unknown", v1alpha1.ReasonProgressing, "415112 of 1000000 users done: 412000 created, …"), accepted, allRead)...)
 	b.Status.Slices = v1alpha1.SliceCounts{Total: 1000, Ready: 415}
 	r := New(b, nil, nil, nil)
 	r.Pace = &Pace{PerSecond: 9876.5, Left: &metav1.Duration{Duration: 59 * time.Second}}
@@ -77,10 +77,10 @@ func sending() Report {
 }
 
 func retrying() Report {
-	b := batch("partners", v1alpha1.UserCounts{Created: 900, Pending: 2100}, append(working(metav1.ConditionFalse, v1alpha1.ReasonRetrying,
-		"The Alloy API answered 503 Service Unavailable: upstream is down; the operator retries"), accepted, allRead)...)
-	b.Status.Slices = v1alpha1.SliceCounts{Total: 3, Ready: 0}
 	message := "The Alloy API answered 503 Service Unavailable: upstream is down; the operator retries"
+	b := batch("partners", v1alpha1.UserCounts{Created: 900, Pending: 2100},
+		append(working("False", v1alpha1.ReasonRetrying, message), accepted, allRead)...)
+	b.Status.Slices = v1alpha1.SliceCounts{Total: 3, Ready: 0}
 	rows := []SliceRow{
 		{Name: "partners-61a2f956-0", Ready: "False", Pending: 100, Next: later(12 * time.Second), Message: message},
 		{Name: "partners-61a2f956-1", Ready: "False", Pending: 1000, Next: later(12 * time.Second), Message: message},
@@ -89,21 +89,24 @@ func retrying() Report {
 	events := []corev1.Event{
 		{Type: "Normal", Reason: "Scheduled", Message: "Something older", LastTimestamp: ago(time.Hour)},
 		{Type: "Warning", Reason: "Retrying", Message: "An attempt failed and will be retried; see the message of the condition Ready",
-			EventTime: metav1.NewMicroTime(now.Add(-5 * time.Minute)), Series: &corev1.EventSeries{Count: 3, LastObservedTime: metav1.NewMicroTime(now.Add(-90 * time.Second))}},
+			EventTime: metav1.NewMicroTime(now.Add(-5 * time.Minute)),
+			Series:    &corev1.EventSeries{Count: 3, LastObservedTime: metav1.NewMicroTime(now.Add(-90 * time.Second))}},
 	}
 	return New(b, rows, events, nil)
 }
 
 func invalid() Report {
 	b := batch("customers", v1alpha1.UserCounts{Created: 2, Existing: 1, Invalid: 140},
-		append(stalled(v1alpha1.ReasonInvalidUsers, "2 created, 1 existed already, 140 invalid; correct or remove the invalid ones, see status.invalidUsers"),
-			accepted, allRead, condition(v1alpha1.ConditionUsersConfirmed, metav1.ConditionTrue, v1alpha1.ReasonConfirmed, "The list was compared"))...)
+		append(stalled(v1alpha1.ReasonInvalidUsers,
+			"2 created, 1 existed already, 140 invalid; correct or remove the invalid ones, see status.invalidUsers"),
+			accepted, allRead, condition(v1alpha1.ConditionUsersConfirmed, "True", v1alpha1.ReasonConfirmed, "The list was compared"))...)
 	b.Spec.Users = make([]v1alpha1.UserRow, 3)
 	b.Status.Slices = v1alpha1.SliceCounts{Total: 1, Ready: 1}
 	b.Status.RepeatedRows = 2
 	source := &v1alpha1.SourceKey{Kind: "ConfigMap", Name: "customers", Key: "users.csv"}
 	b.Status.InvalidUsers = []v1alpha1.InvalidUser{
-		{Username: "bad\x1b[31m", Row: 0, Reason: v1alpha1.InvalidReasonInvalidRow, Message: "username contains a control character, such as a tab or a line break; remove it"},
+		{Username: "bad\x1b[31m", Row: 0, Reason: v1alpha1.InvalidReasonInvalidRow,
+			Message: "username contains a control character, such as a tab or a line break; remove it"},
 		{Username: "user_12345", Source: source, Row: 3, Reason: v1alpha1.InvalidReasonDuplicateUsername,
 			Message: "An earlier row with the same username and a different fullName is used; remove one of the two"},
 		{Source: source, Row: 7, Reason: v1alpha1.InvalidReasonInvalidRow, Message: "line 9: username is empty; give one of 1 to 256 characters"},
@@ -114,10 +117,13 @@ func invalid() Report {
 }
 
 func keyMissing() Report {
-	return New(batch("customers", v1alpha1.UserCounts{Pending: 5}, append(stalled(v1alpha1.ReasonSecretNotFound, "Secret alloy does not exist; create it"),
-		condition(v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound, "Secret alloy does not exist; create it"),
-		condition(v1alpha1.ConditionSourcesRead, metav1.ConditionFalse, v1alpha1.ReasonSourceUnreadable, "ConfigMap customers, users.csv: line 3: a double quote is never closed"),
-	)...), nil, nil, nil)
+	const message = "Secret alloy does not exist; create it"
+	b := batch("customers", v1alpha1.UserCounts{Pending: 5}, append(stalled(v1alpha1.ReasonSecretNotFound, message),
+		condition(v1alpha1.ConditionCredentialsValid, "False", v1alpha1.ReasonSecretNotFound, message),
+		condition(v1alpha1.ConditionSourcesRead, "False", v1alpha1.ReasonSourceUnreadable,
+			"ConfigMap customers, users.csv: line 3: a double quote is never closed"),
+	)...)
+	return New(b, nil, nil, nil)
 }
 
 func unseen() Report {
@@ -128,12 +134,15 @@ func unseen() Report {
 }
 
 func done() Report {
-	return New(batch("staff", v1alpha1.UserCounts{Created: 40}, condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "40 created"), accepted), nil, nil, nil)
+	ready := condition(v1alpha1.ConditionReady, "True", v1alpha1.ReasonSucceeded, "40 created")
+	return New(batch("staff", v1alpha1.UserCounts{Created: 40}, ready, accepted), nil, nil, nil)
 }
 
 func suspended() Report {
-	return New(batch("later", v1alpha1.UserCounts{Created: 1, Pending: 2}, condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonSuspended,
-		"1 of 3 users done; set spec.suspend to false to go on"), condition(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended, "spec.suspend is true")), nil, nil, nil)
+	b := batch("later", v1alpha1.UserCounts{Created: 1, Pending: 2},
+		condition(v1alpha1.ConditionReady, "Unknown", v1alpha1.ReasonSuspended, "1 of 3 users done; set spec.suspend to false to go on"),
+		condition(v1alpha1.ConditionSuspended, "True", v1alpha1.ReasonSuspended, "spec.suspend is true"))
+	return New(b, nil, nil, nil)
 }
 
 func TestScreen(t *testing.T) {

@@ -72,7 +72,8 @@ func sliceRows(table *metav1.Table, batch string) ([]SliceRow, error) {
 	}
 	for _, column := range []string{columnName, columnReady, columnPending, columnInvalid, columnBatch, columnNext, columnMessage} {
 		if _, has := at[column]; !has {
-			return nil, fmt.Errorf("the API server's table of slices has no column %s: the CRDs are of another version; see kubectl eub check", column)
+			return nil, fmt.Errorf("the API server's table of slices has no column %s: the CRDs are of another version; see kubectl eub check",
+				column)
 		}
 	}
 	rows := make([]SliceRow, 0, len(table.Rows))

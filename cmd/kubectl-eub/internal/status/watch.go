@@ -5,7 +5,6 @@ package status
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
 const (
@@ -54,7 +54,7 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 			case <-ctx.Done():
 			}
 			return false
-		}, func(err error) { fmt.Fprintf(w.warn, "Lost the batch, and trying again: %v\n", err) })
+		}, func(err error) { terminal.Note(w.warn, "Lost the batch, and trying again: %v", err) })
 	}()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
@@ -69,9 +69,9 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 			}
 		case err := <-failed:
 			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-				return w.last, err //nolint:wrapcheck // the caller ended it
+				return w.last, err
 			}
-			return w.last, access.Explain(err, "watch", access.Batches, w.key)
+			return w.last, access.Explain(err, "watch", access.Batches, w.key) //nolint:wrapcheck // wrapped
 		}
 		if err := w.show(ctx, batch); err != nil {
 			return w.last, err
@@ -87,7 +87,7 @@ func (w *watcher) show(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) e
 	if w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
 		if ctx.Err() == nil && err != nil {
-			fmt.Fprintf(w.warn, "%v\n", err)
+			terminal.Note(w.warn, "%v", err)
 		}
 		w.details, w.loaded = read, now
 	}

@@ -4,6 +4,7 @@
 package terminal
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -20,11 +21,17 @@ import (
 // DefaultWidth is the width of lines, in columns, where there is no terminal that has one.
 const DefaultWidth = 100
 
+// Note writes a line beside the output, such as to standard error. If that fails there is nobody left to tell.
+func Note(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+
 // Is reports whether a stream is a terminal.
 func Is(stream any) bool {
 	file, isFile := stream.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd())) //nolint:gosec // a file descriptor is small
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
+
+// CanDraw reports whether a stream is a terminal that understands escape sequences.
+func CanDraw(stream any) bool { return Is(stream) && os.Getenv("TERM") != "dumb" }
 
 // Size returns the width and height of a terminal. It returns DefaultWidth and no height for any other stream.
 func Size(stream io.Writer) (width, height int) {
@@ -32,7 +39,7 @@ func Size(stream io.Writer) (width, height int) {
 	if !isFile {
 		return DefaultWidth, 0
 	}
-	width, height, err := term.GetSize(int(file.Fd())) //nolint:gosec // a file descriptor is small
+	width, height, err := term.GetSize(int(file.Fd()))
 	if err != nil || width <= 0 {
 		return DefaultWidth, 0
 	}

@@ -75,10 +75,13 @@ func TestCheck_SaysWhatIsWrong(t *testing.T) {
 	w.Await("keyless", v1alpha1.ReasonSecretNotFound)
 	quota := &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "few"},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/embeddeduserslices.embedded.runalloy.com": resource.MustParse("1")}},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{
+			"count/embeddeduserslices.embedded.runalloy.com": resource.MustParse("1"),
+		}},
 	}
 	w.MustCreate(quota)
-	quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: quota.Spec.Hard} // as the controller of quotas, which does not run here
+	// As the controller of quotas does, which does not run here.
+	quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: quota.Spec.Hard}
 	w.Must(w.Client.Status().Update(t.Context(), quota))
 	found, code := w.check(editor)
 	if f := found["Key of keyless"]; code != 1 || f.Level != "fail" || f.Says != "Secret nowhere does not exist." {
@@ -91,7 +94,8 @@ func TestCheck_SaysWhatIsWrong(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	found, _ = w.check(viewer)
-	if f := found["Rights"]; f.Level != "warning" || !strings.Contains(f.Says, "results: you may not list embeddeduserslices in namespace check-wrong") {
+	missing := "results: you may not list embeddeduserslices in namespace check-wrong"
+	if f := found["Rights"]; f.Level != "warning" || !strings.Contains(f.Says, missing) {
 		t.Errorf("%+v", f)
 	}
 	// The viewer may not read Secrets: what is known of the key is the operator's.

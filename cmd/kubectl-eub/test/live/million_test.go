@@ -4,6 +4,9 @@ package live
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -25,11 +29,45 @@ var thousands = flag.Int("thousands", 20, "thousands of users of the long batch;
 // maxMemory is what results and status take at most, in bytes.
 const maxMemory = 100 << 20
 
+// usersOf returns the users of a slice.
+func usersOf(slice int) []v1alpha1.User {
+	return testenv.Users(fmt.Sprintf("customer-of-the-region-%04d", slice), v1alpha1.MaxSliceUsers)
+}
+
+// slicesPerList is the number of slices whose users are in one list.
+const slicesPerList = 20
+
+// lists creates ConfigMaps with the users of many slices, and returns them as sources.
+func (w *world) lists(thousands int) (sources []v1alpha1.UsersSource) {
+	w.Helper()
+	for first := 0; first < thousands; first += slicesPerList {
+		var list, text bytes.Buffer
+		list.WriteString("username,fullName\n")
+		for i := first; i < min(first+slicesPerList, thousands); i++ {
+			for _, user := range usersOf(i) {
+				list.WriteString(user.Username + "," + user.FullName + "\n")
+			}
+		}
+		gz := gzip.NewWriter(&text)
+		_, err := gz.Write(list.Bytes())
+		w.Must(errors.Join(err, gz.Close()))
+		ref := &v1alpha1.UsersKeyReference{Name: fmt.Sprintf("customers-%d", first), Key: "users.csv.gz"}
+		w.MustCreate(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: ref.Name}, BinaryData: map[string][]byte{ref.Key: text.Bytes()},
+		})
+		sources = append(sources, v1alpha1.UsersSource{ConfigMapKeyRef: ref})
+	}
+	return sources
+}
+
 // long creates a batch with many users, whose slices have results, as after the operator has sent them.
 func (w *world) long(thousands int) {
 	w.Helper()
 	batch := w.Batch("customers")
+	batch.Spec.UsersFrom = w.lists(thousands)
 	w.MustCreate(batch)
+	batch.Status.ObservedGeneration, batch.Status.Counts.Pending = -1, int32(thousands)
+	w.Must(w.Client.Status().Update(w.Context(), batch))
 	yes := true
 	owner := metav1.OwnerReference{
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: batch.Name, UID: batch.UID, Controller: &yes,
@@ -37,12 +75,12 @@ func (w *world) long(thousands int) {
 	for i := range thousands {
 		slice := &v1alpha1.EmbeddedUserSlice{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: w.Namespace, Name: fmt.Sprintf("customers-61a2f956-%d", i), Labels: map[string]string{v1alpha1.LabelBatch: batch.Name},
-				OwnerReferences: []metav1.OwnerReference{owner},
+				Namespace: w.Namespace, Name: fmt.Sprintf("customers-61a2f956-%d", i),
+				Labels: map[string]string{v1alpha1.LabelBatch: batch.Name}, OwnerReferences: []metav1.OwnerReference{owner},
 			},
 			Spec: v1alpha1.EmbeddedUserSliceSpec{
 				APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy", Key: "apiKey"},
-				Users:           testenv.Users(fmt.Sprintf("customer-of-the-region-%04d", i), v1alpha1.MaxSliceUsers),
+				Users:           usersOf(i),
 			},
 		}
 		w.MustCreate(slice)
@@ -77,7 +115,7 @@ func (w *world) measure(command *exec.Cmd) (took time.Duration, peak int) {
 
 func lines(t *testing.T, path string) (n int) {
 	t.Helper()
-	file, err := os.Open(path) //nolint:gosec // written by this test
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +138,13 @@ func TestResults_OfALongList(t *testing.T) {
 		{[]string{"results", "customers", "-o", "ndjson"}, 1000 * *thousands},
 		{[]string{"results", "customers"}, 1000**thousands + 1},
 		{[]string{"results", "customers", "--result", "Pending", "-o", "json"}, *thousands + 2},
+		{[]string{"results", "customers", "--rows", "-o", "csv"}, 1000**thousands + 1},
 	} {
 		path := filepath.Join(t.TempDir(), "out")
-		out, err := os.Create(path) //nolint:gosec // in the test's folder
+		out, err := os.Create(path)
 		w.Must(err)
 		command := w.command(editor, test.args...)
-		command.Stdout, command.Stderr = out, os.Stderr
+		command.Stdout = out
 		took, peak := w.measure(command)
 		w.Must(out.Close())
 		t.Logf("%v of %d users: %s, %d MiB", test.args, 1000**thousands, took.Round(10*time.Millisecond), peak>>20)

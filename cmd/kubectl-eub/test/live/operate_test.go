@@ -15,11 +15,12 @@ func TestSuspendAndResume(t *testing.T) {
 	w := newWorld(t, "suspend", simulator.Options{})
 	batch := w.Batch("customers", testenv.Users("customer", 3)...)
 	w.MustCreate(batch)
-	if out := w.mustRun(editor, "suspend", "customers"); !strings.HasPrefix(out, "embeddeduserbatch.embedded.runalloy.com/customers suspended\n") {
+	out := w.mustRun(editor, "suspend", "customers")
+	if !strings.HasPrefix(out, "embeddeduserbatch.embedded.runalloy.com/customers suspended\n") {
 		t.Error(out)
 	}
 	w.start()
-	out := w.mustRun(editor, "suspend", "customers", "--wait", "--timeout", "90s")
+	out = w.mustRun(editor, "suspend", "customers", "--wait", "--timeout", "90s")
 	if !strings.Contains(out, "was suspended already") || !strings.Contains(out, "suspend/customers Suspended: 0 of 3 users done") {
 		t.Error(out)
 	}
@@ -52,7 +53,7 @@ func TestRetry_OfASuspendedBatchIsNotWaitedFor(t *testing.T) {
 	w.CreateBatch("customers", testenv.Users("customer", 1)...)
 	w.Edit("customers", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })
 	_, errOut, code := w.run(editor, "retry", "customers", "--wait")
-	if code != 1 || !strings.Contains(errOut, "kubectl eub resume customers; nothing was changed") {
+	if code != 1 || !strings.Contains(errOut, "kubectl eub resume customers -n retry-suspended; nothing was changed") {
 		t.Errorf("exit code %d, %s", code, errOut)
 	}
 	if a := w.Load("customers").Annotations; len(a) > 0 {
@@ -71,8 +72,10 @@ func TestApprove_CreatesTheUsersInAnotherAccount(t *testing.T) {
 	w.SetKey("key-of-another-account")
 	w.Await("customers", v1alpha1.ReasonAccountChanged)
 	out := w.mustRun(editor, "approve", "customers", "--wait", "--timeout", "90s")
-	if !strings.Contains(out, "You approve this: 3 of 3 users that exist are missing") || !strings.Contains(out, "approve/customers Ready: 3 of 3 users done") {
-		t.Error(out)
+	for _, part := range []string{"You approve this: 3 of 3 users that exist are missing", "approve/customers Ready: 3 of 3 users done"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is missing: %s", part, out)
+		}
 	}
 	w.Equal("users of the other account", 3, len(w.Sim.Users("key-of-another-account")))
 	if strings.Contains(out, "key-of-another-account") {

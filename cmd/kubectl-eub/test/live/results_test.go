@@ -42,7 +42,8 @@ func TestResults(t *testing.T) {
 }
 
 func (w *world) hasEveryUserOfTheList() {
-	records, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(w.mustRun(editor, "results", "customers", "-o", "csv"), "\ufeff"))).ReadAll()
+	text := strings.TrimPrefix(w.mustRun(editor, "results", "customers", "-o", "csv"), "\ufeff")
+	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	w.Must(err)
 	w.Equal("the header", sheet.Header(), records[0])
 	type found struct{ FullName, Result, Reason, Where string }
@@ -92,7 +93,8 @@ func (w *world) filters() {
 			w.Errorf("%v: exit code %d, %s", args, code, errOut)
 		}
 	}
-	if _, errOut, code := w.run(viewer, "results", "customers"); code != 1 || !strings.Contains(errOut, "you may not list embeddeduserslices") {
+	_, errOut, code := w.run(viewer, "results", "customers")
+	if code != 1 || !strings.Contains(errOut, "you may not list embeddeduserslices") {
 		w.Errorf("somebody who may not see slices: exit code %d, %s", code, errOut)
 	}
 }

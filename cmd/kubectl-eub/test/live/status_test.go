@@ -3,9 +3,8 @@
 package live
 
 import (
-	"errors"
 	"net/http"
-	"os/exec"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -19,15 +18,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
-
-// codeOf returns the exit code of a command that has ended.
-func codeOf(err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	return 0
-}
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 
@@ -93,12 +83,43 @@ func TestStatus_WritesALinePerChangeWithoutATerminal(t *testing.T) {
 	}
 }
 
+// Somebody watches for hours, and the API server is upgraded meanwhile.
+func TestStatus_GoesOnAfterTheAPIServerWasAway(t *testing.T) {
+	w := newWorld(t, "away", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...)
+	command := w.command(viewer, "status", "customers", "--watch", "--timeout", "90s")
+	out, errOut := &testenv.Log{}, &testenv.Log{}
+	command.Stdout, command.Stderr = out, errOut
+	w.Must(command.Start())
+	w.Eventually(func() string { return string(out.Bytes()) }).Should(gomega.ContainSubstring("Unseen"))
+	w.Must(plane.RestartAPIServer())
+	w.start()
+	if err := command.Wait(); err != nil || !strings.Contains(string(out.Bytes()), "away/customers Ready: 3 of 3") {
+		t.Errorf("%v\n%s\n%s", err, out.Bytes(), errOut.Bytes())
+	}
+	if n := strings.Count(string(errOut.Bytes()), "Lost the batch, and trying again"); n > 1 {
+		t.Errorf("it says %d times that the API server is away: %s", n, errOut.Bytes())
+	}
+}
+
+func TestStatus_EndsWithCtrlC(t *testing.T) {
+	w := newWorld(t, "interrupted", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...) // there is no operator
+	command := w.command(viewer, "status", "customers", "--watch")
+	c := w.open(command, 100)
+	w.Eventually(c.last).Should(gomega.ContainSubstring("Unseen"))
+	w.Must(command.Process.Signal(os.Interrupt))
+	var err error
+	w.Eventually(c.done).Should(gomega.Receive(&err))
+	w.Equal("exit code", 130, command.ProcessState.ExitCode())
+}
+
 func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	w := newWorld(t, "stalled", simulator.Options{})
 	w.start()
 	w.CreateBatch("customers", v1alpha1.User{Username: "a"}, v1alpha1.User{Username: "\tb"})
 	out, errOut, code := w.run(viewer, "status", "customers", "--watch")
-	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers --result Invalid") {
+	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers -n stalled --result Invalid") {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
 	}
 	screen := w.mustRun(viewer, "status", "customers")
@@ -138,6 +159,18 @@ func TestStatus_ShowsWhatOneMaySee(t *testing.T) {
 	w.Equal("name", "embeddeduserbatch.embedded.runalloy.com/customers\n", w.mustRun(viewer, "status", "customers", "-o", "name"))
 	if fleet := w.mustRun(viewer, "status"); !regexp.MustCompile(`held-up +customers +Working +Retrying +0 % +0 +3`).MatchString(fleet) {
 		t.Error(fleet)
+	}
+}
+
+func TestStatus_CompletesNames(t *testing.T) {
+	w := newWorld(t, "completion", simulator.Options{})
+	w.CreateBatch("customers")
+	w.CreateBatch("staff")
+	command := w.command(viewer)
+	command.Args = []string{plugin, "__complete", "status", "--namespace", w.Namespace, ""}
+	out, err := command.Output()
+	if err != nil || string(out) != "customers\nstaff\n:4\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

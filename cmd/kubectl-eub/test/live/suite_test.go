@@ -28,14 +28,14 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(m, testenv.Options{}, func(started *testenv.ControlPlane) (err error) {
+	testenv.Main(m, testenv.Options{Restartable: true}, func(started *testenv.ControlPlane) (err error) {
 		plane = started
 		ctx := context.Background()
 		if operator, err = testenv.Build(ctx, plane.Folder, "operator"); err != nil {
 			return err
 		}
 		plugin = filepath.Join(plane.Folder, "kubectl-eub")
-		build := exec.CommandContext(ctx, "go", "build", "-o", plugin, ".") //nolint:gosec // our own program
+		build := exec.CommandContext(ctx, "go", "build", "-o", plugin, ".")
 		build.Dir = testenv.Root("cmd", "kubectl-eub")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the plugin: %w\n%s", err, out)
@@ -81,11 +81,11 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 }
 
 // start starts an operator, which the end of the test kills.
-func (w *world) start() *testenv.Operator {
+func (w *world) start() {
 	w.Helper()
 	kubeconfig, err := plane.Impersonate(testenv.SystemNamespace)
 	w.Must(err)
-	return w.StartOperator(testenv.OperatorOptions{
+	w.StartOperator(testenv.OperatorOptions{
 		Path: operator, Kubeconfig: kubeconfig, Args: []string{"--alloy-timeout", "20s", "--watch-namespaces", w.Namespace},
 	})
 }
@@ -106,7 +106,7 @@ func (w *world) as(user string) string {
 // command returns a command that runs the plugin as somebody, in a folder of its own and with an empty home.
 func (w *world) command(user string, args ...string) *exec.Cmd {
 	w.Helper()
-	command := exec.CommandContext(w.Context(), plugin, append(args, "--namespace", w.Namespace)...) //nolint:gosec // our own program
+	command := exec.CommandContext(w.Context(), plugin, append(args, "--namespace", w.Namespace)...)
 	command.Dir = w.TempDir()
 	command.Env = append(os.Environ(), "KUBECONFIG="+w.as(user), "HOME="+command.Dir)
 	return command
