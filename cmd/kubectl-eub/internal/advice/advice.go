@@ -21,12 +21,20 @@ type Advice struct {
 	Do string
 }
 
-// For returns what a reason means for a batch. It reports false for a reason that this version does not know, as a newer operator
-// may have: then the message of the condition has to do.
-func For(reason, batch string) (Advice, bool) {
+// For returns what a reason means for a batch, which [Target] names. It reports false for a reason that this version does not know, as a
+// newer operator may have: then the message of the condition has to do.
+func For(reason, target string) (Advice, bool) {
 	a, known := advice[reason]
-	a.Do = strings.ReplaceAll(a.Do, "NAME", batch)
+	a.Do = strings.ReplaceAll(a.Do, "NAME", target)
 	return a, known
+}
+
+// Target returns the arguments by which a command finds a batch, whatever the namespace of the kubeconfig is.
+func Target(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return name + " -n " + namespace
 }
 
 // Unseen is the advice for a batch that no operator has looked at.
@@ -51,7 +59,7 @@ var advice = map[string]Advice{
 	v1alpha1.ReasonSucceeded: {Words: "All users exist."},
 	v1alpha1.ReasonSucceededWithInvalidUsers: {
 		Words: "All valid users exist, and the invalid ones are ignored, as spec.invalidUserPolicy says.",
-		Do:    "To see the ignored ones: kubectl eub results NAME --result Invalid.",
+		Do:    "See the ignored ones with kubectl eub results NAME --result Invalid.",
 	},
 	v1alpha1.ReasonInvalidUsers: {
 		Words: "All valid users exist, and some are invalid.",
@@ -78,7 +86,7 @@ var advice = map[string]Advice{
 	},
 	v1alpha1.ReasonSuspended: {
 		Words: "Users are pending, and spec.suspend is true, so that nothing is sent.",
-		Do:    "To go on: kubectl eub resume NAME.",
+		Do:    "Go on with kubectl eub resume NAME.",
 	},
 	v1alpha1.ReasonObserved: {
 		Words: "The account's users were looked up, and nothing is created, because spec.mode is Observe.",

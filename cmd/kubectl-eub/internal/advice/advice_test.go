@@ -76,7 +76,7 @@ func TestFor_PutsTheNameOfTheBatchIntoCommands(t *testing.T) {
 			t.Errorf("%s: %+v", reason, a)
 		}
 	}
-	if a, _ := For("Suspended", "customers"); !strings.HasSuffix(a.Do, "kubectl eub resume customers.") {
+	if a, _ := For("Suspended", Target("demo", "customers")); !strings.HasSuffix(a.Do, "kubectl eub resume customers -n demo.") {
 		t.Error(a.Do)
 	}
 	if _, known := For("OfANewerOperator", "customers"); known {

@@ -34,6 +34,8 @@ type batchFacts struct {
 // seenWithin is how long an operator that works takes at most to look at a batch.
 const seenWithin = time.Minute
 
+func (b *batchFacts) target() string { return advice.Target(b.batch.Namespace, b.batch.Name) }
+
 func (b *batchFacts) findings(now time.Time) []Finding {
 	return append([]Finding{b.state(now), b.key()}, b.limits()...)
 }
@@ -43,7 +45,7 @@ func (b *batchFacts) state(now time.Time) Finding {
 	subject := "Batch " + b.batch.Name
 	r := status.New(b.batch, nil, nil, nil)
 	counts := fmt.Sprintf("%s of %s users are done", terminal.Number(r.Counts.Total-r.Counts.Pending), terminal.Number(r.Counts.Total))
-	a, isKnown := advice.For(r.Reason, b.batch.Name)
+	a, isKnown := advice.For(r.Reason, b.target())
 	if !isKnown {
 		a.Words = r.Message
 	}
@@ -88,12 +90,12 @@ func (b *batchFacts) key() Finding {
 	c := meta.FindStatusCondition(b.batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
 	switch {
 	case b.secret == isMissing:
-		a, _ := advice.For(v1alpha1.ReasonSecretNotFound, b.batch.Name)
+		a, _ := advice.For(v1alpha1.ReasonSecretNotFound, b.target())
 		return Finding{subject, Fail, fmt.Sprintf("Secret %s does not exist.", ref.Name), a.Do}
 	case c == nil:
 		return Finding{subject, Unknown, fmt.Sprintf("The operator has not looked at Secret %s yet.", ref.Name), ""}
 	}
-	a, isKnown := advice.For(c.Reason, b.batch.Name)
+	a, isKnown := advice.For(c.Reason, b.target())
 	if !isKnown {
 		a.Words = c.Message
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -58,7 +59,7 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 		},
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = "it is suspended, and does so when it goes on; run kubectl eub resume " + batch.Name
+		c.cannotWait = "it is suspended, and does so when it goes on; run kubectl eub resume " + target(batch)
 	}
 	switch reasonOf(batch) {
 	case v1alpha1.ReasonUnauthorized:
@@ -70,9 +71,13 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 	if n := selfInvalid(batch); n > 0 {
 		c.notes = append(c.notes, fmt.Sprintf(
 			"%s rows are invalid by themselves, and are not sent before they are corrected: kubectl eub results %s --result Invalid.",
-			terminal.Number(n), batch.Name))
+			terminal.Number(n), target(batch)))
 	}
 	return c, nil
+}
+
+func target(batch *v1alpha1.EmbeddedUserBatch) string {
+	return advice.Target(batch.Namespace, batch.Name)
 }
 
 func selfInvalid(batch *v1alpha1.EmbeddedUserBatch) int32 {
@@ -99,7 +104,7 @@ func suspend(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		notes: []string{"Nothing more is sent. A request that is running ends, and its results are recorded."},
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s users are pending. To go on: kubectl eub resume %s.", terminal.Number(n), batch.Name))
+		c.notes = append(c.notes, fmt.Sprintf("%s users are pending. To go on: kubectl eub resume %s.", terminal.Number(n), target(batch)))
 	}
 	if batch.Spec.Suspend {
 		c.patch, c.said, c.notes = nil, "was suspended already", c.notes[1:]
@@ -142,7 +147,7 @@ func approve(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was approved already"
 	}
 	if batch.Spec.Suspend {
-		c.cannotWait = "it is suspended, and goes on when it is resumed; run kubectl eub resume " + batch.Name
+		c.cannotWait = "it is suspended, and goes on when it is resumed; run kubectl eub resume " + target(batch)
 	}
 	return c, nil
 }

@@ -29,31 +29,44 @@ type writer interface {
 	end() error
 }
 
-// newWriter returns the writer of a format, which must be known.
+// newWriter returns the writer of a format, which must be known. What goes to a terminal is cleaned.
 func newWriter(out *bufio.Writer, format string, isTerminal bool) writer {
+	var w writer
 	switch format {
 	case formatCSV:
-		return newCSV(out, isTerminal)
+		w = newCSV(out, isTerminal)
 	case formatJSON:
-		return &jsonArray{out: out}
+		w = &jsonArray{out: out}
 	case formatNDJSON:
-		return &ndjson{json.NewEncoder(out)}
+		w = &ndjson{json.NewEncoder(out)}
 	default:
-		return &table{out: out}
+		return &cleaner{&table{out: out}} // which people read, also in a pager
 	}
+	if isTerminal {
+		return &cleaner{w}
+	}
+	return w
+}
+
+// cleaner writes rows without characters that change what a terminal shows. They are not what the users have then, which is for programs.
+type cleaner struct{ writer }
+
+func (c *cleaner) write(row Row) error {
+	row.Username, row.FullName = terminal.Clean(row.Username), terminal.Clean(row.FullName)
+	row.Message = terminal.Clean(row.Message)
+	return c.writer.write(row)
 }
 
 // csvFile writes CSV for spreadsheets.
 type csvFile struct {
-	csv        *csv.Writer
-	isTerminal bool
-	err        error
+	csv *csv.Writer
+	err error // of the header
 }
 
 // newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A
-// terminal gets none, and no control characters.
+// terminal gets none.
 func newCSV(out *bufio.Writer, isTerminal bool) *csvFile {
-	c := &csvFile{csv: csv.NewWriter(out), isTerminal: isTerminal}
+	c := &csvFile{csv: csv.NewWriter(out)}
 	if !isTerminal {
 		_, c.err = out.WriteString("\ufeff")
 	}
@@ -78,11 +91,6 @@ func (c *csvFile) write(row Row) error {
 	fields := []string{
 		sheet.Escape(row.Username), sheet.Escape(row.FullName), string(row.Result), row.Reason, sheet.Escape(row.Message),
 		sheet.Escape(row.Source), index, line,
-	}
-	if c.isTerminal {
-		for i := range fields {
-			fields[i] = terminal.Clean(fields[i])
-		}
 	}
 	return c.csv.Write(fields) //nolint:wrapcheck // wrapped by the caller
 }
@@ -147,7 +155,7 @@ type table struct {
 var heads = []string{"USERNAME", "RESULT", "REASON", "WHERE", "MESSAGE"}
 
 func (t *table) write(row Row) error {
-	cells := []string{terminal.Clean(row.Username), string(row.Result), row.Reason, where(row), terminal.Clean(row.Message)}
+	cells := []string{row.Username, string(row.Result), row.Reason, where(row), row.Message}
 	if t.widths != nil {
 		return t.print(cells)
 	}

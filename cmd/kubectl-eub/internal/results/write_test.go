@@ -38,7 +38,7 @@ func example() []Row {
 		{v1alpha1.User{Username: "demo@runalloy.com", FullName: "Gregg \"G\" Mojica, Jr."}, v1alpha1.UserResult{Result: v1alpha1.ResultCreated}},
 		{v1alpha1.User{Username: "=1+1", FullName: "'quoted'"},
 			v1alpha1.UserResult{Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonUnconfirmedAttempt}},
-		{v1alpha1.User{Username: "00123", FullName: "\x1b[31mred\nlines"}, v1alpha1.UserResult{}},
+		{v1alpha1.User{Username: "00123", FullName: "\x1b[31mred\u009b\u202e\nlines"}, v1alpha1.UserResult{}},
 		{rejected, v1alpha1.UserResult{Result: v1alpha1.ResultInvalid, Reason: "RejectedByAPI", Message: "-no seats", Hash: hash(rejected)}},
 		{v1alpha1.User{Username: "corrected"}, v1alpha1.UserResult{Result: v1alpha1.ResultInvalid, Hash: "of another row"}},
 		{v1alpha1.User{Username: "gone"}, v1alpha1.UserResult{Result: v1alpha1.ResultCreated, Pending: v1alpha1.PendingMissing}},
@@ -78,7 +78,7 @@ func TestWriter(t *testing.T) {
 
 func TestWriter_SendsNoEscapeSequenceToATerminal(t *testing.T) {
 	for _, format := range []string{formatTable, formatCSV, formatJSON, formatNDJSON} {
-		if text := written(t, format, true, example()); strings.ContainsAny(text, "\x1b\ufeff") {
+		if text := written(t, format, true, example()); strings.ContainsAny(text, "\x1b\ufeff\u009b\u202e") {
 			t.Errorf("%s: %q", format, text)
 		}
 	}

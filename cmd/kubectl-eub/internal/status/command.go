@@ -19,6 +19,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -76,7 +77,7 @@ talks to Alloy.`,
 
   # The same for a script
   kubectl eub status customers -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: names.Complete(shared),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
 	c.Flags().BoolVarP(&o.watch, "watch", "w", false,
@@ -208,7 +209,7 @@ func (o *options) follow(ctx context.Context, from *cluster, key client.ObjectKe
 	switch {
 	case o.output != "":
 		w.display = silence{}
-	case terminal.Is(o.Out):
+	case terminal.CanDraw(o.Out):
 		w.display = newScreens(o.Out)
 	default:
 		w.display = &lines{out: o.Out}
@@ -235,7 +236,7 @@ func (o *options) ended(last *Report, err error) error {
 	case !last.State.NeedsPerson():
 		return nil
 	}
-	if !terminal.Is(o.Out) { // a screen has it
+	if !terminal.CanDraw(o.Out) { // a screen has it
 		terminal.Note(o.ErrOut, "%s", Ending(last))
 	}
 	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s and does not go on by itself", last.Name, last.State)}

@@ -19,7 +19,7 @@ type screens struct {
 	writer *cupwriter.Writer
 }
 
-func newScreens(out io.Writer) *screens { return &screens{out, cupwriter.New(out, true)} }
+func newScreens(out io.Writer) *screens { return &screens{out, cupwriter.New(out, false)} }
 
 func (*screens) wantsDetails() bool { return true }
 

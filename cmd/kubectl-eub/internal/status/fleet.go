@@ -29,8 +29,7 @@ func Fleet(reports []Report, columns int, palette terminal.Palette) string {
 		r := &reports[i]
 		table = append(table, []string{
 			terminal.Clean(r.Namespace), terminal.Clean(r.Name), string(r.State), terminal.Clean(r.Reason),
-			fmt.Sprintf("%d %%", percent(r.Counts.Total-r.Counts.Pending, r.Counts.Total)), terminal.Number(r.Counts.Invalid),
-			terminal.Number(r.Counts.Pending), toDo(r),
+			doneShare(r), terminal.Number(r.Counts.Invalid), terminal.Number(r.Counts.Pending), toDo(r),
 		})
 	}
 	return aligned(table, columns, func(row, column int, text string) string {
@@ -39,6 +38,14 @@ func Fleet(reports []Report, columns int, palette terminal.Palette) string {
 		}
 		return palette.Paint(toneOf(reports[row-1].State), text)
 	}) + "\n" + summary(reports) + "\n"
+}
+
+// doneShare returns how many of the users have a result; a dash if there are no users.
+func doneShare(r *Report) string {
+	if r.Counts.Total == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d %%", percent(r.Counts.Total-r.Counts.Pending, r.Counts.Total))
 }
 
 // toDo returns what to do about a batch that does not go on by itself.

@@ -5,6 +5,7 @@ package status
 import (
 	"fmt"
 
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -17,7 +18,7 @@ func Line(r *Report) string {
 	switch r.State {
 	case Ready, Unseen:
 	case Working:
-		if r.Reason != "Progressing" {
+		if r.Reason != v1alpha1.ReasonProgressing {
 			text += fmt.Sprintf("; %s: %s", r.Reason, r.Message)
 		}
 	default:

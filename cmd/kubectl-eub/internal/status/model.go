@@ -132,7 +132,7 @@ func New(batch *v1alpha1.EmbeddedUserBatch, rows []SliceRow, events []corev1.Eve
 		r.Reason, r.Message = ready.Reason, ready.Message
 	}
 	if r.State != Unseen {
-		a, _ := advice.For(ready.Reason, batch.Name)
+		a, _ := advice.For(ready.Reason, advice.Target(batch.Namespace, batch.Name))
 		r.words, r.Do = a.Words, a.Do
 	}
 	return r
@@ -141,7 +141,7 @@ func New(batch *v1alpha1.EmbeddedUserBatch, rows []SliceRow, events []corev1.Eve
 func conditionsOf(batch *v1alpha1.EmbeddedUserBatch) []Condition {
 	described := make([]Condition, 0, len(batch.Status.Conditions))
 	for _, c := range batch.Status.Conditions {
-		a, _ := advice.For(c.Reason, batch.Name)
+		a, _ := advice.For(c.Reason, advice.Target(batch.Namespace, batch.Name))
 		described = append(described, Condition{
 			Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message, Since: c.LastTransitionTime, Words: a.Words, Do: a.Do,
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -83,6 +84,9 @@ func toneOf(state State) terminal.Tone {
 func bar(r *Report, columns int) string {
 	total, done := r.Counts.Total, r.Counts.Total-r.Counts.Pending
 	text := fmt.Sprintf(" %3d %%   %s of %s users", percent(done, total), terminal.Number(done), terminal.Number(total))
+	if total == 0 {
+		text = "         no users yet"
+	}
 	if r.Pace != nil && r.State == Working && done < total {
 		text += fmt.Sprintf("   %s/s", terminal.Number(int64(r.Pace.PerSecond)))
 		if r.Pace.Left != nil {
@@ -231,7 +235,8 @@ func (s *screen) invalid(r *Report) {
 		label = ""
 	}
 	if more := int(r.Counts.Invalid) - min(len(r.Invalid), maxInvalid); more > 0 {
-		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid", terminal.Number(more), r.Name))
+		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid",
+			terminal.Number(more), advice.Target(r.Namespace, r.Name)))
 	}
 }
 

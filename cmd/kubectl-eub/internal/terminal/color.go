@@ -26,7 +26,7 @@ type Palette bool
 // PaletteFor returns the palette for a stream. Colours are for terminals only, and nobody gets them who has set NO_COLOR
 // (https://no-color.org) or whose TERM is dumb.
 func PaletteFor(stream io.Writer) Palette {
-	return Palette(Is(stream) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+	return Palette(CanDraw(stream) && os.Getenv("NO_COLOR") == "")
 }
 
 // Paint colours a text.

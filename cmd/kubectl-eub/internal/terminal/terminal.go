@@ -30,6 +30,9 @@ func Is(stream any) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
+// CanDraw reports whether a stream is a terminal that understands escape sequences.
+func CanDraw(stream any) bool { return Is(stream) && os.Getenv("TERM") != "dumb" }
+
 // Size returns the width and height of a terminal. It returns DefaultWidth and no height for any other stream.
 func Size(stream io.Writer) (width, height int) {
 	file, isFile := stream.(*os.File)

@@ -53,7 +53,7 @@ func TestRetry_OfASuspendedBatchIsNotWaitedFor(t *testing.T) {
 	w.CreateBatch("customers", testenv.Users("customer", 1)...)
 	w.Edit("customers", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })
 	_, errOut, code := w.run(editor, "retry", "customers", "--wait")
-	if code != 1 || !strings.Contains(errOut, "kubectl eub resume customers; nothing was changed") {
+	if code != 1 || !strings.Contains(errOut, "kubectl eub resume customers -n retry-suspended; nothing was changed") {
 		t.Errorf("exit code %d, %s", code, errOut)
 	}
 	if a := w.Load("customers").Annotations; len(a) > 0 {

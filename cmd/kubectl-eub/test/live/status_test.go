@@ -119,7 +119,7 @@ func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	w.start()
 	w.CreateBatch("customers", v1alpha1.User{Username: "a"}, v1alpha1.User{Username: "\tb"})
 	out, errOut, code := w.run(viewer, "status", "customers", "--watch")
-	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers --result Invalid") {
+	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers -n stalled --result Invalid") {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
 	}
 	screen := w.mustRun(viewer, "status", "customers")
@@ -159,6 +159,18 @@ func TestStatus_ShowsWhatOneMaySee(t *testing.T) {
 	w.Equal("name", "embeddeduserbatch.embedded.runalloy.com/customers\n", w.mustRun(viewer, "status", "customers", "-o", "name"))
 	if fleet := w.mustRun(viewer, "status"); !regexp.MustCompile(`held-up +customers +Working +Retrying +0 % +0 +3`).MatchString(fleet) {
 		t.Error(fleet)
+	}
+}
+
+func TestStatus_CompletesNames(t *testing.T) {
+	w := newWorld(t, "completion", simulator.Options{})
+	w.CreateBatch("customers")
+	w.CreateBatch("staff")
+	command := w.command(viewer)
+	command.Args = []string{plugin, "__complete", "status", "--namespace", w.Namespace, ""}
+	out, err := command.Output()
+	if err != nil || string(out) != "customers\nstaff\n:4\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
