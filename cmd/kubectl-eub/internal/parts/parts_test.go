@@ -20,7 +20,7 @@ func pack(tb rapid.TB, form lists.Form, rows []string) []Part {
 	tb.Helper()
 	var packer Packer
 	for i, row := range rows {
-		if err := packer.Add(lists.Row{Form: form, Text: []byte(row), Line: i + 1}, 0); err != nil {
+		if err := packer.Add(lists.Row{Form: form, Text: []byte(row), Place: lists.Place(i + 1)}, 0); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -93,11 +93,11 @@ func TestParts_HaveAllRowsInOrder(t *testing.T) {
 		if diff := cmp.Diff(names, decoded(t, made)); diff != "" {
 			rt.Fatalf("rows (-want +got):\n%s", diff)
 		}
-		line := int32(0)
+		line := lists.Place(0)
 		for _, part := range made {
 			for _, origin := range part.Origins {
-				if line++; origin.Line != line {
-					rt.Fatalf("row %d is in line %d", line, origin.Line)
+				if line++; origin.Place != line {
+					rt.Fatalf("row %d is in %s", line, origin.Place)
 				}
 			}
 		}
@@ -133,7 +133,7 @@ func TestParts_StayWhenARowElsewhereChanges(t *testing.T) {
 		"added":   func(at int) []string { return slices.Insert(slices.Clone(rows), at, "added,Row\n") },
 		"removed": func(at int) []string { return slices.Delete(slices.Clone(rows), at, at+1) },
 	} {
-		for _, at := range []int{0, 1000, 77_777, 125_000, 249_999} {
+		for _, at := range []int{0, 77_777, 249_999} {
 			after := pack(t, lists.CSV, edit(at))
 			n := changed(before, after)
 			t.Logf("row %d %s: %d of %d parts are new", at, name, n, len(after))
