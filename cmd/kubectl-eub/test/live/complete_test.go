@@ -26,10 +26,10 @@ func TestCompletion(t *testing.T) {
 		args []string
 		want string
 	}{
-		"names of batches":         {[]string{"status", ""}, "customers\npartners\n:4\n"},
-		"that begin so":            {[]string{"results", "cust"}, "customers\n:4\n"},
-		"none after the last name": {[]string{"suspend", "customers", ""}, ":4\n"},
-		"none of another place":    {[]string{"status", "--namespace", "default", ""}, ":4\n"},
+		"names of batches":          {[]string{"status", ""}, "customers\npartners\n:4\n"},
+		"that begin so":             {[]string{"results", "cust"}, "customers\n:4\n"},
+		"none after the last name":  {[]string{"suspend", "customers", ""}, ":4\n"},
+		"none that one may not see": {[]string{"status", "--namespace", "default", ""}, ":1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			command := w.command(viewer)
