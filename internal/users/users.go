@@ -30,6 +30,9 @@ type Flaw struct {
 	Problem string
 }
 
+// DuplicateProblem says of a duplicate what is wrong with it and how to fix that.
+const DuplicateProblem = "An earlier row with the same username and a different fullName is used; remove one of the two"
+
 // MaxFlaws is the maximum number of flawed rows that a list keeps; it only counts the rest.
 const MaxFlaws = 100
 

@@ -15,6 +15,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
 // listing is what the status says of a list. It is kept when the list is not.
@@ -63,8 +64,7 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []cac
 	}
 	for _, flaw := range list.Flawed {
 		if flaw.Problem == "" {
-			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername,
-				"An earlier row with the same username and a different fullName is used; remove one of the two")
+			add(flaw.Row, v1alpha1.InvalidReasonDuplicateUsername, users.DuplicateProblem)
 		} else {
 			add(flaw.Row, v1alpha1.InvalidReasonInvalidRow, flaw.Problem)
 		}
@@ -101,7 +101,7 @@ func sourceKey(batch *v1alpha1.EmbeddedUserBatch, number int32) *v1alpha1.Source
 	if number == 0 {
 		return nil
 	}
-	kind, ref := referred(&batch.Spec.UsersFrom[number-1])
+	kind, ref := usersource.Reference(&batch.Spec.UsersFrom[number-1])
 	return &v1alpha1.SourceKey{Kind: kind, Name: ref.Name, Key: ref.Key}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/plan"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
 var (
@@ -100,7 +101,7 @@ func (v *view) divide(list []cached.Slice) {
 
 // cachedVersion returns the version of a source; "" if it does not exist.
 func (r *Reconciler) cachedVersion(ctx context.Context, namespace string, source *v1alpha1.UsersSource) (string, error) {
-	kind, ref := referred(source)
+	kind, ref := usersource.Reference(source)
 	metadata := cached.Metadata(corev1.SchemeGroupVersion.WithKind(kind))
 	err := r.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, metadata)
 	if client.IgnoreNotFound(err) != nil {

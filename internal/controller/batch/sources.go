@@ -19,11 +19,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
-)
-
-const (
-	kindConfigMap = "ConfigMap"
-	kindSecret    = "Secret"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
 // reading is a list of users that was read from the API server.
@@ -158,60 +154,29 @@ func (read *reading) add(row users.Row, problem string, most decode.Limits) erro
 func (read *reading) addSource(
 	ctx context.Context, number int32, source *v1alpha1.UsersSource, data []byte, most decode.Limits,
 ) (text int64, err error) {
-	kind, ref := referred(source)
-	problem := func(reason, what string) error {
-		return &listError{Verdict: conditions.Stalled(reason, fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what))}
-	}
-	format, known := formatOf(source, ref.Key)
-	switch {
-	case data == nil && ref.Optional:
-		return 0, nil
-	case data == nil:
-		return 0, problem(v1alpha1.ReasonSourceNotFound, "does not exist; create it, correct spec.usersFrom, or mark it as optional")
-	case !known:
-		return 0, problem(v1alpha1.ReasonSourceUnreadable, "has no known extension; set the format in spec.usersFrom")
-	}
 	left := decode.Limits{Text: most.Text, Memory: most.Memory - read.bytes}
-	text, err = decode.Rows(ctx, data, format, left, func(row decode.Row) error {
+	text, err = usersource.Rows(ctx, source, data, left, func(row decode.Row) error {
 		index := int32(row.Index) //nolint:gosec // bounded by the size of a list
 		return read.add(users.Row{User: row.User, Source: number, Index: index}, row.Problem, most)
 	})
-	switch {
-	case err == nil, errors.Is(err, decode.ErrLimit):
-		return text, err //nolint:wrapcheck // a named error
-	case ctx.Err() != nil:
-		return text, fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
-	default:
-		return text, problem(v1alpha1.ReasonSourceUnreadable, "cannot be read: "+err.Error())
+	var problem *usersource.Problem
+	if errors.As(err, &problem) {
+		return text, &listError{Verdict: conditions.Stalled(problem.Reason, problem.Message)}
 	}
-}
-
-// referred returns the object and key that a source refers to.
-func referred(source *v1alpha1.UsersSource) (kind string, ref *v1alpha1.UsersKeyReference) {
-	if source.ConfigMapKeyRef != nil {
-		return kindConfigMap, source.ConfigMapKeyRef
-	}
-	return kindSecret, source.SecretKeyRef
-}
-
-func formatOf(source *v1alpha1.UsersSource, key string) (decode.Format, bool) {
-	if source.Format != "" {
-		return decode.Format(source.Format), true
-	}
-	return decode.FormatOf(key)
+	return text, err //nolint:wrapcheck // says itself what failed, or a named error
 }
 
 // readSource returns the data of a source, nil if there is none, and its version.
 func (r *Reconciler) readSource(
 	ctx context.Context, namespace string, source *v1alpha1.UsersSource,
 ) (data []byte, version string, err error) {
-	kind, ref := referred(source)
+	kind, ref := usersource.Reference(source)
 	if len(validation.NameIsDNSSubdomain(ref.Name, false)) > 0 { // stored before the schema refused such names; nothing has one
 		return nil, "", nil
 	}
 	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
 	var object client.Object = secret
-	if kind == kindConfigMap {
+	if kind == usersource.ConfigMap {
 		object = configMap
 	}
 	err = r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, object)
@@ -221,13 +186,5 @@ func (r *Reconciler) readSource(
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
 	}
-	for _, values := range []map[string][]byte{secret.Data, configMap.BinaryData} {
-		if value, found := values[ref.Key]; found {
-			data = append([]byte{}, value...) // not nil
-		}
-	}
-	if text, found := configMap.Data[ref.Key]; found {
-		data = []byte(text)
-	}
-	return data, versionOf(object), nil
+	return usersource.Value(configMap, secret, ref.Key), versionOf(object), nil
 }

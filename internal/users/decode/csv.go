@@ -15,7 +15,7 @@ import (
 
 func readCSV(text *bufio.Reader, out *rows) error {
 	separators := wrongSeparators(text)
-	reader := &records{text: text}
+	reader := &Records{text: text, comma: ','}
 	header, err := reader.next()
 	if errors.Is(err, io.EOF) {
 		return listError("the CSV is empty; begin it with a header: username,fullName")
@@ -32,18 +32,14 @@ func readCSV(text *bufio.Reader, out *rows) error {
 		return unreadableHeader(err, reader.start)
 	}
 	out.isList = true // the header says so
-	width, stray := len(header), quoteError("")
+	width, stray := len(header), QuoteError("")
 	for {
-		last := reader.start
-		record, err := reader.next()
-		line := reader.start
+		record, line, err := reader.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &stray):
 			err = out.bad(line, string(stray))
-		case errors.Is(err, errRowTooLarge):
-			return listError(fmt.Sprintf("the row after the one in line %d has more than 64 KiB; close its double quotes", last))
 		case err != nil:
 			return err
 		case len(record) != width:
@@ -59,7 +55,7 @@ func readCSV(text *bufio.Reader, out *rows) error {
 
 // unreadableHeader translates an error of the header.
 func unreadableHeader(err error, line int) error {
-	var stray quoteError
+	var stray QuoteError
 	switch {
 	case errors.Is(err, errRowTooLarge):
 		return listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")

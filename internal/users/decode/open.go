@@ -102,7 +102,10 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	}
 }
 
-// lineReader makes every line of a text end in LF. Excel for Mac ends lines with CR, and Windows with CRLF.
+// Lines returns a text whose lines all end in LF: Excel for Mac ends lines with CR, and Windows with CRLF.
+func Lines(text io.Reader) io.Reader { return &lineReader{text: text} }
+
+// lineReader makes every line of a text end in LF.
 type lineReader struct {
 	text    io.Reader
 	afterCR bool

@@ -6,14 +6,17 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 )
 
-// records splits a CSV into records. It differs from encoding/csv in what spreadsheets and people do: spaces around a field do
-// not count unless they are in quotes, lines of nothing but commas are skipped like blank ones, and a stray double quote spoils
-// its line only.
-type records struct {
+// Records splits a CSV into records. It differs from encoding/csv in what spreadsheets and people do: spaces around a field do
+// not count unless they are in quotes, lines of nothing but separators are skipped like blank ones, and a stray double quote
+// spoils its line only.
+type Records struct {
 	text   *bufio.Reader
+	comma  byte     // that separates fields
+	last   []byte   // the last line read, valid until the next one is
 	lines  int      // number of lines read
 	start  int      // line in which the last record begins
 	buffer []byte   // fields of the last record, one after another
@@ -21,23 +24,43 @@ type records struct {
 	fields []string // that next returned
 }
 
-// quoteError says what is wrong with the double quotes of a record, and how to fix that. The next record is not affected.
-type quoteError string
+// NewRecords splits a text in UTF-8 whose fields have a separator, such as the semicolon of many spreadsheets. The operator reads commas
+// only; a program that turns a list into one with commas splits it here, so that both find the same records.
+func NewRecords(text io.Reader, separator byte) *Records {
+	return &Records{text: bufio.NewReaderSize(Lines(text), MaxRowBytes+2), comma: separator}
+}
 
-func (e quoteError) Error() string { return string(e) }
+// QuoteError says what is wrong with the double quotes of a record, and how to fix that. The next record is not affected.
+type QuoteError string
+
+func (e QuoteError) Error() string { return string(e) }
 
 const (
-	errBareQuote   quoteError = "a double quote in an unquoted field; put the field in double quotes, and double those inside"
-	errClosedEarly quoteError = "a double quote ends within its field; double those inside a field"
-	errNeverClosed quoteError = "a double quote is never closed; add one at the end of the field"
+	errBareQuote   QuoteError = "a double quote in an unquoted field; put the field in double quotes, and double those inside"
+	errClosedEarly QuoteError = "a double quote ends within its field; double those inside a field"
+	errNeverClosed QuoteError = "a double quote is never closed; add one at the end of the field"
 )
 
+// Next returns the fields of the next record, which are valid until the next call, and the line in which it begins, from 1. The error is
+// io.EOF after the last record, a QuoteError, or says why the list cannot be read.
+func (r *Records) Next() (fields []string, line int, err error) {
+	before := r.start
+	fields, err = r.next()
+	if errors.Is(err, errRowTooLarge) {
+		err = listError(fmt.Sprintf("the row after the one in line %d has more than 64 KiB; close its double quotes", before))
+	}
+	return fields, r.start, err
+}
+
+// Text returns the line of a record with a QuoteError, which has just been returned.
+func (r *Records) Text() []byte { return r.last }
+
 // next returns the fields of the next record, which are valid until the next call. The error is io.EOF after the last record, a
-// quoteError, errRowTooLarge, or a listError. A quoted field that goes wrong after its first line is a listError, because nobody
+// QuoteError, errRowTooLarge, or a listError. A quoted field that goes wrong after its first line is a listError, because nobody
 // can tell how many rows it holds.
-func (r *records) next() ([]string, error) {
+func (r *Records) next() ([]string, error) {
 	line, err := r.line()
-	for line = trimBOM(line); err == nil && isBlank(line); line = trimBOM(line) {
+	for line = trimBOM(line); err == nil && r.isBlank(line); line = trimBOM(line) {
 		line, err = r.line()
 	}
 	if err != nil {
@@ -58,8 +81,8 @@ func (r *records) next() ([]string, error) {
 	return r.split(), nil
 }
 
-func (r *records) fault(err error) error {
-	var stray quoteError
+func (r *Records) fault(err error) error {
+	var stray QuoteError
 	if errors.As(err, &stray) && r.lines > r.start {
 		return listError(at(r.start, string(stray)))
 	}
@@ -67,9 +90,9 @@ func (r *records) fault(err error) error {
 }
 
 // unquoted reads a field without quotes. It returns the rest of the line, and whether another field follows.
-func (r *records) unquoted(line []byte) (rest []byte, more bool, err error) {
+func (r *Records) unquoted(line []byte) (rest []byte, more bool, err error) {
 	field := line
-	if comma := bytes.IndexByte(line, ','); comma >= 0 { // faster than bytes.Cut
+	if comma := bytes.IndexByte(line, r.comma); comma >= 0 { // faster than bytes.Cut
 		field, rest, more = line[:comma], line[comma+1:], true
 	}
 	if bytes.IndexByte(field, '"') >= 0 {
@@ -80,7 +103,7 @@ func (r *records) unquoted(line []byte) (rest []byte, more bool, err error) {
 }
 
 // quoted does the same for a field in quotes, which may go on over several lines. line begins after the opening quote.
-func (r *records) quoted(line []byte) (rest []byte, more bool, err error) {
+func (r *Records) quoted(line []byte) (rest []byte, more bool, err error) {
 	for {
 		text, after, isClosed := bytes.Cut(line, []byte(`"`))
 		r.buffer = append(r.buffer, text...)
@@ -97,10 +120,13 @@ func (r *records) quoted(line []byte) (rest []byte, more bool, err error) {
 			line = after[1:]
 		default:
 			after = bytes.TrimLeft(after, " ")
-			if len(after) > 0 && after[0] != ',' {
+			if len(after) == 0 {
+				return nil, false, nil
+			}
+			if after[0] != r.comma {
 				return nil, false, errClosedEarly
 			}
-			return bytes.TrimPrefix(after, []byte(",")), len(after) > 0, nil
+			return after[1:], true, nil
 		}
 	}
 }
@@ -114,19 +140,20 @@ func endOf(err error) error {
 }
 
 // line returns the next line, or io.EOF if there is none.
-func (r *records) line() ([]byte, error) {
+func (r *Records) line() ([]byte, error) {
 	line, err := readLine(r.text)
 	if errors.Is(err, io.EOF) && len(line) > 0 {
 		err = nil // the next call returns it again
 	}
 	if err == nil {
 		r.lines++
+		r.last = line
 	}
 	return line, err
 }
 
 // split returns the fields in the buffer. They share the memory of one string.
-func (r *records) split() []string {
+func (r *Records) split() []string {
 	text, begin := string(r.buffer), 0
 	r.fields = r.fields[:0]
 	for _, end := range r.ends {
@@ -136,9 +163,9 @@ func (r *records) split() []string {
 	return r.fields
 }
 
-func isBlank(line []byte) bool {
+func (r *Records) isBlank(line []byte) bool {
 	for _, c := range line {
-		if c != ',' && c != ' ' {
+		if c != r.comma && c != ' ' {
 			return false
 		}
 	}

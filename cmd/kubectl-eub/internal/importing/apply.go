@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package importing
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
+)
+
+// fieldManager is who manages the fields that an import applies.
+const fieldManager = "kubectl-eub"
+
+var resources = map[string]string{
+	usersource.ConfigMap: access.ConfigMaps, usersource.Secret: access.Secrets, v1alpha1.EmbeddedUserBatchKind: access.Batches,
+}
+
+// applier applies an import to a cluster.
+type applier struct {
+	*options
+
+	kube    client.Client
+	to      target
+	earlier map[string]*metav1.PartialObjectMetadata // lists of the batch in the cluster, by kind and name
+}
+
+// applyAll applies the lists, then the batch, and then deletes the lists that the batch does not name any more.
+func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) error {
+	kube, err := o.Client()
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	if to.namespace, err = o.Namespace(); err != nil {
+		return err //nolint:wrapcheck // says itself what failed
+	}
+	a := &applier{options: o, kube: kube, to: to, earlier: map[string]*metav1.PartialObjectMetadata{}}
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	key := client.ObjectKey{Namespace: to.namespace, Name: to.name}
+	if err := kube.Get(ctx, key, batch); client.IgnoreNotFound(err) != nil {
+		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key)
+	}
+	switch {
+	case a.to.apiKey.Name != "":
+	case batch.UID != "":
+		a.to.apiKey = batch.Spec.APIKeySecretRef
+	default:
+		a.to.apiKey.Name = defaultAPIKeySecret
+	}
+	for _, kind := range []string{usersource.ConfigMap, usersource.Secret} {
+		if err := a.find(ctx, kind); err != nil {
+			return err
+		}
+	}
+	for _, part := range distinct(list) {
+		object := a.to.objectOf(part)
+		version := ""
+		if before := a.earlier[nameOf(object)]; before != nil {
+			version = before.ResourceVersion
+		}
+		delete(a.earlier, nameOf(object))
+		if err := a.apply(ctx, object, version); err != nil {
+			return err
+		}
+	}
+	if err := a.apply(ctx, a.to.batch(list), batch.ResourceVersion); err != nil {
+		return err
+	}
+	return a.deleteEarlier(ctx)
+}
+
+// find finds the lists of earlier imports.
+func (a *applier) find(ctx context.Context, kind string) error {
+	var found metav1.PartialObjectMetadataList
+	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind + "List"))
+	err := a.kube.List(ctx, &found, client.InNamespace(a.to.namespace), client.MatchingLabels{LabelImport: a.to.name})
+	if err != nil {
+		return access.Explain(fmt.Errorf("listing earlier lists: %w", err), "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace})
+	}
+	for i := range found.Items {
+		found.Items[i].SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+		object := a.to.object("v1", kind, found.Items[i].Name)
+		a.earlier[nameOf(object)] = &found.Items[i]
+	}
+	return nil
+}
+
+// apply applies an object, and says whether that changed it. Its version was that before; empty if it did not exist.
+func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, version string) error {
+	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
+	if a.conflicts {
+		options = append(options, client.ForceOwnership)
+	}
+	err := a.kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+	if apierrors.IsConflict(err) {
+		return fmt.Errorf("somebody else manages a field; --force-conflicts takes it over: %w", err)
+	}
+	if err != nil {
+		return access.Explain(fmt.Errorf("applying %s: %w", nameOf(object), err), "patch", resources[object.GetKind()],
+			client.ObjectKeyFromObject(object))
+	}
+	what := "changed"
+	switch version {
+	case object.GetResourceVersion():
+		what = "unchanged"
+	case "":
+		what = "created"
+	}
+	a.say(object, what)
+	return nil
+}
+
+// say prints what happened to an object: its name alone for scripts, as kubectl does.
+func (a *applier) say(object *unstructured.Unstructured, what string) {
+	if a.output == "name" {
+		what = ""
+	} else {
+		what = " " + what
+	}
+	fmt.Fprintln(a.Out, nameOf(object)+what)
+}
+
+// deleteEarlier deletes the lists of earlier imports that are not of this one.
+func (a *applier) deleteEarlier(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(a.earlier)) {
+		metadata := a.earlier[name]
+		uid := metadata.UID
+		err := a.kube.Delete(ctx, metadata, client.Preconditions{UID: &uid})
+		if client.IgnoreNotFound(err) != nil {
+			return access.Explain(fmt.Errorf("deleting %s: %w", name, err), "delete", resources[metadata.Kind], client.ObjectKeyFromObject(metadata))
+		}
+		fmt.Fprintln(a.Out, name+" deleted")
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package importing
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
+)
+
+// printers print an object, by the name of the output.
+var printers = map[string]func(io.Writer, *unstructured.Unstructured) error{
+	"yaml": printYAML,
+	"json": func(out io.Writer, object *unstructured.Unstructured) error {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(object.Object) //nolint:wrapcheck // wrapped by the caller
+	},
+	"name": func(out io.Writer, object *unstructured.Unstructured) error {
+		_, err := fmt.Fprintln(out, nameOf(object))
+		return err //nolint:wrapcheck // wrapped by the caller
+	},
+}
+
+func printYAML(out io.Writer, object *unstructured.Unstructured) error {
+	text, err := yaml.Marshal(object.Object)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", nameOf(object), err)
+	}
+	_, err = fmt.Fprintf(out, "---\n%s", text)
+	return err //nolint:wrapcheck // wrapped by the caller
+}
+
+// nameOf returns the name of an object as kubectl prints it.
+func nameOf(object *unstructured.Unstructured) string {
+	resource := strings.ToLower(object.GetKind())
+	if group := object.GroupVersionKind().Group; group != "" {
+		resource += "." + group
+	}
+	return resource + "/" + object.GetName()
+}
+
+// summarize says how many users there are, and which rows are invalid.
+func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
+	size := 0
+	for _, part := range list {
+		size += len(part.Data)
+	}
+	fmt.Fprintf(out, "%s in %s (%s KiB)", count(t.Users, "user"), count(len(list), kind), terminal.Number((size+1023)>>10))
+	if t.Repeats > 0 {
+		fmt.Fprintf(out, "; %s of earlier rows", count(t.Repeats, "exact repetition"))
+	}
+	if t.Invalid == 0 {
+		fmt.Fprintln(out)
+		return
+	}
+	fmt.Fprintf(out, "; %s, which the operator will report:\n", count(t.Invalid, "invalid row"))
+	for _, found := range t.Findings {
+		fmt.Fprintf(out, "  %s: %s\n", found.Where, found.Problem)
+	}
+	if more := t.Invalid - len(t.Findings); more > 0 {
+		fmt.Fprintf(out, "  and %s more\n", terminal.Number(more))
+	}
+}
+
+// count returns a number of things in words.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return terminal.Number(n) + " " + what
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lists
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
+)
+
+// readJSON turns the elements of an array into lines.
+func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error) error {
+	text, file, err := l.text(about.Encoding)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	lines := &lineCounter{text: text}
+	decoder := json.NewDecoder(lines)
+	start, err := decoder.Token()
+	if err != nil || start != json.Delim('[') {
+		return l.unreadable(ctx, about)
+	}
+	var value json.RawMessage
+	var row bytes.Buffer
+	for decoder.More() {
+		if err := decoder.Decode(&value); err != nil || len(value) > decode.MaxRowBytes {
+			return l.unreadable(ctx, about)
+		}
+		row.Reset()
+		if err := json.Compact(&row, value); err != nil {
+			return fmt.Errorf("shortening a row: %w", err) // never happens, because it is valid
+		}
+		row.WriteByte('\n')
+		line := lines.at(decoder.InputOffset()) - bytes.Count(value, []byte("\n"))
+		if err := visit(Row{Form: NDJSON, Text: row.Bytes(), Place: Place(line)}); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // somebody pressed Ctrl+C
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return l.unreadable(ctx, about)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return l.unreadable(ctx, about)
+	}
+	return nil
+}
+
+// unreadable returns what the operator says of a list that it cannot read.
+func (l *List) unreadable(ctx context.Context, about *About) error {
+	whole, err := l.whole(about, decode.MaxBytes)
+	if err != nil {
+		return err
+	}
+	if _, err = decode.Rows(ctx, whole, about.Format, limits, func(decode.Row) error { return nil }); err == nil {
+		err = fmt.Errorf("the %s has a row that is too long, or a syntax error", about.Format)
+	}
+	return err //nolint:wrapcheck // says what is wrong with the list
+}
+
+// whole returns a text in UTF-8, of at most one byte more than most.
+func (l *List) whole(about *About, most int64) ([]byte, error) {
+	text, file, err := l.text(about.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	whole, err := io.ReadAll(io.LimitReader(text, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the list: %w", err)
+	}
+	return whole, nil
+}
+
+// lineCounter remembers where the lines begin that a decoder has read ahead.
+type lineCounter struct {
+	text  io.Reader
+	read  int64
+	line  int     // of the last offset
+	ahead []int64 // where lines after that begin
+}
+
+func (c *lineCounter) Read(p []byte) (int, error) {
+	n, err := c.text.Read(p)
+	for i, b := range p[:n] {
+		if b == '\n' {
+			c.ahead = append(c.ahead, c.read+int64(i)+1)
+		}
+	}
+	c.read += int64(n)
+	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF
+}
+
+// at returns the line of an offset, from 1. Offsets must not decrease.
+func (c *lineCounter) at(offset int64) int {
+	n := 0
+	for n < len(c.ahead) && c.ahead[n] <= offset {
+		n++
+	}
+	c.line += n
+	c.ahead = c.ahead[n:]
+	return c.line + 1
+}
+
+// readNDJSON reads one object per line.
+func (l *List) readNDJSON(ctx context.Context, about *About, visit func(Row) error) error {
+	text, file, err := l.text(about.Encoding)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	isEmpty := true
+	for number := 1; ; number++ {
+		line, err := readLine(text)
+		if line = bytes.Trim(trimBOM(line), " \t"); len(line) > 0 {
+			isEmpty = false
+			if err := visit(Row{Form: NDJSON, Text: append(line, '\n'), Place: Place(number)}); err != nil {
+				return err
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err() //nolint:wrapcheck // somebody pressed Ctrl+C
+		case errors.Is(err, io.EOF) && isEmpty:
+			return l.unreadable(ctx, about)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// readLine returns the next line without its line break. Of a line that is too long for the operator it returns as much as shows that.
+func readLine(text *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := text.ReadSlice('\n')
+		if len(line) <= decode.MaxRowBytes {
+			line = append(line, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			line = bytes.TrimSuffix(line, []byte("\n"))
+			if len(line) > decode.MaxRowBytes {
+				line = bytes.Repeat([]byte("x"), decode.MaxRowBytes+1)
+			}
+			return line, err //nolint:wrapcheck // io.EOF must stay io.EOF
+		}
+	}
+}
+
+// readYAML turns a sequence into lines of JSON if every row of it is valid. If one is not, the whole list stays YAML, so that the operator
+// says the same of that row.
+func (l *List) readYAML(ctx context.Context, about *About, visit func(Row) error) error {
+	whole, err := l.whole(about, decode.MaxYAMLBytes)
+	if err != nil {
+		return err
+	}
+	var valid []users.User
+	isValid := true
+	_, err = decode.Rows(ctx, whole, decode.YAML, limits, func(row decode.Row) error {
+		valid, isValid = append(valid, row.User), isValid && row.Problem == ""
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err //nolint:wrapcheck // says what is wrong with the list
+	case !isValid:
+		return visit(Row{Form: WholeYAML, Text: whole})
+	}
+	var row bytes.Buffer
+	encoder := json.NewEncoder(&row)
+	encoder.SetEscapeHTML(false)
+	for i, user := range valid {
+		row.Reset()
+		if err := encoder.Encode(jsonUser(user)); err != nil {
+			return fmt.Errorf("writing a row: %w", err) // never happens, because its texts are UTF-8
+		}
+		if err := visit(Row{Form: NDJSON, Text: row.Bytes(), Place: Place(-i - 1)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jsonUser is a user as the operator reads it.
+type jsonUser struct {
+	Username string `json:"username"`
+	FullName string `json:"fullName,omitempty"`
+}

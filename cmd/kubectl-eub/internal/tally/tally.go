@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tally checks the rows of a list as the operator does: the same decoder reads them, and of rows with the same username the first
+// one counts.
+package tally
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"regexp"
+
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
+)
+
+// MaxFindings is the maximum number of invalid rows that a tally names.
+const MaxFindings = 10
+
+// Limits are those of an operator with its defaults.
+var Limits = decode.Limits{Text: decode.MaxBytes, Memory: 256 << 20}
+
+// Finding is an invalid row.
+type Finding struct {
+	Where   string // such as: customers.csv line 7
+	Problem string // and the cure
+}
+
+// Tally counts the rows of lists. It keeps hashes of usernames and full names, which take 40 MiB for a million users: two different names
+// with the same hash of 64 bits would be taken for one, which happens in one of many millions of such lists.
+type Tally struct {
+	Users    int // valid rows with distinct usernames
+	Repeats  int // rows that repeat an earlier one exactly
+	Invalid  int
+	Findings []Finding // the first invalid rows
+
+	visit func(users.User) error
+	seed  maphash.Seed
+	names map[uint64]uint64 // hash of the full name by hash of the username
+}
+
+// New returns an empty tally. It visits every user that counts; visit may be nil.
+func New(visit func(users.User) error) *Tally {
+	return &Tally{visit: visit, seed: maphash.MakeSeed(), names: map[uint64]uint64{}}
+}
+
+// Add adds a row that is somewhere, with a problem unless that is empty, as [users.List] does.
+func (t *Tally) Add(user users.User, problem string, where func() string) error {
+	username, fullName := maphash.String(t.seed, user.Username), maphash.String(t.seed, user.FullName)
+	before, isSeen := t.names[username]
+	switch {
+	case problem == "" && isSeen && before == fullName:
+		t.Repeats++
+		return nil
+	case problem == "" && isSeen:
+		problem = users.DuplicateProblem
+	case problem == "":
+		t.names[username] = fullName
+		t.Users++
+		if t.visit != nil {
+			return t.visit(user)
+		}
+		return nil
+	}
+	if t.Invalid++; t.Invalid <= MaxFindings {
+		t.Findings = append(t.Findings, Finding{Where: where(), Problem: problem})
+	}
+	return nil
+}
+
+// inLine matches what the decoder puts before a problem.
+var inLine = regexp.MustCompile(`^line (\d+): `)
+
+// Part adds the rows of a part, read as the operator reads them. The lists are what the parts were made of.
+func (t *Tally) Part(ctx context.Context, part parts.Part, lists []string) error {
+	_, err := decode.Rows(ctx, part.Data, part.Form.Format, Limits, func(row decode.Row) error {
+		problem := row.Problem
+		if part.Origins != nil {
+			problem = inLine.ReplaceAllString(problem, "") // which is that of the part
+		}
+		return t.Add(row.User, problem, func() string {
+			if part.Origins == nil {
+				return fmt.Sprintf("%s row %d", lists[part.List], row.Index+1)
+			}
+			origin := part.Origins[row.Index]
+			return lists[origin.List] + " " + origin.Place.String()
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", lists[part.List], err)
+	}
+	return nil
+}
