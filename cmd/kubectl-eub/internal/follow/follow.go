@@ -39,9 +39,9 @@ func Batch(
 			return ctx.Err() //nolint:wrapcheck // the caller knows why it ended the context
 		case done:
 			return nil
-		case errors.Is(err, ErrDeleted), apierrors.IsNotFound(err) && f.seen > 0:
+		case errors.Is(err, ErrDeleted), isGone(err) && f.seen > 0:
 			return ErrDeleted
-		case isFinal(err):
+		case isFinal(err) && f.seen == 0:
 			return err
 		case f.seen > seen:
 			isLost = false
@@ -57,7 +57,13 @@ func Batch(
 	}
 }
 
-// isFinal reports whether trying again cannot help.
+// isGone reports whether the API server says that it has no such batch, rather than that it does not know the kind yet, as while it starts.
+func isGone(err error) bool {
+	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// isFinal reports whether trying again cannot help somebody who has never seen the batch. Whoever has seen it may be refused while the API
+// server starts, before it has read the roles.
 func isFinal(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }

@@ -30,6 +30,7 @@ func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error
 	}
 	var value json.RawMessage
 	var row bytes.Buffer
+	shape := shape{isEmpty: true}
 	for decoder.More() {
 		if err := decoder.Decode(&value); err != nil || len(value) > decode.MaxRowBytes {
 			return l.unreadable(ctx, about)
@@ -39,6 +40,7 @@ func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error
 			return fmt.Errorf("shortening a row: %w", err) // never happens, because it is valid
 		}
 		row.WriteByte('\n')
+		shape.add(ctx, row.Bytes())
 		line := lines.at(decoder.InputOffset()) - bytes.Count(value, []byte("\n"))
 		if err := visit(Row{Form: NDJSON, Text: row.Bytes(), Place: Place(line)}); err != nil {
 			return err
@@ -50,7 +52,7 @@ func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error
 	if _, err := decoder.Token(); err != nil {
 		return l.unreadable(ctx, about)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) || !shape.isList && !shape.isEmpty {
 		return l.unreadable(ctx, about)
 	}
 	return nil
@@ -112,6 +114,18 @@ func (c *lineCounter) at(offset int64) int {
 	return c.line + 1
 }
 
+// shape tells a list from a text that is none, such as the error page of a proxy, by the rule of the operator: a row has a field of a user.
+type shape struct{ isEmpty, isList bool }
+
+// add adds a line of JSON.
+func (s *shape) add(ctx context.Context, line []byte) {
+	s.isEmpty = false
+	if !s.isList {
+		_, err := decode.Rows(ctx, line, decode.NDJSON, limits, func(decode.Row) error { return nil })
+		s.isList = err == nil
+	}
+}
+
 // readNDJSON reads one object per line.
 func (l *List) readNDJSON(ctx context.Context, about *About, visit func(Row) error) error {
 	text, file, err := l.text(about.Encoding)
@@ -119,19 +133,20 @@ func (l *List) readNDJSON(ctx context.Context, about *About, visit func(Row) err
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	isEmpty := true
+	shape := shape{isEmpty: true}
 	for number := 1; ; number++ {
 		line, err := readLine(text)
 		if line = bytes.Trim(trimBOM(line), " \t"); len(line) > 0 {
-			isEmpty = false
-			if err := visit(Row{Form: NDJSON, Text: append(line, '\n'), Place: Place(number)}); err != nil {
+			line = append(line, '\n')
+			shape.add(ctx, line)
+			if err := visit(Row{Form: NDJSON, Text: line, Place: Place(number)}); err != nil {
 				return err
 			}
 		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err() //nolint:wrapcheck // somebody pressed Ctrl+C
-		case errors.Is(err, io.EOF) && isEmpty:
+		case errors.Is(err, io.EOF) && !shape.isList:
 			return l.unreadable(ctx, about)
 		case errors.Is(err, io.EOF):
 			return nil

@@ -139,6 +139,8 @@ func TestRead_SaysWhatIsNoList(t *testing.T) {
 		"JSON that is cut off":     {"a.json", `[{"username":"a"}`, "the JSON ends before its array does"},
 		"JSON that goes on":        {"a.json", `[] []`, "the JSON continues after its array"},
 		"an object":                {"a.json", `{"username":"a"}`, "the JSON is not an array"},
+		"another list":             {"a.json", `[7, {"name":"x"}]`, "no row has a username or a fullName"},
+		"an error page":            {"a.ndjson", "<html>\n<p>Bad gateway\n", "no row has a username or a fullName"},
 		"a long row":               {"a.json", `["` + strings.Repeat("x", decode.MaxRowBytes) + `"]`, "has more than 64 KiB"},
 		"no NDJSON":                {"a.ndjson", "\n", "the NDJSON is empty"},
 		"no YAML":                  {"a.yaml", "a: b\n", "the YAML is not a sequence"},

@@ -5,7 +5,7 @@ package parts
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,134 +15,164 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
 
-// pack returns the parts of rows of one form.
-func pack(tb rapid.TB, form lists.Form, rows []string) []Part {
+// row returns a row that hardly compresses.
+func row(number uint64) lists.Row {
+	random := rand.New(rand.NewPCG(number, 7)) //nolint:gosec // rows of a test
+	return lists.Row{Form: lists.CSVOfOne, Text: fmt.Appendf(nil, "%016x%016x%016x\n", random.Uint64(), random.Uint64(), random.Uint64())}
+}
+
+func pack(tb testing.TB, rows []lists.Row) []Part {
 	tb.Helper()
-	var packer Packer
+	var p Packer
 	for i, row := range rows {
-		if err := packer.Add(lists.Row{Form: form, Text: []byte(row), Place: lists.Place(i + 1)}, 0); err != nil {
+		row.Place = lists.Place(i + 1) //nolint:gosec // few
+		if err := p.Add(row, 0); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	made, err := packer.Parts()
+	list, err := p.Parts()
 	if err != nil {
 		tb.Fatal(err)
-	}
-	return made
-}
-
-// decoded returns the usernames in parts, as the operator reads them.
-func decoded(t testing.TB, made []Part) (usernames []string) {
-	t.Helper()
-	for _, part := range made {
-		limits := decode.Limits{Text: decode.MaxBytes, Memory: decode.MaxBytes}
-		_, err := decode.Rows(t.Context(), part.Data, part.Form.Format, limits, func(row decode.Row) error {
-			usernames = append(usernames, row.Username+row.Problem)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return usernames
-}
-
-// random returns rows that hardly shrink when they are compressed.
-func random(rows int) []string {
-	chance := rand.New(rand.NewPCG(1, 2))
-	list := make([]string, rows)
-	for i := range list {
-		list[i] = fmt.Sprintf("%016x%016x,%016x\n", chance.Uint64(), chance.Uint64(), chance.Uint64())
 	}
 	return list
 }
 
-func digests(made []Part) (all []string) {
-	for _, part := range made {
-		all = append(all, part.Digest)
+func numbered(from, to int) (rows []lists.Row) {
+	for i := from; i < to; i++ {
+		rows = append(rows, row(uint64(i))) //nolint:gosec // not negative
 	}
-	return all
+	return rows
 }
 
-// changed returns how many parts two lists do not have in common, at most on one side.
-func changed(before, after []Part) int {
-	count := func(of, among []Part) (n int) {
-		others := digests(among)
-		for _, digest := range digests(of) {
-			if !slices.Contains(others, digest) {
-				n++
+// readBack returns the rows of parts as the operator reads them.
+func readBack(tb testing.TB, list []Part) string {
+	tb.Helper()
+	var text strings.Builder
+	for _, part := range list {
+		limits := decode.Limits{Text: decode.MaxBytes, Memory: decode.MaxBytes}
+		_, err := decode.Rows(tb.Context(), part.Data, part.Form.Format, limits, func(row decode.Row) error {
+			text.WriteString(row.Username + "\n")
+			return nil
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return text.String()
+}
+
+func digests(list []Part) (names []string) {
+	for _, part := range list {
+		names = append(names, part.Digest)
+	}
+	return names
+}
+
+func TestPacker_KeepsTheLimitsAndFillsParts(t *testing.T) {
+	list := pack(t, numbered(0, 100_000))
+	for i, part := range list {
+		if len(part.Data) > MaxBytes {
+			t.Errorf("part %d has %d bytes", i, len(part.Data))
+		}
+		if i < len(list)-1 && len(part.Data) < fewBytes {
+			t.Errorf("part %d has only %d bytes, and others follow", i, len(part.Data))
+		}
+		if len(part.Origins) == 0 {
+			t.Errorf("part %d says nothing of its rows", i)
+		}
+	}
+	if len(list) < 3 {
+		t.Errorf("%d parts show too little", len(list))
+	}
+	if one := pack(t, numbered(0, 20_000)); len(one) != 1 {
+		t.Errorf("%d parts for a list that fits into one", len(one))
+	}
+}
+
+// A text that compresses without end is cut before the operator would refuse it.
+func TestPacker_KeepsTheLimitOfTheText(t *testing.T) {
+	long := lists.Row{Form: lists.CSVOfOne, Text: []byte(strings.Repeat("x", 60_000) + "\n")}
+	rows := make([]lists.Row, 2*maxText/len(long.Text))
+	for i := range rows {
+		rows[i] = long
+	}
+	list := pack(t, rows)
+	if len(list) < 2 || len(list) > 3 {
+		t.Errorf("%d parts", len(list))
+	}
+	readBack(t, list)
+}
+
+// When some rows change, the parts far from them stay.
+func TestPacker_IsStable(t *testing.T) {
+	rows := numbered(0, 300_000)
+	before := digests(pack(t, rows))
+	if diff := cmp.Diff(before, digests(pack(t, rows))); diff != "" {
+		t.Errorf("the same rows have other parts: %s", diff)
+	}
+	for name, change := range map[string][]lists.Row{
+		"a row is added":           append(rows[:len(rows):len(rows)], row(1<<40)),
+		"a row is added first":     append([]lists.Row{row(1 << 40)}, rows...),
+		"a row is removed":         append(rows[:50_000:50_000], rows[50_001:]...),
+		"a row in the middle":      append(append(rows[:70_000:70_000], row(1<<40)), rows[70_001:]...),
+		"a thousand rows in front": append(numbered(1<<40, 1<<40+1000), rows...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := map[string]bool{}
+			for _, digest := range before {
+				kept[digest] = true
 			}
-		}
-		return n
-	}
-	return max(count(before, after), count(after, before))
-}
-
-// Whatever the rows are, the operator reads them in their order, and each has its line.
-func TestParts_HaveAllRowsInOrder(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		names := rapid.SliceOfN(rapid.StringMatching(`[a-z0-9]{1,40}`), 1, 2000).Draw(rt, "names")
-		form := rapid.SampledFrom([]lists.Form{lists.CSV, lists.CSVOfOne, lists.NDJSON}).Draw(rt, "form")
-		rows := make([]string, len(names))
-		for i, name := range names {
-			rows[i] = map[lists.Form]string{
-				lists.CSV: name + ",\n", lists.CSVOfOne: name + "\n", lists.NDJSON: `{"username":"` + name + "\"}\n",
-			}[form]
-		}
-		made := pack(rt, form, rows)
-		if diff := cmp.Diff(names, decoded(t, made)); diff != "" {
-			rt.Fatalf("rows (-want +got):\n%s", diff)
-		}
-		line := lists.Place(0)
-		for _, part := range made {
-			for _, origin := range part.Origins {
-				if line++; origin.Place != line {
-					rt.Fatalf("row %d is in %s", line, origin.Place)
+			changed := 0
+			after := digests(pack(t, change))
+			for _, digest := range after {
+				if !kept[digest] {
+					changed++
 				}
 			}
+			if changed == 0 || changed > 4 {
+				t.Errorf("%d of %d parts changed", changed, len(after))
+			}
+		})
+	}
+}
+
+func TestPacker_KeepsEveryRowInOrder(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		from, n := rapid.IntRange(0, 1000).Draw(r, "from"), rapid.IntRange(0, 8000).Draw(r, "rows")
+		rows := numbered(from, from+n)
+		var want strings.Builder
+		for _, row := range rows {
+			want.Write(row.Text)
 		}
-		if again := pack(rt, form, rows); changed(made, again) != 0 {
-			rt.Fatal("the same rows have other parts")
+		list := pack(t, rows)
+		if got := readBack(t, list); got != want.String() {
+			r.Fatalf("%d rows became %d lines", n, strings.Count(got, "\n"))
+		}
+		next := lists.Place(1)
+		for _, part := range list {
+			for _, origin := range part.Origins {
+				if origin.Place != next {
+					r.Fatalf("%s comes after %s", origin.Place, next-1)
+				}
+				next++
+			}
 		}
 	})
 }
 
-// Every part of a long list fits into a ConfigMap, and there are few of them.
-func TestParts_AreFullAndFit(t *testing.T) {
-	made, size := pack(t, lists.CSV, random(250_000)), 0
-	for i, part := range made {
-		if size += len(part.Data); len(part.Data) > MaxBytes {
-			t.Errorf("part %d has %d bytes", i, len(part.Data))
-		}
-		if len(part.Data) < fewBytes && i < len(made)-1 {
-			t.Errorf("part %d has %d bytes only", i, len(part.Data))
-		}
+func TestPacker_DoesNotMixForms(t *testing.T) {
+	json := lists.Row{Form: lists.NDJSON, Text: []byte(`{"username":"a"}` + "\n")}
+	yaml := lists.Row{Form: lists.WholeYAML, Text: []byte("- username: 1\n")}
+	list := pack(t, []lists.Row{row(1), row(2), json, yaml, yaml, row(3)})
+	var forms []lists.Form
+	for _, part := range list {
+		forms = append(forms, part.Form)
 	}
-	t.Logf("%d bytes in %d parts", size, len(made))
-	if most := size/fewBytes + 1; len(made) > most || len(made) < 5 {
-		t.Errorf("%d bytes are in %d parts, of at most %d", size, len(made), most)
+	want := []lists.Form{lists.CSVOfOne, lists.NDJSON, lists.WholeYAML, lists.WholeYAML, lists.CSVOfOne}
+	if diff := cmp.Diff(want, forms); diff != "" {
+		t.Error(diff)
 	}
-}
-
-// When somebody changes a row, adds one or removes one, the parts without that row stay, wherever it is.
-func TestParts_StayWhenARowElsewhereChanges(t *testing.T) {
-	rows := random(250_000)
-	before := pack(t, lists.CSV, rows)
-	for name, edit := range map[string]func(at int) []string{
-		"changed": func(at int) []string { return slices.Concat(rows[:at], []string{"changed,Row\n"}, rows[at+1:]) },
-		"added":   func(at int) []string { return slices.Insert(slices.Clone(rows), at, "added,Row\n") },
-		"removed": func(at int) []string { return slices.Delete(slices.Clone(rows), at, at+1) },
-	} {
-		for _, at := range []int{0, 77_777, 249_999} {
-			after := pack(t, lists.CSV, edit(at))
-			n := changed(before, after)
-			t.Logf("row %d %s: %d of %d parts are new", at, name, n, len(after))
-			if n == 0 || n > mostChanged {
-				t.Errorf("row %d %s: %d of %d parts are new", at, name, n, len(after))
-			}
-		}
+	if list[2].Digest != list[3].Digest || list[0].Digest == list[4].Digest {
+		t.Errorf("digests: %v", digests(list))
 	}
 }
-
-// mostChanged is how many parts an edited row changes at most: its own, and one that is cut elsewhere because of that.
-const mostChanged = 2

@@ -89,15 +89,15 @@ func outlook(plan *Plan, spec *v1alpha1.EmbeddedUserBatchSpec) string {
 	case !plan.HasWork():
 		return "Nothing to do."
 	case plan.AnotherKey:
-		text = "The API key comes from another Secret: the operator looks every user up with it before it sends any. "
+		text = "The API key comes from another Secret: the operator looks every user up with it before it sends any."
 	}
 	if plan.Requests > 0 {
-		text += "At least " + requests(plan.Requests)
+		text = strings.TrimSpace(text + " At least " + requests(plan.Requests))
 		if least := shortest(plan.Requests); least > 0 {
 			text += fmt.Sprintf(", which take at least %s", least)
 		}
 		text += "."
-	} else {
+	} else if !plan.AnotherKey {
 		text += "No request."
 	}
 	switch {

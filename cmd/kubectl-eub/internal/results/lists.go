@@ -15,10 +15,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
-
-// duplicate is what the operator says of a row that repeats a username with another full name.
-const duplicate = "An earlier row with the same username and a different fullName is used; remove one of the two"
 
 // index knows the row of each username in the lists of a batch. It keeps hashes, so that a million users take about 30 MiB: two usernames
 // with the same hash of 64 bits would be taken for one, which no list of such a length has but by a chance of one in many millions.
@@ -32,6 +30,9 @@ type index struct {
 type place uint64
 
 const hashBits = 24
+
+// limits are those of an operator with its defaults.
+var limits = decode.Limits{Text: decode.MaxBytes, Memory: 256 << 20}
 
 func placeOf(source int, row int32, fullName uint64) place {
 	//nolint:gosec // there are at most 65 sources, and no negative rows
@@ -63,19 +64,11 @@ func readLists(ctx context.Context, reader client.Reader, batch *v1alpha1.Embedd
 		if data == nil {
 			continue // it is optional, or SourcesRead says that it is missing
 		}
-		format, known := decode.FormatOf(key.Key)
-		if source.Format != "" {
-			format, known = decode.Format(source.Format), true
-		}
-		if !known {
-			return nil, fmt.Errorf("the list %s has no known extension; set the format in spec.usersFrom", sourceOf(&key))
-		}
-		limits := decode.Limits{Text: decode.MaxBytes, Memory: decode.MaxBytes}
-		_, err = decode.Rows(ctx, data, format, limits, func(row decode.Row) error {
+		_, err = usersource.Rows(ctx, source, data, limits, func(row decode.Row) error {
 			return x.add(int32(row.Index), row.User, row.Problem, visit) //nolint:gosec // bounded by the size of a list
 		})
 		if err != nil {
-			return nil, fmt.Errorf("reading the list %s: %w", sourceOf(&key), err)
+			return nil, err //nolint:wrapcheck // names the list
 		}
 	}
 	return x, nil
@@ -90,7 +83,7 @@ func (x *index) add(row int32, user users.User, problem string, visit func(Row) 
 	switch {
 	case problem != "":
 	case isSeen && !first.isOf(fullName):
-		invalid.Reason, invalid.Message = v1alpha1.InvalidReasonDuplicateUsername, duplicate
+		invalid.Reason, invalid.Message = v1alpha1.InvalidReasonDuplicateUsername, users.DuplicateProblem
 	case isSeen:
 		return nil // it counts once
 	default:
@@ -114,14 +107,14 @@ func (x *index) locate(row *Row) {
 func readSource(
 	ctx context.Context, reader client.Reader, namespace string, source *v1alpha1.UsersSource,
 ) (data []byte, key v1alpha1.SourceKey, err error) {
+	kind, ref := usersource.Reference(source)
+	key = v1alpha1.SourceKey{Kind: kind, Name: ref.Name, Key: ref.Key}
 	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
 	var object client.Object = configMap
-	ref, resource := source.ConfigMapKeyRef, access.ConfigMaps
-	key = v1alpha1.SourceKey{Kind: "ConfigMap"}
-	if ref == nil {
-		object, ref, resource, key.Kind = secret, source.SecretKeyRef, access.Secrets, "Secret"
+	resource := access.ConfigMaps
+	if kind == usersource.Secret {
+		object, resource = secret, access.Secrets
 	}
-	key.Name, key.Key = ref.Name, ref.Key
 	name := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	if err := reader.Get(ctx, name, object); apierrors.IsNotFound(err) {
 		return nil, key, nil
@@ -129,11 +122,5 @@ func readSource(
 		err = fmt.Errorf("reading the list %s: %w", sourceOf(&key), err)
 		return nil, key, access.Explain(err, "get", resource, name) //nolint:wrapcheck // wrapped
 	}
-	if text, has := configMap.Data[ref.Key]; has {
-		return []byte(text), key, nil
-	}
-	if text, has := configMap.BinaryData[ref.Key]; has {
-		return text, key, nil
-	}
-	return secret.Data[ref.Key], key, nil
+	return usersource.Value(configMap, secret, ref.Key), key, nil
 }

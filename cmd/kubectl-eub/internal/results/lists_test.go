@@ -81,7 +81,7 @@ func TestReadLists_InSources(t *testing.T) {
 	}
 	want := []string{
 		"InvalidRow ConfigMap/text/users.csv line 4: a double quote ends within its field; double those inside a field",
-		"DuplicateUsername ConfigMap/binary/list row 1: " + duplicate,
+		"DuplicateUsername ConfigMap/binary/list row 1: " + users.DuplicateProblem,
 		"a ConfigMap/text/users.csv row 0", "c ConfigMap/text/users.csv row 2", "d ConfigMap/binary/list row 0",
 		"e Secret/secret/users.ndjson row 0", "nobody ",
 	}

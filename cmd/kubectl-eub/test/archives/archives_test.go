@@ -23,7 +23,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-var folder = flag.String("archives", "", "folder with archives and their manifest, which hack/plugin-archives.sh has made; by default the test makes some")
+var folder = flag.String("archives", "", "folder with what hack/plugin-archives.sh has made; by default the test has it make some")
 
 // manifest is what krew reads. It refuses fields that it does not know.
 type manifest struct {
@@ -59,7 +59,8 @@ func (p platform) name() string {
 func makeArchives(t *testing.T, version string) string {
 	t.Helper()
 	made := t.TempDir()
-	script := exec.CommandContext(t.Context(), testenv.Root("hack", "plugin-archives.sh"), made, version, "https://example.com/owner/repository")
+	const homepage = "https://example.com/owner/repository"
+	script := exec.CommandContext(t.Context(), testenv.Root("hack", "plugin-archives.sh"), made, version, homepage)
 	script.Env = append(os.Environ(), "PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH)
 	if out, err := script.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -3,30 +3,20 @@
 package live
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
-	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
-// Limits of an import of a million users.
-const (
-	mostImportMemory = 200 << 20
-	mostImportTime   = 30 * time.Second
-)
-
-// file writes a list of users to a file, and returns its path.
+// file writes a list to a file, and returns its path.
 func (w *world) file(name, text string) string {
 	w.Helper()
 	path := filepath.Join(w.TempDir(), name)
@@ -34,111 +24,157 @@ func (w *world) file(name, text string) string {
 	return path
 }
 
-// versions returns the resource versions of the ConfigMaps and the generation of the batch, by name.
+// versions returns the versions of all that an import and the operator write.
 func (w *world) versions() map[string]string {
 	w.Helper()
-	var found corev1.ConfigMapList
-	w.Must(w.List(w.Context(), &found, client.InNamespace(w.Namespace), client.HasLabels{"embedded.runalloy.com/import"}))
-	versions := map[string]string{"customers": fmt.Sprint(w.Load("customers").Generation)}
-	for i := range found.Items {
-		versions[found.Items[i].Name] = found.Items[i].ResourceVersion
+	versions := map[string]string{}
+	for _, list := range []client.ObjectList{
+		&corev1.ConfigMapList{}, &corev1.SecretList{}, &v1alpha1.EmbeddedUserBatchList{}, &v1alpha1.EmbeddedUserSliceList{},
+	} {
+		w.Must(w.Client.List(w.Context(), list, client.InNamespace(w.Namespace)))
+		switch list := list.(type) {
+		case *corev1.ConfigMapList:
+			for _, item := range list.Items {
+				versions["ConfigMap "+item.Name] = item.ResourceVersion
+			}
+		case *corev1.SecretList:
+			for _, item := range list.Items {
+				versions["Secret "+item.Name] = item.ResourceVersion
+			}
+		case *v1alpha1.EmbeddedUserBatchList:
+			for _, item := range list.Items {
+				versions["EmbeddedUserBatch "+item.Name] = item.ResourceVersion
+			}
+		case *v1alpha1.EmbeddedUserSliceList:
+			for _, item := range list.Items {
+				versions["EmbeddedUserSlice "+item.Name] = item.ResourceVersion
+			}
+		}
 	}
 	return versions
 }
 
-// Somebody with the role edit imports the file of a spreadsheet, and all its users exist. Importing it again writes and sends nothing.
+// sheetOf returns a list as a spreadsheet of a person in Germany writes it: with semicolons, in Windows-1252.
+func sheetOf(users int) string {
+	text := "username;fullName\r\n"
+	for i := range users {
+		text += fmt.Sprintf("customer-%04d@example.com;Zo\xeb, number %d\r\n", i, i)
+	}
+	return text
+}
+
 func TestImport(t *testing.T) {
 	w := newWorld(t, "import", simulator.Options{})
 	w.start()
-	list := "username;fullName\r\n"
-	for _, user := range testenv.Users("customer", 2500) {
-		list += user.Username + ";" + user.FullName + "\r\n"
-	}
-	file := w.file("customers.csv", list)
-	args := []string{"import", file, "--name", "customers", "--apply"}
-	if _, errOut, code := w.run(editor, "plan", file, "--name", "customers"); code != 2 {
-		t.Errorf("a plan of what is to be done: exit code %d: %s", code, errOut)
-	}
-	w.mustRun(editor, args...)
-	w.Equal("users that were created", int32(2500), w.Await("customers", v1alpha1.ReasonSucceeded).Status.Counts.Created)
+	path := w.file("customers.csv", sheetOf(2500))
 
-	before := w.versions()
-	_, requests := w.Sent()
-	w.mustRun(editor, args...)
-	w.Equal("versions after the second import", before, w.versions())
-	for _, args := range [][]string{{"plan", "customers"}, {"plan", file, "--name", "customers"}} {
-		if out, errOut, code := w.run(editor, args...); code != 0 || !strings.Contains(out, "Nothing to do.") {
-			t.Errorf("%v: exit code %d\n%s\n%s", args, code, out, errOut)
-		}
+	if out, _, code := w.run(reader, "plan", path, "--name", "customers"); code != 2 || !strings.Contains(out, "2,500 new") {
+		t.Errorf("the plan has exit code %d: %s", code, out)
 	}
-
-	file = w.file("customers.csv", list+"new@example.com;New\r\n")
-	w.mustRun(editor, "import", file, "--name", "customers", "--apply")
-	w.Equal("users after one was added", int32(2501), w.Await("customers", v1alpha1.ReasonSucceeded).Status.Counts.Created)
-	after := w.versions()
-	if len(after) != len(before) {
-		t.Errorf("ConfigMaps before: %v, after: %v", before, after)
+	out, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply")
+	if code != 0 || strings.Count(out, " created\n") != 2 || !strings.Contains(errOut, "CSV with semicolons, Windows-1252") {
+		t.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
-	if _, sent := w.Sent(); sent != requests+1 {
-		t.Errorf("%d requests were sent for one more user", sent-requests)
-	}
+	w.Await("customers", v1alpha1.ReasonSucceeded)
+	w.Equal("users in the account", 2500, len(w.Sim.Users(w.Key)))
+	w.Equal("the name of a user", "Zoë, number 0", w.fullName("customer-0000@example.com"))
+	w.importsNothingAgain(path)
+	w.importsAChange()
+	w.importsSecrets(path)
 }
 
-// number matches what the operator and the plugin put before a problem, each for its own file.
-var number = regexp.MustCompile(`^(\S+ )?line \d+: `)
+func (w *world) fullName(username string) string {
+	for _, user := range w.Sim.Users(w.Key) {
+		if user.Username == username {
+			return user.FullName
+		}
+	}
+	return ""
+}
 
-// Both sides find the same rows invalid, and say the same.
-func TestImport_ReportsRowsAsTheOperatorDoes(t *testing.T) {
-	w := newWorld(t, "invalid", simulator.Options{})
-	w.start()
-	file := w.file("customers.csv", "username,fullName\ngood@example.com,Good\n,Nobody\n\"a\"b,Stray\ngood@example.com,Other\n"+
-		strings.Repeat("x", 257)+",Long\none,two,three\ngood@example.com,Good\n")
-	_, errOut, code := w.run(editor, "import", file, "--name", "customers", "--apply")
-	if code != 0 {
-		t.Fatalf("exit code %d: %s", code, errOut)
+// importsNothingAgain checks that a second import of a list writes and sends nothing.
+func (w *world) importsNothingAgain(path string) {
+	w.Helper()
+	before := w.versions()
+	requests := len(w.Sim.Requests())
+	out := w.mustRun(editor, "import", path, "--name", "customers", "--apply")
+	if strings.Count(out, " unchanged\n") != 2 || strings.Count(out, "\n") != 2 {
+		w.Errorf("a second import: %s", out)
+	}
+	if out := w.mustRun(reader, "plan", "customers"); !strings.Contains(out, "Nothing to do") {
+		w.Errorf("the plan of a batch that is Ready: %s", out)
+	}
+	w.Equal("the versions of objects", before, w.versions())
+	w.Equal("requests", requests, len(w.Sim.Requests()))
+}
+
+// importsAChange checks that a change reaches the operator, that nobody else is sent, and that invalid rows are those of the operator.
+func (w *world) importsAChange() {
+	w.Helper()
+	path := w.file("customers.csv", sheetOf(2500)+"new@example.com;New\r\n;Nobody\r\nnew@example.com;Other\r\n")
+	if out, _, code := w.run(reader, "plan", path, "--name", "customers"); code != 2 || !strings.Contains(out, "1 new") {
+		w.Errorf("the plan of a new user has exit code %d: %s", code, out)
+	}
+	sent, _ := w.Sent()
+	out, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply")
+	if code != 0 || strings.Count(out, " created\n") != 1 || strings.Count(out, " changed\n") != 1 || strings.Count(out, " deleted\n") != 1 {
+		w.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
 	batch := w.Await("customers", v1alpha1.ReasonInvalidUsers)
-	w.Equal("repeated rows", int32(1), batch.Status.RepeatedRows)
-	var want, got []string
-	for _, user := range batch.Status.InvalidUsers {
-		want = append(want, number.ReplaceAllString(user.Message, ""))
-	}
-	for line := range strings.Lines(errOut) {
-		if found, isFinding := strings.CutPrefix(line, "  "+file+" "); isFinding {
-			got = append(got, number.ReplaceAllString(strings.TrimSpace(found), ""))
+	now, _ := w.Sent()
+	w.Equal("users sent for a new one", []string{"new@example.com"}, now[len(sent):])
+	w.Equal("invalid rows", 2, len(batch.Status.InvalidUsers))
+	for i, line := range []int{2503, 2504} {
+		said := strings.TrimPrefix(batch.Status.InvalidUsers[i].Message, fmt.Sprintf("line %d: ", line))
+		if want := fmt.Sprintf("customers.csv line %d: %s\n", line, said); !strings.Contains(errOut, want) {
+			w.Errorf("the operator says %q, and the plugin does not say %q:\n%s", said, want, errOut)
 		}
 	}
-	w.Equal("what is said of the rows", want, got)
-	w.Equal("invalid rows", 5, len(got))
+	if out, _, code := w.run(reader, "plan", "customers"); code != 0 || !strings.Contains(out, "2  rows invalid by themselves") {
+		w.Errorf("the plan of invalid rows has exit code %d: %s", code, out)
+	}
 }
 
-// A million users take no more than the documentation says. What is written is what the API server takes.
-func TestImport_OfALongList(t *testing.T) {
-	w := newWorld(t, "longimport", simulator.Options{})
-	var list bytes.Buffer
-	list.WriteString("username,fullName\n")
-	for i := range *thousands {
-		for _, user := range usersOf(i) {
-			list.WriteString(user.Username + "," + user.FullName + "\n")
+// importsSecrets checks that Secrets take the place of ConfigMaps, and that users that leave the list are announced.
+func (w *world) importsSecrets(path string) {
+	w.Helper()
+	manifest := w.file("batch.yaml", w.mustRun(editor, "import", path, "--name", "customers", "--secret"))
+	if out, _, code := w.run(reader, "plan", "-f", manifest); code != 2 || !strings.Contains(out, "1  users would leave the list") {
+		w.Errorf("the plan of a manifest has exit code %d: %s", code, out)
+	}
+	out := w.mustRun(editor, "import", path, "--name", "customers", "--apply", "--secret", "-o", "name")
+	if !strings.HasPrefix(out, "secret/customers-") || !strings.Contains(out, "embeddeduserbatch.embedded.runalloy.com/customers\n") {
+		w.Errorf("names: %s", out)
+	}
+	w.Await("customers", v1alpha1.ReasonSucceeded)
+	for name := range w.versions() {
+		if strings.HasPrefix(name, "ConfigMap customers") {
+			w.Errorf("%s is left", name)
 		}
 	}
-	file := w.file("customers.csv", list.String())
-	command := w.command(editor, "import", file, "--name", "customers")
-	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	w.Must(err)
-	command.Stdout = out
-	took, peak := w.measure(command)
-	w.Must(out.Close())
-	info, err := os.Stat(out.Name())
-	w.Must(err)
-	t.Logf("import of %d users: %s, %d MiB, %d KiB of YAML", 1000**thousands, took.Round(10*time.Millisecond), peak>>20, info.Size()>>10)
-	if peak == 0 || peak > mostImportMemory || took > mostImportTime {
-		t.Errorf("import took %s and %d MiB", took, peak>>20)
+}
+
+// Nobody needs more than the role edit, and who lacks a right learns which.
+func TestImport_Refused(t *testing.T) {
+	w := newWorld(t, "refused", simulator.Options{})
+	path := w.file("customers.csv", "username\nann\n")
+	for want, args := range map[string][]string{
+		"you may not list secrets in namespace refused": {"import", path, "--name", "customers", "--apply"},
+		`--name "No" cannot be the name of a batch`:     {"import", path, "--name", "No"},
+		"there is no batch nobody":                      {"plan", "nobody"},
+		"you may not list embeddeduserslices":           {"plan", "mine"},
+		"give the name of the batch that the files":     {"plan", path},
+	} {
+		if args[1] == "mine" {
+			w.CreateBatch("mine")
+		}
+		if out, errOut, code := w.run(viewer, args...); code != 1 || !strings.Contains(errOut, want) {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, errOut)
+		}
 	}
-	w.mustRun(editor, "import", file, "--name", "customers", "--apply")
-	took, peak = w.measure(w.command(editor, "import", file, "--name", "customers", "--apply"))
-	t.Logf("the same again, applied: %s, %d MiB", took.Round(10*time.Millisecond), peak>>20)
-	if peak > mostImportMemory || took > mostImportTime {
-		t.Errorf("a second import took %s and %d MiB", took, peak>>20)
+	w.Must(w.Client.Create(w.Context(), w.Batch("customers")))
+	if _, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply", "--api-key-secret", "other"); code != 1 ||
+		!strings.Contains(errOut, "--force-conflicts takes it over") {
+		t.Errorf("a field that somebody else manages: exit code %d: %s", code, errOut)
 	}
 }

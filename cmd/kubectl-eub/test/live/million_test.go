@@ -70,7 +70,8 @@ func (w *world) long(thousands int) {
 	w.Must(w.Client.Status().Update(w.Context(), batch))
 	yes := true
 	owner := metav1.OwnerReference{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: batch.Name, UID: batch.UID, Controller: &yes,
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.EmbeddedUserBatchKind, Name: batch.Name, UID: batch.UID,
+		Controller: &yes,
 	}
 	for i := range thousands {
 		slice := &v1alpha1.EmbeddedUserSlice{

@@ -119,7 +119,8 @@ func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	w.start()
 	w.CreateBatch("customers", v1alpha1.User{Username: "a"}, v1alpha1.User{Username: "\tb"})
 	out, errOut, code := w.run(viewer, "status", "customers", "--watch")
-	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, "kubectl eub results customers -n stalled --result Invalid") {
+	const cure = "kubectl eub results customers -n stalled --result Invalid"
+	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, cure) {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
 	}
 	screen := w.mustRun(viewer, "status", "customers")
