@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -158,12 +159,10 @@ func (o *options) read(ctx context.Context, paths []string) ([]parts.Part, error
 // Pack cuts lists into parts, and says what each list is. It returns the names of the lists.
 func Pack(ctx context.Context, o *command.Options, paths []string, format string) (list []parts.Part, names []string, err error) {
 	var packer parts.Packer
-	hasStdin := false
+	if first := slices.Index(paths, lists.Stdin); first >= 0 && slices.Contains(paths[first+1:], lists.Stdin) {
+		return nil, nil, errors.New("standard input can be read once; give - only once")
+	}
 	for i, path := range paths {
-		if path == lists.Stdin && hasStdin {
-			return nil, nil, errors.New("standard input can be read once; give - only once")
-		}
-		hasStdin = hasStdin || path == lists.Stdin
 		input, err := lists.Open(path, o.In)
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
