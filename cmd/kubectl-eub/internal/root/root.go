@@ -57,7 +57,7 @@ Kubernetes API server only, and never prints an API key.`,
 		}
 		child.Args = withHelp(child.Args)
 	}
-	c.SetFlagErrorFunc(func(of *cobra.Command, err error) error { return seeHelp(of, err) })
+	c.SetFlagErrorFunc(seeHelp)
 	return c
 }
 
@@ -105,5 +105,7 @@ func seeHelp(c *cobra.Command, err error) error {
 
 // Commands returns the commands that people run, in the order of the help.
 func Commands(root *cobra.Command) []*cobra.Command {
-	return slices.DeleteFunc(slices.Clone(root.Commands()), func(c *cobra.Command) bool { return !c.IsAvailableCommand() || c.Name() == "help" })
+	return slices.DeleteFunc(slices.Clone(root.Commands()), func(c *cobra.Command) bool {
+		return !c.IsAvailableCommand() || c.Name() == "help"
+	})
 }
