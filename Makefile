@@ -207,6 +207,35 @@ verify: tidy-gitops
 tidy-gitops:
 	for module in $(GITOPS_MODULES); do go -C test/gitops/$$module mod tidy -diff || exit 1; done
 
+##@ Plugin
+
+PLUGIN := cmd/kubectl-eub
+PLUGIN_PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+.PHONY: plugin
+plugin: ## Build the plugin of kubectl into bin/.
+	CGO_ENABLED=0 go -C $(PLUGIN) build -ldflags '$(LDFLAGS)' -o $(abspath bin)/ .
+
+.PHONY: test-plugin
+test-plugin: ## Test the plugin, against a kube-apiserver, the operator and a terminal (three minutes).
+	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) set -x && go -C $(PLUGIN) test -count=1 -timeout 20m ./...
+
+.PHONY: plugin-docs
+docs: plugin-docs
+plugin-docs: # the pages of its commands; part of docs
+	go -C $(PLUGIN) run ./internal/pagegen $(abspath docs/kubectl-eub)
+
+.PHONY: verify-plugin
+verify: verify-plugin
+verify-plugin: plugin-docs
+	go -C $(PLUGIN) mod tidy -diff
+	cd $(PLUGIN) && go tool -modfile=../../go.tools.mod golangci-lint run
+	@git diff --exit-code --stat -- docs/kubectl-eub || { echo 'The pages of the plugin were stale; commit them.'; exit 1; }
+
+.PHONY: plugin-archives
+plugin-archives: ## Write archives of the plugin for every platform, and its krew manifest, to bin/plugin. VERSION=v0.1.0.
+	hack/plugin-archives.sh $(PLUGIN) $(VERSION) $(PLUGIN_PLATFORMS)
+
 ##@ Images
 
 # The image of the simulated API.
