@@ -37,11 +37,12 @@ func run(args []string) error {
 	c.DisableAutoGenTag = true // pages are the same every day
 	flags := c.PersistentFlags()
 	flags.Lookup("cache-dir").DefValue = "$HOME/.kube/cache"
+	commands := c.Commands() // without help, which the page of kubectl eub adds
 	if err := write(c, args[0]); err != nil {
 		return err
 	}
 	flags.VisitAll(func(f *pflag.Flag) { f.Hidden = true }) // the page of kubectl eub has those of kubectl
-	for _, command := range c.Commands() {
+	for _, command := range commands {
 		command.DisableAutoGenTag = true
 		if err := write(command, args[0]); err != nil {
 			return err
