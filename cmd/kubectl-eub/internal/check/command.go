@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/discovery"
@@ -66,14 +65,15 @@ without a right, do not count.`,
 			if len(args) > 0 {
 				name = args[0]
 			}
-			return o.run(c.Context(), name)
+			return o.run(c.Context(), name, c.Root().Version)
 		},
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml")
 	return c
 }
 
-func (o *options) run(ctx context.Context, name string) error {
+// run checks a batch or, without a name, all. The version is that of the plugin.
+func (o *options) run(ctx context.Context, name, version string) error {
 	if o.output != "" && o.output != "json" && o.output != "yaml" {
 		return fmt.Errorf("--output %q is unknown; give json or yaml, or leave it out", o.output)
 	}
@@ -95,7 +95,7 @@ func (o *options) run(ctx context.Context, name string) error {
 		return fmt.Errorf("creating a client: %w", err)
 	}
 	g := &gatherer{client: kube, discovery: asks}
-	f, err := g.gather(ctx, namespace, name, version())
+	f, err := g.gather(ctx, namespace, name, version)
 	if err != nil {
 		return err
 	}
@@ -107,14 +107,6 @@ func (o *options) run(ctx context.Context, name string) error {
 		return &command.ExitError{Code: exitWrong, Err: errors.New("something is wrong, see above")}
 	}
 	return nil
-}
-
-// version returns the version of this plugin, as the Go toolchain recorded it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 func (o *options) print(found []Finding) error {
