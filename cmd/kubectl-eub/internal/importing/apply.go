@@ -49,7 +49,7 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	batch := &v1alpha1.EmbeddedUserBatch{}
 	key := client.ObjectKey{Namespace: to.namespace, Name: to.name}
 	if err := kube.Get(ctx, key, batch); client.IgnoreNotFound(err) != nil {
-		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key)
+		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key) //nolint:wrapcheck // names the right
 	}
 	switch {
 	case a.to.apiKey.Name != "":
@@ -86,7 +86,7 @@ func (a *applier) find(ctx context.Context, kind string) error {
 	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind + "List"))
 	err := a.kube.List(ctx, &found, client.InNamespace(a.to.namespace), client.MatchingLabels{LabelImport: a.to.name})
 	if err != nil {
-		return access.Explain(fmt.Errorf("listing earlier lists: %w", err), "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace})
+		return access.Explain(fmt.Errorf("listing earlier lists: %w", err), "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace}) //nolint:wrapcheck // names the right
 	}
 	for i := range found.Items {
 		found.Items[i].SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
@@ -107,7 +107,7 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 		return fmt.Errorf("somebody else manages a field; --force-conflicts takes it over: %w", err)
 	}
 	if err != nil {
-		return access.Explain(fmt.Errorf("applying %s: %w", nameOf(object), err), "patch", resources[object.GetKind()],
+		return access.Explain(fmt.Errorf("applying %s: %w", nameOf(object), err), "patch", resources[object.GetKind()], //nolint:wrapcheck // names the right
 			client.ObjectKeyFromObject(object))
 	}
 	what := "changed"
@@ -123,12 +123,12 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 
 // say prints what happened to an object: its name alone for scripts, as kubectl does.
 func (a *applier) say(object *unstructured.Unstructured, what string) {
-	if a.output == "name" {
+	if a.output == outputName {
 		what = ""
 	} else {
 		what = " " + what
 	}
-	fmt.Fprintln(a.Out, nameOf(object)+what)
+	_, _ = fmt.Fprintln(a.Out, nameOf(object)+what) // what happened has happened
 }
 
 // deleteEarlier deletes the lists of earlier imports that are not of this one.
@@ -140,7 +140,7 @@ func (a *applier) deleteEarlier(ctx context.Context) error {
 		if client.IgnoreNotFound(err) != nil {
 			return access.Explain(fmt.Errorf("deleting %s: %w", name, err), "delete", resources[metadata.Kind], client.ObjectKeyFromObject(metadata))
 		}
-		fmt.Fprintln(a.Out, name+" deleted")
+		_, _ = fmt.Fprintln(a.Out, name+" deleted")
 	}
 	return nil
 }

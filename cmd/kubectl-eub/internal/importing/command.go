@@ -100,7 +100,7 @@ func apiKeyOf(flag string) v1alpha1.APIKeySecretReference {
 
 func (o *options) run(ctx context.Context, paths []string) error {
 	if wrong := validation.IsDNS1123Subdomain(o.name); len(wrong) > 0 || len(o.name) > maxBatchName {
-		return fmt.Errorf("--name %q cannot be the name of a batch: it has at most %d lower-case letters, digits, - and .", o.name, maxBatchName)
+		return fmt.Errorf("--name %q cannot be the name of a batch: at most %d lower-case letters, digits, hyphens and periods", o.name, maxBatchName)
 	}
 	show := printers[o.output]
 	if show == nil {
@@ -171,7 +171,7 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}
-		fmt.Fprintf(o.ErrOut, "%s: %s\n", input.Name, about)
+		_, _ = fmt.Fprintf(o.ErrOut, "%s: %s\n", input.Name, about)
 		names = append(names, input.Name)
 	}
 	list, err = packer.Parts()

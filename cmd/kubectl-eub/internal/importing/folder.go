@@ -82,7 +82,7 @@ func (o *options) writeFile(name string, text []byte) error {
 	if err := os.WriteFile(path, text, mode); err != nil {
 		return fmt.Errorf("writing the folder: %w", err)
 	}
-	fmt.Fprintf(o.ErrOut, "%s written\n", path)
+	_, _ = fmt.Fprintf(o.ErrOut, "%s written\n", path)
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (o *options) deleteOthers(to target, files []string) error {
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("deleting an earlier list: %w", err)
 			}
-			fmt.Fprintf(o.ErrOut, "%s deleted\n", path)
+			_, _ = fmt.Fprintf(o.ErrOut, "%s deleted\n", path)
 		}
 	}
 	return nil

@@ -83,7 +83,7 @@ func TestImport_Refuses(t *testing.T) {
 	for want, args := range map[string][]string{
 		`required flag(s) "name" not set`:      {"customers.csv"},
 		`--name "Customers" cannot be`:         {"customers.csv", "--name", "Customers"},
-		"it has at most 63":                    {"customers.csv", "--name", strings.Repeat("x", 64)},
+		"at most 63":                           {"customers.csv", "--name", strings.Repeat("x", 64)},
 		`--output "csv" is unknown`:            {"customers.csv", "--name", "x", "-o", "csv"},
 		`--format "XML" is unknown`:            {"customers.csv", "--name", "x", "--format", "xml"},
 		"no such file":                         {"nobody.csv", "--name", "x"},

@@ -3,6 +3,7 @@
 package importing
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,15 +17,18 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
+// outputName is the output of names only.
+const outputName = "name"
+
 // printers print an object, by the name of the output.
 var printers = map[string]func(io.Writer, *unstructured.Unstructured) error{
 	"yaml": printYAML,
 	"json": func(out io.Writer, object *unstructured.Unstructured) error {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(object.Object) //nolint:wrapcheck // wrapped by the caller
+		return encoder.Encode(object.Object)
 	},
-	"name": func(out io.Writer, object *unstructured.Unstructured) error {
+	outputName: func(out io.Writer, object *unstructured.Unstructured) error {
 		_, err := fmt.Fprintln(out, nameOf(object))
 		return err //nolint:wrapcheck // wrapped by the caller
 	},
@@ -54,21 +58,22 @@ func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
 	for _, part := range list {
 		size += len(part.Data)
 	}
-	fmt.Fprintf(out, "%s in %s (%s KiB)", count(t.Users, "user"), count(len(list), kind), terminal.Number((size+1023)>>10))
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s in %s (%s KiB)", count(t.Users, "user"), count(len(list), kind), terminal.Number((size+1023)>>10))
 	if t.Repeats > 0 {
-		fmt.Fprintf(out, "; %s of earlier rows", count(t.Repeats, "exact repetition"))
+		fmt.Fprintf(&text, "; %s of earlier rows", count(t.Repeats, "exact repetition"))
 	}
-	if t.Invalid == 0 {
-		fmt.Fprintln(out)
-		return
+	if t.Invalid > 0 {
+		fmt.Fprintf(&text, "; %s, which the operator will report:", count(t.Invalid, "invalid row"))
 	}
-	fmt.Fprintf(out, "; %s, which the operator will report:\n", count(t.Invalid, "invalid row"))
+	text.WriteString("\n")
 	for _, found := range t.Findings {
-		fmt.Fprintf(out, "  %s: %s\n", found.Where, found.Problem)
+		fmt.Fprintf(&text, "  %s: %s\n", found.Where, found.Problem)
 	}
 	if more := t.Invalid - len(t.Findings); more > 0 {
-		fmt.Fprintf(out, "  and %s more\n", terminal.Number(more))
+		fmt.Fprintf(&text, "  and %s more\n", terminal.Number(more))
 	}
+	_, _ = out.Write(text.Bytes()) // the output matters more
 }
 
 // count returns a number of things in words.

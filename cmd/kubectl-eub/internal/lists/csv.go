@@ -161,7 +161,8 @@ func appendRecord(text []byte, fields []string) []byte {
 }
 
 func needsQuotes(field string) bool {
-	return field != "" && (field[0] == ' ' || field[len(field)-1] == ' ' || strings.ContainsAny(field, ",\"\n") || strings.HasPrefix(field, bom))
+	return field != "" &&
+		(field[0] == ' ' || field[len(field)-1] == ' ' || strings.ContainsAny(field, ",\"\n") || strings.HasPrefix(field, bom))
 }
 
 // trimBOM does to a line what the operator's decoder does.

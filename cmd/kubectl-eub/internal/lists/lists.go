@@ -79,7 +79,7 @@ func Open(path string, stdin io.Reader) (*List, error) {
 		return Of(path, text), nil
 	}
 	return &List{Name: path, open: func() (io.ReadCloser, error) {
-		return os.Open(path) //nolint:gosec,wrapcheck // the file that was asked for; the error names it
+		return os.Open(path) //nolint:gosec // the file that was asked for; the error names it
 	}}, nil
 }
 

@@ -46,13 +46,14 @@ type expanded struct {
 	file   io.Closer
 }
 
+// Close closes the file.
 func (e *expanded) Close() error { return e.file.Close() } //nolint:wrapcheck // of a file that was read
 
 // expand opens a list.
 func (l *List) expand() (*expanded, error) {
 	file, err := l.open()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	text := bufio.NewReaderSize(file, bufSize)
 	head, _ := text.Peek(4) // the next read returns the error again
@@ -85,7 +86,7 @@ func (r gzipReader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = errGzip
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF
+	return n, err
 }
 
 // survey reads a list once, to learn how it is written.

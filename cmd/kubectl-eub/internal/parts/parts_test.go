@@ -17,7 +17,7 @@ import (
 
 // row returns a row that hardly compresses.
 func row(number uint64) lists.Row {
-	random := rand.New(rand.NewPCG(number, 7)) //nolint:gosec // rows of a test
+	random := rand.New(rand.NewPCG(number, 7))
 	return lists.Row{Form: lists.CSVOfOne, Text: fmt.Appendf(nil, "%016x%016x%016x\n", random.Uint64(), random.Uint64(), random.Uint64())}
 }
 
@@ -25,7 +25,7 @@ func pack(tb testing.TB, rows []lists.Row) []Part {
 	tb.Helper()
 	var p Packer
 	for i, row := range rows {
-		row.Place = lists.Place(i + 1) //nolint:gosec // few
+		row.Place = lists.Place(i + 1)
 		if err := p.Add(row, 0); err != nil {
 			tb.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func pack(tb testing.TB, rows []lists.Row) []Part {
 
 func numbered(from, to int) (rows []lists.Row) {
 	for i := from; i < to; i++ {
-		rows = append(rows, row(uint64(i))) //nolint:gosec // not negative
+		rows = append(rows, row(uint64(i)))
 	}
 	return rows
 }

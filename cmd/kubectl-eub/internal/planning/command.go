@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -47,8 +48,8 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan NAME | -f BATCH | FILE... --name NAME",
 		Short: "Say what the operator would do for a list, and change nothing",
-		Long: `Compare a list with the results that the cluster has, and say how many users would be sent, which are settled, how many rows are invalid by
-themselves, and how many users would leave the list; and how many requests that takes at least, and how long.
+		Long: `Compare a list with the results that the cluster has, and say how many users would be sent, which are settled, how many rows are
+invalid by themselves, and how many users would leave the list; and how many requests that takes at least, and how long.
 
 The list is that of a batch in the cluster (NAME), that of a manifest (-f with a file, a folder, or - for standard input; lists that the
 manifest does not have are read from the cluster), or lists that kubectl eub import would take for a batch (FILE... with --name).
@@ -134,11 +135,12 @@ func (o *options) run(ctx context.Context, args []string) error {
 func (o *options) load(
 	ctx context.Context, kube client.Reader, namespace string, args []string,
 ) (wanted list, stored *v1alpha1.EmbeddedUserBatch, err error) {
-	name, ofFile := o.name, &manifests{}
-	switch {
-	case o.manifest != "" && len(args) > 0:
-		return list{}, nil, errors.New("give -f, or files, or the name of a batch")
-	case o.manifest != "":
+	name, files, err := o.meant(args)
+	if err != nil {
+		return list{}, nil, err
+	}
+	ofFile := &manifests{}
+	if o.manifest != "" {
 		if ofFile, err = readManifests(o.manifest, o.In); err != nil {
 			return list{}, nil, err
 		}
@@ -146,19 +148,12 @@ func (o *options) load(
 			return list{}, nil, err
 		}
 		name, namespace = wanted.batch.Name, cmp.Or(*o.ConfigFlags.Namespace, wanted.batch.Namespace, namespace)
-	case len(args) == 0:
-		return list{}, nil, errors.New("give the name of a batch, a manifest with -f, or files with --name")
-	case name == "" && len(args) == 1 && !isFile(args[0]):
-		name, args = args[0], nil
-	case name == "":
-		return list{}, nil, errors.New("give the name of the batch that the files are for with --name")
 	}
 	wanted.namespace = namespace
 	key := client.ObjectKey{Namespace: namespace, Name: name}
 	stored = &v1alpha1.EmbeddedUserBatch{}
 	err = kube.Get(ctx, key, stored)
-	isNew := client.IgnoreNotFound(err) == nil && err != nil && (wanted.batch != nil || len(args) > 0)
-	if err != nil && !isNew {
+	if mayBeNew := o.manifest != "" || len(files) > 0; err != nil && !(mayBeNew && apierrors.IsNotFound(err)) {
 		return list{}, nil, access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
 	}
 	if wanted.batch == nil {
@@ -166,11 +161,29 @@ func (o *options) load(
 		wanted.batch.Name = name
 	}
 	wanted.add = func(ctx context.Context, t *tally.Tally) error {
-		return o.addList(ctx, t, wanted.batch, args, func(source *v1alpha1.UsersSource) ([]byte, error) {
+		return o.addList(ctx, t, wanted.batch, files, func(source *v1alpha1.UsersSource) ([]byte, error) {
 			return ofFile.source(ctx, kube, namespace, source)
 		})
 	}
 	return wanted, stored, nil
+}
+
+// meant returns the name of the batch, which may be empty with a manifest, and the files that the arguments mean.
+func (o *options) meant(args []string) (name string, files []string, err error) {
+	switch {
+	case o.manifest != "" && len(args) > 0:
+		return "", nil, errors.New("give -f, or files, or the name of a batch")
+	case o.manifest != "":
+		return o.name, nil, nil
+	case len(args) == 0:
+		return "", nil, errors.New("give the name of a batch, a manifest with -f, or files with --name")
+	case o.name != "":
+		return o.name, args, nil
+	case len(args) == 1 && !isFile(args[0]):
+		return args[0], nil, nil
+	default:
+		return "", nil, errors.New("give the name of the batch that the files are for with --name")
+	}
 }
 
 // isFile reports whether an argument means a file rather than a batch.

@@ -26,6 +26,8 @@ func slice(results []v1alpha1.UserResult, usernames ...string) *v1alpha1.Embedde
 }
 
 func TestComparison(t *testing.T) {
+	type stored = []*v1alpha1.EmbeddedUserSlice
+	type list = []users.User
 	rejected := func(user users.User) v1alpha1.UserResult {
 		return v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultInvalid, Hash: users.Hash(user)}
 	}
@@ -35,25 +37,53 @@ func TestComparison(t *testing.T) {
 	missing := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Pending: v1alpha1.PendingMissing}
 	one := []v1alpha1.UserResult{}
 	for name, test := range map[string]struct {
-		slices []*v1alpha1.EmbeddedUserSlice
-		list   []users.User
+		slices stored
+		list   list
 		want   Plan
 	}{
-		"nothing":                         {},
-		"a new user":                      {nil, []users.User{bob}, Plan{Send: Send{New: 1}, Requests: 1}},
-		"a user that waits":               {[]*v1alpha1.EmbeddedUserSlice{slice(nil, "bob")}, []users.User{bob}, Plan{Send: Send{Waiting: 1}, Requests: 1}},
-		"a user that was created":         {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created), "bob")}, []users.User{bob}, Plan{Settled: Done{Created: 1}}},
-		"another full name changes none":  {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created), "bob")}, []users.User{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}}},
-		"a user that existed":             {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, existing), "bob")}, []users.User{bob}, Plan{Settled: Done{Existing: 1}}},
-		"a user that is confirmed":        {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, missing), "bob")}, []users.User{bob}, Plan{Send: Send{Again: 1}, Requests: 1}},
-		"a user that the API rejected":    {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, rejected(bob)), "bob")}, []users.User{bob}, Plan{Settled: Done{Invalid: 1}}},
-		"a row that was corrected":        {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, rejected(bob)), "bob")}, []users.User{{Username: "bob", FullName: "B"}}, Plan{Send: Send{Corrected: 1}, Requests: 1}},
-		"a user that leaves":              {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created), "bob", "ann")}, nil, Plan{Leave: 2}},
-		"a result of a user that left":    {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created))}, []users.User{bob}, Plan{Settled: Done{Created: 1}}},
-		"the best of several results":     {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created), "bob"), slice(append(one, existing), "bob")}, []users.User{bob}, Plan{Settled: Done{Created: 1}}},
-		"the best one, whatever comes":    {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, rejected(bob)), "bob"), slice(append(one, existing), "bob")}, []users.User{bob}, Plan{Settled: Done{Existing: 1}}},
-		"a result beside none":            {[]*v1alpha1.EmbeddedUserSlice{slice(append(one, created), "bob"), slice(nil, "bob")}, []users.User{bob}, Plan{Settled: Done{Created: 1}}},
-		"a thousand users a request, and": {nil, many(1001), Plan{Send: Send{New: 1001}, Requests: 2}},
+		"nothing": {},
+		"a new user": {
+			nil, list{bob}, Plan{Send: Send{New: 1}, Requests: 1},
+		},
+		"a user that waits": {
+			stored{slice(nil, "bob")}, list{bob}, Plan{Send: Send{Waiting: 1}, Requests: 1},
+		},
+		"a user that was created": {
+			stored{slice(append(one, created), "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"another full name changes none": {
+			stored{slice(append(one, created), "bob")}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}},
+		},
+		"a user that existed": {
+			stored{slice(append(one, existing), "bob")}, list{bob}, Plan{Settled: Done{Existing: 1}},
+		},
+		"a user that is confirmed": {
+			stored{slice(append(one, missing), "bob")}, list{bob}, Plan{Send: Send{Again: 1}, Requests: 1},
+		},
+		"a user that the API rejected": {
+			stored{slice(append(one, rejected(bob)), "bob")}, list{bob}, Plan{Settled: Done{Invalid: 1}},
+		},
+		"a row that was corrected": {
+			stored{slice(append(one, rejected(bob)), "bob")}, list{{Username: "bob", FullName: "B"}}, Plan{Send: Send{Corrected: 1}, Requests: 1},
+		},
+		"a user that leaves": {
+			stored{slice(append(one, created), "bob", "ann")}, nil, Plan{Leave: 2},
+		},
+		"a result of a user that left": {
+			stored{slice(append(one, created))}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"the best of several results": {
+			stored{slice(append(one, created), "bob"), slice(append(one, existing), "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"the best one, whatever comes": {
+			stored{slice(append(one, rejected(bob)), "bob"), slice(append(one, existing), "bob")}, list{bob}, Plan{Settled: Done{Existing: 1}},
+		},
+		"a result beside none": {
+			stored{slice(append(one, created), "bob"), slice(nil, "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"a thousand users a request, and": {
+			nil, many(1001), Plan{Send: Send{New: 1001}, Requests: 2},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var plan Plan
@@ -76,7 +106,7 @@ func TestComparison(t *testing.T) {
 
 func many(n int) (list []users.User) {
 	for i := range n {
-		list = append(list, users.User{Username: string(rune(0x10000 + i))}) //nolint:gosec // few
+		list = append(list, users.User{Username: string(rune(0x10000 + i))})
 	}
 	return list
 }
@@ -84,7 +114,8 @@ func many(n int) (list []users.User) {
 // The shortest time is that of the operator as it comes.
 func TestLimits_AreThoseOfTheOperator(t *testing.T) {
 	defaults := sender.DefaultOptions
-	if alloy.MaxBatch != usersPerRequest || defaults.RequestsPerSecond != requestsPerSecond || defaults.Burst != burst || defaults.RequestsPerKey != 1 {
+	if alloy.MaxBatch != usersPerRequest || defaults.RequestsPerSecond != requestsPerSecond || defaults.Burst != burst ||
+		defaults.RequestsPerKey != 1 {
 		t.Errorf("the operator sends %d users a request, and %+v", alloy.MaxBatch, defaults)
 	}
 }

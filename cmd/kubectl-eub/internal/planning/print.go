@@ -22,7 +22,7 @@ var printers = map[string]func(io.Writer, *Plan, []tally.Finding, *v1alpha1.Embe
 	"json": func(out io.Writer, plan *Plan, _ []tally.Finding, _ *v1alpha1.EmbeddedUserBatchSpec) error {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(plan) //nolint:wrapcheck // wrapped by the caller
+		return encoder.Encode(plan)
 	},
 	"yaml": func(out io.Writer, plan *Plan, _ []tally.Finding, _ *v1alpha1.EmbeddedUserBatchSpec) error {
 		text, err := yaml.Marshal(plan)

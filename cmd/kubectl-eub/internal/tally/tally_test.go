@@ -26,13 +26,13 @@ func TestTally_CountsAsTheOperatorDoes(t *testing.T) {
 		for i := range rapid.IntRange(0, 40).Draw(r, "rows") {
 			user := users.User{Username: names.Draw(r, "username"), FullName: names.Draw(r, "fullName")}
 			problem := users.Problem(user)
-			list.Add(users.Row{User: user, Index: int32(i)}, problem) //nolint:gosec // few
+			list.Add(users.Row{User: user, Index: int32(i)}, problem)
 			if err := tally.Add(user, problem, func() string { return fmt.Sprintf("row %d", i) }); err != nil {
 				r.Fatal(err)
 			}
 		}
 		want := &Tally{Users: len(list.Valid), Repeats: list.Repeated, Invalid: list.FlawedCount}
-		for i := 0; i < min(len(list.Flawed), MaxFindings); i++ {
+		for i := range min(len(list.Flawed), MaxFindings) {
 			finding := Finding{Where: fmt.Sprintf("row %d", list.Flawed[i].Index), Problem: list.Flawed[i].Problem}
 			if finding.Problem == "" {
 				finding.Problem = users.DuplicateProblem

@@ -31,7 +31,7 @@ func (w *world) versions() map[string]string {
 	for _, list := range []client.ObjectList{
 		&corev1.ConfigMapList{}, &corev1.SecretList{}, &v1alpha1.EmbeddedUserBatchList{}, &v1alpha1.EmbeddedUserSliceList{},
 	} {
-		w.Must(w.Client.List(w.Context(), list, client.InNamespace(w.Namespace)))
+		w.Must(w.List(w.Context(), list, client.InNamespace(w.Namespace)))
 		switch list := list.(type) {
 		case *corev1.ConfigMapList:
 			for _, item := range list.Items {
@@ -56,11 +56,12 @@ func (w *world) versions() map[string]string {
 
 // sheetOf returns a list as a spreadsheet of a person in Germany writes it: with semicolons, in Windows-1252.
 func sheetOf(users int) string {
-	text := "username;fullName\r\n"
+	var text strings.Builder
+	text.WriteString("username;fullName\r\n")
 	for i := range users {
-		text += fmt.Sprintf("customer-%04d@example.com;Zo\xeb, number %d\r\n", i, i)
+		fmt.Fprintf(&text, "customer-%04d@example.com;Zo\xeb, number %d\r\n", i, i)
 	}
-	return text
+	return text.String()
 }
 
 func TestImport(t *testing.T) {
@@ -172,7 +173,7 @@ func TestImport_Refused(t *testing.T) {
 			t.Errorf("%v: exit code %d: %s%s", args, code, out, errOut)
 		}
 	}
-	w.Must(w.Client.Create(w.Context(), w.Batch("customers")))
+	w.Must(w.Create(w.Context(), w.Batch("customers")))
 	if _, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply", "--api-key-secret", "other"); code != 1 ||
 		!strings.Contains(errOut, "--force-conflicts takes it over") {
 		t.Errorf("a field that somebody else manages: exit code %d: %s", code, errOut)
