@@ -97,10 +97,11 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-// pass notes an answer of an API that works. A read does not show that it creates users again.
+// pass notes an answer of an API that works. A read or an edit does not show that it creates users again.
 func (g *gate) pass(now time.Duration, answer alloy.Answer) {
 	g.passedAt, g.proven = now, g.proven || answer.Served()
-	if isRead := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed; !isRead || !g.refuses() {
+	isOther := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed || answer.Outcome == alloy.Updated
+	if !isOther || !g.refuses() {
 		g.close()
 	}
 }

@@ -27,6 +27,7 @@ type memoryAPI struct {
 	mu      sync.Mutex
 	created map[string]bool
 	posts   []post
+	updates []string // of full names
 }
 
 type post struct {
@@ -73,6 +74,13 @@ func (m *memoryAPI) GetUser(_ context.Context, _ alloy.Key, username string) all
 		return alloy.Answer{Outcome: alloy.Found, StatusCode: http.StatusOK}
 	}
 	return alloy.Answer{Outcome: alloy.Absent, StatusCode: http.StatusNotFound}
+}
+
+func (m *memoryAPI) UpdateUser(_ context.Context, _ alloy.Key, userID, fullName string) alloy.Answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.updates = append(m.updates, userID+" is "+fullName)
+	return alloy.Answer{Outcome: alloy.Updated, StatusCode: http.StatusOK}
 }
 
 func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {

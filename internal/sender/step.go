@@ -11,7 +11,7 @@ import (
 
 // Events of an account.
 type (
-	// submitted replaces what an owner wants. Without users the owner is to be released.
+	// submitted replaces what an owner wants. Without a key the owner is to be released.
 	submitted struct {
 		Work
 		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
@@ -36,7 +36,11 @@ type (
 	stopped    struct{}                 // no more requests begin
 	wasPartial struct{}                 // a list lacked a user that exists
 	asked      chan<- Stats             // somebody wants to know how the account is
-	wish       time.Time                // in an inbox: somebody asks for a list that begins then or later; it becomes a wantList
+	// wish is in an inbox: somebody asks for a list that begins then or later, perhaps with userIds. It becomes a wantList.
+	wish struct {
+		since   time.Time
+		withIDs bool
+	}
 )
 
 // decision is what the shell has to do after a step.
@@ -125,6 +129,8 @@ func (a *account) handle(now time.Duration, event any) {
 		switch {
 		case e.request.isList():
 			a.wasListed(now, e)
+		case e.request.edit != nil:
+			a.wasEdited(now, e.request, e.answer)
 		case e.request.read != nil:
 			a.wasRead(now, e.request, e.answer, e.found)
 		default:
@@ -146,6 +152,10 @@ func (a *account) handle(now time.Duration, event any) {
 
 func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.KeyAccepted
+	if isLeaving := e.Key == (alloy.Key{}); isLeaving && a.queue.owners[e.ID.key()] == nil {
+		a.told.released = append(a.told.released, released{id: e.ID, isUnknown: true})
+		return
+	}
 	o := a.queue.submit(now, e.ID, e.Users)
 	for username, until := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
@@ -157,6 +167,12 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.index[username].known = true
 		}
 	}
+	for _, username := range e.Absent {
+		if a.queue.index[username].claimOf(o) >= 0 {
+			a.queue.index[username].absent = true
+		}
+	}
+	a.edits.submit(o, e.Edits)
 	o.notBefore, a.tellAt = e.notBefore, min(a.tellAt, now+a.options.NoticeDelay)
 	a.sweep(now)
 	a.releaseIfDone(o)
