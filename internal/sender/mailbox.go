@@ -165,7 +165,7 @@ func (s *Sender) shell(key alloy.Key) *shell {
 func (s *Sender) leave(m *mailbox, id ID) {
 	if m.account != nil && !m.leaving {
 		m.leaving = true
-		m.account.put(submitted{Work: Work{ID: m.id}})
+		m.account.put(submitted{Work: Work{ID: m.id}, leaves: true})
 	}
 	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}

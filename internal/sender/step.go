@@ -11,9 +11,10 @@ import (
 
 // Events of an account.
 type (
-	// submitted replaces what an owner wants. Without a key the owner is to be released.
+	// submitted replaces what an owner wants. Without work the owner is to be released.
 	submitted struct {
 		Work
+		leaves    bool                     // it is not about work at all
 		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
 		notBefore time.Duration            // as the work says
 	}
@@ -152,7 +153,7 @@ func (a *account) handle(now time.Duration, event any) {
 
 func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.KeyAccepted
-	if isLeaving := e.Key == (alloy.Key{}); isLeaving && a.queue.owners[e.ID.key()] == nil {
+	if e.leaves && a.queue.owners[e.ID.key()] == nil {
 		a.told.released = append(a.told.released, released{id: e.ID, isUnknown: true})
 		return
 	}
