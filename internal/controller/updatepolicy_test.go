@@ -178,3 +178,19 @@ func TestUpdatePolicy_ARestartLearnsTheUserIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestUpdatePolicy_UnderAnotherKeyTheUsersAreOthers puts the key of an account into the Secret in which somebody else has created the
+// same users.
+func TestUpdatePolicy_UnderAnotherKeyTheUsersAreOthers(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	before := w.createUpdated("moved", 3).KeyFingerprint
+	w.Sim.AddKey("other-account")
+	w.Sim.Seed("other-account", "other", "moved-00000@example.com", "moved-00001@example.com", "moved-00002@example.com")
+	w.SetKey("other-account")
+	w.Eventually(func() string { return w.Load("moved").Status.KeyFingerprint }).ShouldNot(gomega.Equal(before))
+	w.rename("moved", "Another Name", 3)
+	status := w.Await("moved", v1alpha1.ReasonSucceeded).Status
+	w.Equal("counts", v1alpha1.UserCounts{Total: 3, Created: 3, NotOwned: 3}, status.Counts)
+	w.Equal("full names that were written", 0, w.Sim.Count(simulator.Update))
+}

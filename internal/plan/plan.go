@@ -85,16 +85,14 @@ func (p *Planner) keep(d *draft) {
 		}
 	}
 	sorted := slices.SortedStableFunc(slices.Values(places), func(a, b int) int { return urgency(a) - urgency(b) })
-	for _, place := range sorted {
-		if holds(place) {
-			d.account(first[place])
-			p.homes[place].placed = true
-		}
+	settled := slices.DeleteFunc(slices.Clone(sorted), func(place int) bool { return !holds(place) })
+	for _, place := range settled {
+		d.account(first[place])
+		p.homes[place].placed = true
 	}
-	p.rename(d, first, sorted)
-	for _, place := range sorted {
-		wanted := v1alpha1.User(p.list.Valid[place].User)
-		if !p.homes[place].placed && d.fits(wanted) {
+	p.rename(d, first, settled)
+	for _, place := range sorted[len(settled):] {
+		if wanted := v1alpha1.User(p.list.Valid[place].User); d.fits(wanted) {
 			first[place] = wanted
 			d.account(wanted)
 			p.homes[place].placed = true
@@ -108,12 +106,12 @@ func (p *Planner) keep(d *draft) {
 	p.readmit(d, first)
 }
 
-// rename gives users that the operator owns the wanted full names, as far as they fit. A user that exists does not go into another
+// rename gives placed users that the operator owns the wanted full names, as far as they fit. A user that exists does not go into another
 // slice for a name, because its result stays here.
 func (p *Planner) rename(d *draft, kept map[int]v1alpha1.User, places []int) {
 	for _, place := range places {
 		user, wanted := kept[place], v1alpha1.User(p.list.Valid[place].User)
-		if !p.homes[place].placed || stays(p.batch, user, wanted, d.results[user.Username]) {
+		if stays(p.batch, user, wanted, d.results[user.Username]) {
 			continue
 		}
 		if grown := d.bytes - users.Size(users.User(user)) + users.Size(users.User(wanted)); grown <= v1alpha1.MaxSliceBytes {

@@ -38,8 +38,11 @@ type shownUser struct {
 
 func (u shownUser) compare(other shownUser) int { return u.digest.compare(other.digest) }
 
+// ordered is what has an order.
+type ordered[T any] interface{ compare(other T) int }
+
 // set is a set of users: sorted chunks, which take no more than their elements and are never copied while it grows.
-type set[T interface{ compare(other T) int }] struct {
+type set[T ordered[T]] struct {
 	sorted [][]T
 	last   []T // not sorted until it is full or the set is complete
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"runtime"
 	"strconv"
 	"strings"
@@ -27,7 +28,8 @@ type memoryAPI struct {
 	mu      sync.Mutex
 	created map[string]bool
 	posts   []post
-	updates []string // of full names
+	updates []string      // of full names
+	edited  *alloy.Answer // to these; nil if they are written
 }
 
 type post struct {
@@ -80,7 +82,17 @@ func (m *memoryAPI) UpdateUser(_ context.Context, _ alloy.Key, userID, fullName 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.updates = append(m.updates, userID+" is "+fullName)
+	if m.edited != nil {
+		return *m.edited
+	}
 	return alloy.Answer{Outcome: alloy.Updated, StatusCode: http.StatusOK}
+}
+
+// edits returns the full names that were written.
+func (m *memoryAPI) edits() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.updates)
 }
 
 func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {

@@ -127,19 +127,7 @@ func (a *account) handle(now time.Duration, event any) {
 		if o := e.answer.Outcome; e.answer.RetryAfter > 0 && o != alloy.Unauthorized && !e.answer.InDoubt() && !e.answer.Served() {
 			e.answer.Outcome = alloy.Deferred // some APIs limit rates with 403
 		}
-		switch {
-		case e.request.isList():
-			a.wasListed(now, e)
-		case e.request.edit != nil:
-			a.wasEdited(now, e.request, e.answer)
-		case e.request.read != nil:
-			a.wasRead(now, e.request, e.answer, e.found)
-		default:
-			a.answered(now, e.request, e.answer)
-		}
-		for _, o := range e.request.owners {
-			a.releaseIfDone(o)
-		}
+		a.wasAnswered(now, e)
 	case wantList:
 		a.wantList(now, e)
 	case wasPartial:
@@ -148,6 +136,23 @@ func (a *account) handle(now time.Duration, event any) {
 		e <- a.stats(now)
 	case stopped:
 		a.turns.stopped = true
+	}
+}
+
+// wasAnswered notes what the answer to a request means.
+func (a *account) wasAnswered(now time.Duration, e answered) {
+	switch {
+	case e.request.isList():
+		a.wasListed(now, e)
+	case e.request.edit != nil:
+		a.wasEdited(now, e.request, e.answer)
+	case e.request.read != nil:
+		a.wasRead(now, e.request, e.answer, e.found)
+	default:
+		a.answered(now, e.request, e.answer)
+	}
+	for _, o := range e.request.owners {
+		a.releaseIfDone(o)
 	}
 }
 

@@ -90,21 +90,25 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 			return l.reading(), nil
 		}
 	}
-	if l.wish.cause == identifying {
+	switch {
+	case l.wish.cause == identifying:
 		return r.identify(ctx, v, l, now)
-	}
-	if !l.list.IsUsable() {
+	case !l.list.IsUsable():
 		return r.withoutList(ctx, v, key, l, now)
-	}
-	isOtherKey := l.wish.cause == otherKey
-	if !isOtherKey && v.batch.Mode == v1alpha1.ModeObserve {
+	case l.wish.cause != otherKey && v.batch.Mode == v1alpha1.ModeObserve:
 		return r.observe(ctx, v, key, l)
+	default:
+		return r.withList(ctx, v, key, l)
 	}
+}
+
+// withList goes on when there is a usable list.
+func (r *Reconciler) withList(ctx context.Context, v view, key keyFacts, l *lookup) (confirmation, error) {
 	t, err := r.compare(ctx, v, l.list)
 	if err != nil {
 		return confirmation{}, err
 	}
-	if isOtherKey {
+	if l.wish.cause == otherKey {
 		return r.adoptKey(ctx, v, key, l, t)
 	}
 	return r.ask(ctx, v, key, l, t)

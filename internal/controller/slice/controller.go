@@ -138,7 +138,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{RequeueAfter: until(state.retryTime(), state.now)}, nil
 	}
-	return r.submit(req, state, key), nil
+	return r.submit(req, state, key), nil //nolint:contextcheck // a list that others wait for outlives a reconcile
 }
 
 // assess joins what is known of a slice, and says whether its users may be sent, with which key. The error is that of reading the key.
