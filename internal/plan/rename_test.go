@@ -106,7 +106,7 @@ func created(t *testing.T, batch *v1alpha1.EmbeddedUserBatch, of ...users.User) 
 
 func listOf(of []users.User) (list users.List) {
 	for i, user := range of {
-		list.Add(users.Row{User: user, Index: int32(i)}, "") //nolint:gosec // a test's list is short
+		list.Add(users.Row{User: user, Index: int32(i)}, "")
 	}
 	return list
 }

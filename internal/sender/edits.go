@@ -125,6 +125,7 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 		a.gate.fail(now, r, answer)
 		a.fail(e.owner, now, a.gate.next(), Attempt{Answer: answer})
 	case answer.InDoubt(): // it fails although others pass
+		a.gate.failAlone(r)
 		a.putOff(now, e, answer, a.options.BackOff.User)
 	case answer.Outcome == alloy.Absent && r.asked.UserID != "":
 		e.missed = &answer
@@ -184,5 +185,6 @@ func (a *account) editRefused(now time.Duration, e *edit, answer alloy.Answer) {
 func (a *account) putOff(now time.Duration, e *edit, answer alloy.Answer, backOff BackOff) {
 	e.failedAt, e.backOff = now, backOff.next(e.backOff)
 	e.due = now + jitter(a.edits.chance, e.backOff)
+	a.edits.toEnd(e)
 	a.fail(e.owner, now, max(e.due, a.edits.until), Attempt{Answer: answer})
 }

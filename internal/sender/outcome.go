@@ -123,6 +123,7 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
+		a.gate.failAlone(r)
 		a.setApart(now, r, answer)
 	} else {
 		a.failed(now, r, answer, again)

@@ -156,8 +156,10 @@ func (x *checks) edit(k *simKey, r *request) {
 		w.violated(editIsWanted, "%+v of %s in request of %v", r.edit.Edit, id.Name, r.began)
 	}
 	user := w.api.withID(k.account, r.asked.UserID)
-	wasDeleted := w.api.deleted[k.account][r.asked.User.Username]               // and created by somebody else before the userId was learned
-	if r.asked.UserID == "" || user == nil || wasDeleted || !w.api.modes.echo { // one that skips users says that it created them
+	// Until its userId is learned, a user may be deleted and created by somebody else, or its owner get another account's key. An API
+	// that skips users that exist says that it created them.
+	mayDiffer := w.api.deleted[k.account][r.asked.User.Username] || w.owner(id).hasMoved || !w.api.modes.echo
+	if r.asked.UserID == "" || user == nil || mayDiffer {
 		return
 	}
 	isCredited := func(c *call) bool { return c.credited[r.asked.User.Username] == id }
@@ -183,6 +185,7 @@ func (x *checks) edited() {
 			isShared := slices.ContainsFunc(x.w.owners, func(other *simOwner) bool { // it was created, deleted and created
 				return other != o && other.owned[username].userID == owned.userID
 			})
+			isWanted = isWanted && o.ledger[username].State == Created
 			if o.isActive && isWanted && !isShared && !o.hasMoved && owned.userID != "" && user != nil && user.fullName != owned.fullName {
 				x.w.violated(editIsKept, "%s of %s: %q, and not %q", username, o.name, user.fullName, owned.fullName)
 			}

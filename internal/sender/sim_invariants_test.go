@@ -200,7 +200,11 @@ func (x *checks) circuit(k *simKey) {
 	case !a.gate.isOpen(): // perhaps because nobody wants the refused users any more
 		s.failure = seenFailure{}
 	case len(x.answered) == 0 && x.read == nil:
-	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
+	case a.gate.failedAt < k.accountTime(x.w.now): // it failed alone
+		if a.gate.suspect.owner != x.gate.suspect.owner {
+			s.failure.owner = ownerKey{}
+		}
+	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect:
 		until := k.worldTime(a.gate.until)
 		if x.isEdited && refuses(s.failure.outcome) && until != s.failure.until { // nobody wanted the refused users any more
 			s.failure = seenFailure{}
