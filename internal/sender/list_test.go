@@ -147,6 +147,25 @@ func TestList_OneAtATimeUnderAllKeys(t *testing.T) {
 	})
 }
 
+// TestList_DoesNotHoldUpOthers has a list take an hour while small batches under the same key and under another one arrive.
+func TestList_DoesNotHoldUpOthers(t *testing.T) {
+	api := &listAPI{takes: time.Hour}
+	withLists(t, api, func(t *testing.T, s *sender.Sender, _ *int) {
+		create(t, s, "first", "first") // the key is proven
+		s.List(parseKey(t, "key"), time.Now(), true)
+		time.Sleep(time.Second)
+		began := time.Now()
+		s.Submit(workOf(t, "same", "key", "ann"))
+		s.Submit(workOf(t, "another", "other", "bob"))
+		for len(s.Report(id("same")).Results)+len(s.Report(id("another")).Results) < 2 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > time.Second || api.running != 1 {
+			t.Errorf("two small batches beside a list took %s, %d lists are being read", took, api.running)
+		}
+	})
+}
+
 func TestList_DoesNotHoldUpTheEnd(t *testing.T) {
 	withLists(t, &listAPI{takes: time.Hour}, func(t *testing.T, s *sender.Sender, told *int) {
 		s.List(parseKey(t, "key"), time.Now(), false)
