@@ -44,6 +44,18 @@ const (
 	ModeObserve Mode = "Observe"
 )
 
+// UpdatePolicy decides whether a changed fullName of a user that exists is written to Alloy.
+// +kubebuilder:validation:Enum=CreateOnly;Update
+type UpdatePolicy string
+
+const (
+	// UpdatePolicyCreateOnly leaves users that exist as they are.
+	UpdatePolicyCreateOnly UpdatePolicy = "CreateOnly"
+
+	// UpdatePolicyUpdate writes changed full names of users that the operator created.
+	UpdatePolicyUpdate UpdatePolicy = "Update"
+)
+
 // EmbeddedUserBatchSpec lists the users that must exist in an Alloy Embedded account.
 type EmbeddedUserBatchSpec struct {
 	// apiKeySecretRef names the Secret in the batch's namespace that holds the API key.
@@ -78,6 +90,14 @@ type EmbeddedUserBatchSpec struct {
 	// +kubebuilder:default=Fail
 	InvalidUserPolicy InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
 
+	// updatePolicy decides what becomes of a fullName that is changed after the user was created.
+	// With CreateOnly, the default, it stays as it is in Alloy. With Update, the operator writes it, but only for users
+	// that it created under this policy; counts.notOwned counts the others. A fullName that somebody changed in Alloy is corrected when
+	// the users are next looked up (see resyncInterval). A row without a fullName changes nothing.
+	// Another username is always another user.
+	// +optional
+	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+
 	// suspend stops the requests of the batch at once; a request that is running ends, and its results are recorded.
 	// The list is still read and distributed over slices. Set it to false or remove it to go on.
 	// +optional
@@ -111,7 +131,7 @@ type UserRow struct {
 	Username string `json:"username,omitempty"`
 
 	// fullName is the user's display name, at most 256 characters; a row with a longer one is invalid.
-	// It is sent when the user is created; later changes do not affect a user that exists.
+	// It is sent when the user is created; spec.updatePolicy decides whether later changes are sent too.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	FullName string `json:"fullName,omitempty"`
@@ -254,8 +274,8 @@ type EmbeddedUserBatchStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it never
-// changes or deletes them.
+// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it
+// never deletes them, and changes a full name only with the updatePolicy Update.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=eub,categories=alloy

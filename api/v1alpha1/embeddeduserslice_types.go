@@ -14,6 +14,9 @@ const (
 	// repeat the usernames.
 	MaxSliceBytes = 128 << 10
 
+	// MaxUserID is the maximum length of a userId in bytes. Alloy's have 24. A user with a longer one is not owned.
+	MaxUserID = 64
+
 	// MaxResultMessages is the maximum number of results of a slice that have a message. A batch cannot show more.
 	MaxResultMessages = MaxInvalidUsers
 )
@@ -23,6 +26,10 @@ type EmbeddedUserSliceSpec struct {
 	// apiKeySecretRef is copied from the batch, and names the key even if the batch does not.
 	// +required
 	APIKeySecretRef APIKeySecretReference `json:"apiKeySecretRef,omitzero"`
+
+	// updatePolicy is copied from the batch if it is Update.
+	// +optional
+	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
 
 	// users of the batch that this slice holds, at most 1000.
 	// +optional
@@ -94,10 +101,18 @@ type UserResult struct {
 	// +kubebuilder:validation:MaxLength=100
 	Message string `json:"message,omitempty"`
 
-	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
+	// hash of an Invalid user as it was sent: the operator retries the user once its row has another hash.
+	// A Created user that the operator owns has one too, of the row with the fullName that Alloy has: with the updatePolicy Update
+	// the operator writes the fullName once the row has another hash.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Hash string `json:"hash,omitempty"`
+
+	// userId of a Created user that the operator owns: the account's list lacked the user before it was created, and showed this
+	// userId afterwards.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	UserID string `json:"userId,omitempty"`
 
 	// pending says why the user is sent again although it has a result: the account's list lacks it (Missing), it is to be confirmed
 	// without a list (Unconfirmed), or the API rejected it and is asked once more (Retry).

@@ -15,7 +15,7 @@ type User struct {
 	Username string `json:"username"`
 
 	// fullName is the user's display name, at most 256 characters.
-	// It is sent when the user is created; later changes do not affect a user that exists.
+	// It is sent when the user is created; spec.updatePolicy decides whether later changes are sent too.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	FullName string `json:"fullName,omitempty"`
@@ -54,7 +54,7 @@ func (r APIKeySecretReference) WithDefaultKey() APIKeySecretReference {
 // UserCounts counts users by state.
 // +structType=atomic
 type UserCounts struct {
-	// total is the sum of the other counts: the distinct usernames in the list, plus the invalid rows.
+	// total is the sum of created, existing, invalid and pending: the distinct usernames in the list, plus the invalid rows.
 	// +optional
 	Total int32 `json:"total"`
 
@@ -71,9 +71,15 @@ type UserCounts struct {
 	// +optional
 	Invalid int32 `json:"invalid"`
 
-	// pending counts the users whose outcome is not known yet.
+	// pending counts the users whose outcome is not known yet. With the updatePolicy Update it also counts those whose userId is
+	// still to be learned, or whose fullName is to be written.
 	// +optional
 	Pending int32 `json:"pending"`
+
+	// notOwned counts, of the users that exist, those whose fullName the operator does not write although the updatePolicy is
+	// Update: nothing proves that it created them, or it did so before.
+	// +optional
+	NotOwned int32 `json:"notOwned,omitempty"`
 }
 
 // InvalidReason is the reason why a user is invalid.

@@ -26,6 +26,8 @@ const (
 	Absent Outcome = "absent"
 	// Listed means: every user was listed.
 	Listed Outcome = "listed"
+	// Updated means: the user was changed as asked.
+	Updated Outcome = "updated"
 	// Inconclusive means: the answer to a reading call proves nothing, neither of a user nor of the key. Another way of reading may.
 	Inconclusive Outcome = "inconclusive"
 
@@ -66,12 +68,14 @@ type Answer struct {
 	Unmatched int
 	// Nameless counts, for Accepted, the invalid users in the answer that have no username and fit no user of the request.
 	Nameless int
+	// User is, for Found, the user as the API shows it.
+	User ListedUser
 }
 
 // Served reports whether the API did what was asked, and so accepted the key.
 func (a Answer) Served() bool {
 	switch a.Outcome {
-	case Accepted, AllExist, NoneValid, Found, Absent, Listed:
+	case Accepted, AllExist, NoneValid, Found, Absent, Listed, Updated:
 		return true
 	default:
 		return false

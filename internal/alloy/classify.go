@@ -55,12 +55,14 @@ func sameMessage(got, want string) bool { return strings.EqualFold(strings.TrimS
 func classifyUser(status int, read body, username string) Answer {
 	var decoded struct {
 		Username *string `json:"username"`
+		UserID   lenient `json:"userId"`
+		FullName lenient `json:"fullName"`
 	}
 	readable, success := read.decode(&decoded), status/100 == 2
 	answer := Answer{StatusCode: status}
 	switch {
 	case success && readable && decoded.Username != nil && *decoded.Username == username:
-		answer.Outcome = Found
+		answer.Outcome, answer.User = Found, ListedUser{string(decoded.UserID), username, string(decoded.FullName)}
 	case success && readable:
 		// The path may have been read as a userId, or the username without regard to case.
 		answer.Outcome, answer.Message = Inconclusive, "the answer does not show this user"
@@ -75,6 +77,24 @@ func classifyUser(status int, read body, username string) Answer {
 		answer = classifyReading(status, read)
 	}
 	return answer
+}
+
+// classifyUpdate says what an answer to PUT /users/{userId} means.
+func classifyUpdate(status int, read body, userID string) Answer {
+	var decoded struct {
+		UserID lenient `json:"userId"`
+	}
+	readable, success := read.decode(&decoded), status/100 == 2
+	switch {
+	case success && readable && (decoded.UserID == "" || string(decoded.UserID) == userID):
+		return Answer{Outcome: Updated, StatusCode: status}
+	case success && readable:
+		return Answer{Outcome: Refused, StatusCode: status, Message: "the answer shows another user"}
+	case status == http.StatusNotFound && readable:
+		return Answer{Outcome: Absent, StatusCode: status, Message: read.message(status)}
+	default:
+		return classifyFailure(status, read)
+	}
 }
 
 // classifyReading says what an answer to a reading call means that shows no users. A proxy may refuse to read what may be

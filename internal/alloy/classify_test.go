@@ -131,6 +131,38 @@ func checkBatch(t *testing.T, status int, text string, sent []users.User, want A
 	}
 }
 
+func TestClassifyUpdate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		want   Outcome
+	}{
+		"the user":          {200, `{"userId":"1","username":"ann","fullName":"A"}`, Updated},
+		"no userId":         {200, `{"success":true}`, Updated},
+		"another user":      {200, `{"userId":"2","username":"ann","fullName":"A"}`, Refused},
+		"a page":            {200, `<html>welcome</html>`, Unavailable},
+		"half an answer":    {200, `{"userId":"1","user`, Unavailable},
+		"404 with JSON":     {404, `{"message":"User not found"}`, Absent},
+		"404 of a proxy":    {404, `<html>not here</html>`, Refused},
+		"400":               {400, `{"message":"fullName is too long"}`, Refused},
+		"403":               {403, `{}`, Forbidden},
+		"401":               {401, `{}`, Unauthorized},
+		"405":               {405, ``, Refused},
+		"429":               {429, ``, Deferred},
+		"503":               {503, ``, Unavailable},
+		"a redirect":        {308, ``, Redirected},
+		"too large a proxy": {413, ``, TooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := classifyUpdate(tc.status, received(tc.body), "1"); got.Outcome != tc.want || got.StatusCode != tc.status {
+				t.Errorf("got %+v, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestClassifyUser(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

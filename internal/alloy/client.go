@@ -47,6 +47,7 @@ const (
 	OperationCreate Operation = "batch_create"
 	OperationGet    Operation = "get"
 	OperationList   Operation = "list"
+	OperationUpdate Operation = "update"
 )
 
 // Options of a Client.
@@ -137,6 +138,23 @@ func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 	defer cancel()
 	return c.do(ctx, key, OperationGet, http.MethodGet, "/users/"+pathSegment(username), nil, func(response *http.Response) Answer {
 		return classifyUser(response.StatusCode, readBody(response, maxUserBody), username)
+	})
+}
+
+// UpdateUser writes the full name of the user with an ID. The answer's outcome is Updated, Absent, or one of the failures. An ID that
+// a path cannot carry is Refused without a request.
+func (c *Client) UpdateUser(ctx context.Context, key Key, userID, fullName string) Answer {
+	if userID == "" || userID == "." || userID == ".." {
+		return Answer{Outcome: Refused, Message: "this userId does not go into a path"}
+	}
+	body, err := json.Marshal(map[string]string{"fullName": fullName})
+	if err != nil { // strings always encode
+		return Answer{Outcome: Refused, Message: "encoding the request failed"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	return c.do(ctx, key, OperationUpdate, http.MethodPut, "/users/"+pathSegment(userID), body, func(response *http.Response) Answer {
+		return classifyUpdate(response.StatusCode, readBody(response, maxUserBody), userID)
 	})
 }
 

@@ -140,6 +140,17 @@ func TestContract_ClientAndSimulatorFollowTheDescription(t *testing.T) {
 			if _, a := mixed.Named["a"]; !a || len(mixed.Named) != 2 || mixed.Unmatched != 0 || mixed.Nameless != 0 {
 				t.Errorf("a mixed batch: %+v", mixed)
 			}
+			found := client.GetUser(t.Context(), good, "b@example.com").User
+			if found.UserID == "" || found.FullName != "Name of b@example.com" {
+				t.Errorf("the user that exists: %+v", found)
+			}
+			outcome("another full name", client.UpdateUser(t.Context(), good, found.UserID, "B"), alloy.Updated)
+			if got := client.GetUser(t.Context(), good, "b@example.com").User.FullName; got != "B" {
+				t.Errorf("the full name is %q", got)
+			}
+			outcome("another full name of nobody", client.UpdateUser(t.Context(), good, "nobody", "B"), alloy.Absent)
+			outcome("another full name with a wrong key", client.UpdateUser(t.Context(), bad, found.UserID, "C"), alloy.Unauthorized)
+
 			listed := 0
 			outcome("the list", client.ListUsers(t.Context(), good, func(alloy.ListedUser) { listed++ }), alloy.Listed)
 			if listed != 4 {

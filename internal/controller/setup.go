@@ -172,7 +172,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			Controller: options.controller(batchWorkers),
 		},
 	}
-	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, batches.Listed
+	options.Sender.RequestTimeout, options.Sender.Listed = options.RequestTimeout, func(fingerprint string) {
+		batches.Listed(fingerprint)
+		ledgers.Listed(fingerprint)
+	}
 	ledgers.Sender = sender.New(options.API, options.Sender, ledgers.Wake)
 	batches.Fingerprint = ledgers.Sender.Fingerprint
 	batches.List = listOf(ledgers.Sender) //nolint:contextcheck // a list that others wait for outlives a reconcile
@@ -189,9 +192,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 }
 
 // listOf returns the sender's lists as the batch controller wants them: an interface that holds a nil pointer would not be nil.
-func listOf(s *sender.Sender) func(alloy.Key, time.Time) batch.AccountList {
-	return func(key alloy.Key, since time.Time) batch.AccountList {
-		if list := s.List(key, since); list != nil {
+func listOf(s *sender.Sender) func(alloy.Key, time.Time, bool) batch.AccountList {
+	return func(key alloy.Key, since time.Time, withIDs bool) batch.AccountList {
+		if list := s.List(key, since, withIDs); list != nil {
 			return list
 		}
 		return nil

@@ -15,13 +15,13 @@ import (
 // objects, so that a list of a million users takes little memory there. It sends one request of 1000 users at a time.
 const MaxSubmitted = 50
 
-// Settled reports whether a result applies to a user, and the user is not to be sent again.
-func Settled(user v1alpha1.User, result v1alpha1.UserResult) bool {
-	return result.Pending == "" && Applies(user, result)
+// Settled reports whether a result applies to a user, and nothing is to be sent for it under a policy.
+func Settled(policy v1alpha1.UpdatePolicy, user v1alpha1.User, result v1alpha1.UserResult) bool {
+	return result.Pending == "" && Applies(user, result) && !needsUpdate(policy, user, result)
 }
 
-// Applies reports whether a result still applies to a user. Created and Existing apply whatever the full name is, because the
-// operator does not change users that exist; Invalid applies until the user is corrected.
+// Applies reports whether a result still applies to a user. Created and Existing apply whatever the full name is; Invalid applies until
+// the user is corrected.
 func Applies(user v1alpha1.User, result v1alpha1.UserResult) bool {
 	return Exists(result) || result.Result == v1alpha1.ResultInvalid && result.Hash == users.Hash(users.User(user))
 }
@@ -91,7 +91,7 @@ func Each(
 func Pending(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) []users.User {
 	var pending []users.User
 	Each(slice, results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
-		if !known || !Settled(user, result) {
+		if !known || !Settled(slice.Spec.UpdatePolicy, user, result) {
 			pending = append(pending, users.User(user))
 		}
 	})
@@ -138,6 +138,10 @@ func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
 	switch {
 	case old.Pending == "" && Rank(news) < Rank(old):
 		return old
+	case news.UserID != "":
+		return identified(old, news.UserID, news.Hash)
+	case old.Result == v1alpha1.ResultCreated && news.Result == v1alpha1.ResultCreated: // it was deleted meanwhile
+		return news
 	case Exists(old) && Exists(news) && !isProof:
 		old.Pending = ""
 		return old
@@ -157,7 +161,9 @@ func Restored(slice *v1alpha1.EmbeddedUserSlice, fingerprint string) v1alpha1.Em
 	}
 	for i := range status.Results {
 		if result := &status.Results[i]; result.Result == v1alpha1.ResultCreated {
-			result.Result, result.Reason = v1alpha1.ResultExisting, v1alpha1.ReasonRestored
+			*result = v1alpha1.UserResult{
+				Username: result.Username, Result: v1alpha1.ResultExisting, Reason: v1alpha1.ReasonRestored, Pending: result.Pending,
+			}
 		}
 	}
 	status.ObservedGeneration, status.Counts = -1, Count(slice, status.Results)
@@ -169,8 +175,11 @@ func Count(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) v1a
 	var counts v1alpha1.UserCounts
 	Each(slice, results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
 		counts.Total++
+		if slice.Spec.UpdatePolicy == v1alpha1.UpdatePolicyUpdate && Exists(result) && !Owns(result) {
+			counts.NotOwned++
+		}
 		switch {
-		case !known || !Settled(user, result):
+		case !known || !Settled(slice.Spec.UpdatePolicy, user, result):
 			counts.Pending++
 		case result.Result == v1alpha1.ResultCreated:
 			counts.Created++
@@ -183,7 +192,7 @@ func Count(slice *v1alpha1.EmbeddedUserSlice, results []v1alpha1.UserResult) v1a
 	return counts
 }
 
-// Describe formats counts for a message. It omits invalid and pending users if there are none.
+// Describe formats counts for a message. It omits invalid and pending users, and those that are not owned, if there are none.
 func Describe(counts v1alpha1.UserCounts) string {
 	text := fmt.Sprintf("%d created, %d existed already", counts.Created, counts.Existing)
 	if counts.Invalid > 0 {
@@ -191,6 +200,9 @@ func Describe(counts v1alpha1.UserCounts) string {
 	}
 	if counts.Pending > 0 {
 		text += fmt.Sprintf(", %d pending", counts.Pending)
+	}
+	if counts.NotOwned > 0 {
+		text += fmt.Sprintf(", %d not owned", counts.NotOwned)
 	}
 	return text
 }

@@ -71,14 +71,14 @@ func TestSettled_AnInvalidUserIsRetriedWhenItsRowChanges(t *testing.T) {
 	t.Parallel()
 	row := v1alpha1.User{Username: "a", FullName: "A"}
 	invalid := v1alpha1.UserResult{Username: "a", Result: v1alpha1.ResultInvalid, Hash: users.Hash(users.User(row))}
-	if !ledger.Settled(row, invalid) {
+	if !ledger.Settled("", row, invalid) {
 		t.Error("the row as it was sent is not settled")
 	}
 	row.FullName = "B"
-	if ledger.Settled(row, invalid) {
+	if ledger.Settled("", row, invalid) {
 		t.Error("the changed row is settled")
 	}
-	if !ledger.Settled(row, result("a", v1alpha1.ResultExisting)) {
+	if !ledger.Settled("", row, result("a", v1alpha1.ResultExisting)) {
 		t.Error("a user that exists is not settled by its username alone")
 	}
 }

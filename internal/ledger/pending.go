@@ -9,7 +9,7 @@ import (
 )
 
 // Ask returns the results of a slice in which users are pending again, and how many those are. why says for which reason; an empty
-// one leaves a user as it is. It is asked only of users that are settled.
+// one leaves a user as it is. It is asked only of users that are not being sent.
 func Ask(
 	slice *v1alpha1.EmbeddedUserSlice, why func(v1alpha1.UserResult) v1alpha1.PendingReason,
 ) (results []v1alpha1.UserResult, asked int) {
@@ -20,7 +20,7 @@ func Ask(
 	results = slices.Clone(slice.Status.Results)
 	for i := range results {
 		user, isWanted := wanted[results[i].Username]
-		if !isWanted || !Settled(user, results[i]) {
+		if !isWanted || IsSent(user, results[i]) {
 			continue
 		}
 		if results[i].Pending = why(results[i]); results[i].Pending != "" {
@@ -28,6 +28,11 @@ func Ask(
 		}
 	}
 	return results, asked
+}
+
+// IsSent reports whether a user is to be sent to be created or confirmed, given its result.
+func IsSent(user v1alpha1.User, result v1alpha1.UserResult) bool {
+	return result.Pending != "" || !Applies(user, result)
 }
 
 // Retry returns results in which every user is pending that the API has rejected only once.
@@ -50,11 +55,11 @@ func IsRetriable(result v1alpha1.UserResult) bool {
 // exists, and is not missing any more.
 func Observe(slice *v1alpha1.EmbeddedUserSlice, has func(username string) bool) (results []v1alpha1.UserResult, changed int) {
 	news := map[string]v1alpha1.UserResult{}
-	for _, user := range Pending(slice, slice.Status.Results) {
-		if has(user.Username) {
+	Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
+		if (!known || IsSent(user, result)) && has(user.Username) {
 			news[user.Username] = v1alpha1.UserResult{Username: user.Username, Result: v1alpha1.ResultExisting}
 		}
-	}
+	})
 	return Merge(slice, news), len(news)
 }
 

@@ -46,7 +46,8 @@ func (p *Planner) Writes() Writes {
 		case !slices.Equal(d.users, d.slice.Spec.Users) || !hasSettings(d.slice, p.batch):
 			updated := d.slice.DeepCopy()
 			metav1.SetMetaDataLabel(&updated.ObjectMeta, v1alpha1.LabelBatch, p.batch.Name)
-			updated.Spec = v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: p.batch.Spec.APIKeySecretRef.WithDefaultKey(), Users: d.users}
+			updated.Spec = settings(p.batch)
+			updated.Spec.Users = d.users
 			made.Update = append(made.Update, updated)
 		case ledger.IsRemovable(d.slice):
 			made.Remove = append(made.Remove, d.slice)
@@ -71,7 +72,7 @@ func (p *Planner) keep(d *draft) {
 	}
 	holds := func(place int) bool { // the result for the row is valid for the wanted row
 		wanted, result := v1alpha1.User(p.list.Valid[place].User), d.results[first[place].Username]
-		return ledger.Applies(wanted, result) && stays(first[place], wanted, result)
+		return ledger.Applies(wanted, result) && (first[place] == wanted || ledger.Exists(result))
 	}
 	urgency := func(place int) int {
 		switch {
@@ -83,18 +84,19 @@ func (p *Planner) keep(d *draft) {
 			return 2
 		}
 	}
-	for _, place := range slices.SortedStableFunc(slices.Values(places), func(a, b int) int { return urgency(a) - urgency(b) }) {
-		user, wanted := first[place], v1alpha1.User(p.list.Valid[place].User)
-		switch {
-		case holds(place):
-			d.account(user)
-		case d.fits(wanted):
+	sorted := slices.SortedStableFunc(slices.Values(places), func(a, b int) int { return urgency(a) - urgency(b) })
+	settled := slices.DeleteFunc(slices.Clone(sorted), func(place int) bool { return !holds(place) })
+	for _, place := range settled {
+		d.account(first[place])
+		p.homes[place].placed = true
+	}
+	p.rename(d, first, settled)
+	for _, place := range sorted[len(settled):] {
+		if wanted := v1alpha1.User(p.list.Valid[place].User); d.fits(wanted) {
 			first[place] = wanted
 			d.account(wanted)
-		default:
-			continue
+			p.homes[place].placed = true
 		}
-		p.homes[place].placed = true
 	}
 	for _, place := range places {
 		if p.homes[place].placed {
@@ -102,6 +104,20 @@ func (p *Planner) keep(d *draft) {
 		}
 	}
 	p.readmit(d, first)
+}
+
+// rename gives placed users that the operator owns the wanted full names, as far as they fit. A user that exists does not go into another
+// slice for a name, because its result stays here.
+func (p *Planner) rename(d *draft, kept map[int]v1alpha1.User, places []int) {
+	for _, place := range places {
+		user, wanted := kept[place], v1alpha1.User(p.list.Valid[place].User)
+		if stays(p.batch, user, wanted, d.results[user.Username]) {
+			continue
+		}
+		if grown := d.bytes - users.Size(users.User(user)) + users.Size(users.User(wanted)); grown <= v1alpha1.MaxSliceBytes {
+			kept[place], d.bytes = wanted, grown
+		}
+	}
 }
 
 // readmit restores users that left the spec and are wanted again while their results are still here. If a user that exists
@@ -181,6 +197,16 @@ func (d *draft) fits(user v1alpha1.User) bool {
 	return rows <= v1alpha1.MaxSliceUsers && d.bytes+users.Size(users.User(user)) <= v1alpha1.MaxSliceBytes
 }
 
+// settings returns the spec of a slice without users. A policy that is the default is left out, so that a batch may name it without
+// its slices being written anew.
+func settings(batch *v1alpha1.EmbeddedUserBatch) v1alpha1.EmbeddedUserSliceSpec {
+	spec := v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef.WithDefaultKey()}
+	if batch.Spec.UpdatePolicy == v1alpha1.UpdatePolicyUpdate {
+		spec.UpdatePolicy = batch.Spec.UpdatePolicy
+	}
+	return spec
+}
+
 // newSlice returns a slice with the first free name, counting from index, and the index that follows.
 func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, index int) (*v1alpha1.EmbeddedUserSlice, int) {
 	for ; ; index++ {
@@ -197,7 +223,7 @@ func newSlice(batch *v1alpha1.EmbeddedUserBatch, taken map[string]struct{}, inde
 					*metav1.NewControllerRef(batch, v1alpha1.SchemeGroupVersion.WithKind(v1alpha1.EmbeddedUserBatchKind)),
 				},
 			},
-			Spec: v1alpha1.EmbeddedUserSliceSpec{APIKeySecretRef: batch.Spec.APIKeySecretRef.WithDefaultKey()},
+			Spec: settings(batch),
 		}, index + 1
 	}
 }

@@ -117,7 +117,7 @@ func (p *Planner) claims(d *draft, slice *v1alpha1.EmbeddedUserSlice) (claims []
 		if wanted {
 			claims = append(claims, claim{place, int8(2*ledger.Rank(result) + 1)}) //nolint:gosec // a rank is at most 3
 		}
-		isRight = isRight && wanted && stays(user, v1alpha1.User(p.list.Valid[place].User), result)
+		isRight = isRight && wanted && stays(p.batch, user, v1alpha1.User(p.list.Valid[place].User), result)
 	}
 	for username, result := range left {
 		if place, wanted := p.list.Find(username); wanted {
@@ -142,15 +142,17 @@ func (p *Planner) share(d *draft, claims []claim) {
 }
 
 // stays reports whether a row of a slice may stay as it is although another one is wanted for its user: if they are equal, or the
-// user exists, because the operator does not change users that exist.
-func stays(user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
-	return user == wanted || ledger.Exists(result)
+// user exists and its full name is not to be written.
+func stays(batch *v1alpha1.EmbeddedUserBatch, user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
+	isKept := batch.Spec.UpdatePolicy != v1alpha1.UpdatePolicyUpdate || !ledger.Owns(result) || wanted.FullName == ""
+	return user == wanted || ledger.Exists(result) && isKept
 }
 
 // hasSettings reports whether a slice has what every slice of a batch has besides users.
 func hasSettings(slice *v1alpha1.EmbeddedUserSlice, batch *v1alpha1.EmbeddedUserBatch) bool {
-	return slice.Labels[v1alpha1.LabelBatch] == batch.Name &&
-		slice.Spec.APIKeySecretRef.WithDefaultKey() == batch.Spec.APIKeySecretRef.WithDefaultKey()
+	wanted := settings(batch)
+	return slice.Labels[v1alpha1.LabelBatch] == batch.Name && slice.Spec.UpdatePolicy == wanted.UpdatePolicy &&
+		slice.Spec.APIKeySecretRef.WithDefaultKey() == wanted.APIKeySecretRef
 }
 
 // maxRoomy is the maximum number of slices that are filled up with new users; the other users get new slices.

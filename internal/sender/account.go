@@ -23,6 +23,7 @@ type account struct {
 	queue        queue
 	isolations   []*isolation
 	verification verification
+	edits        edits
 	lists        lists
 	turns        turns
 	size         size
@@ -39,6 +40,7 @@ func newAccount(options Options, chance *rand.Rand) *account {
 		turns: turns{gatherSince: never, sharedAt: -options.SharePause, readyAt: never, wasShared: true},
 	}
 	a.verification = verification{options: options, lists: &a.lists}
+	a.edits = edits{options: options, chance: chance}
 	return a
 }
 
@@ -66,15 +68,17 @@ func (a *account) maxUsers(now time.Duration) int {
 	return a.options.MaxUsers
 }
 
-// request is what the shell sends: users to create, or a read.
+// request is what the shell sends: users to create, an edit, or a read.
 type request struct {
 	began     time.Duration
 	waited    time.Duration // for the rate limit, and for a slot
 	users     []users.User
 	rows      []row // of the users
 	read      *read
+	edit      *edit
+	asked     Edit       // by that: its user is read unless there is a UserID
 	isolation *isolation // that it is a part of
-	owners    []*owner   // of the rows, each once
+	owners    []*owner   // of the rows or the edit, each once
 }
 
 // isList reports whether a request reads the list of all users. It runs beside the others of its key.
@@ -103,8 +107,9 @@ type update struct {
 
 // released is an owner that an account has let go of.
 type released struct {
-	id     ID
-	doubts map[string]time.Duration // usernames that are still in doubt, and until when the API may be working on them
+	id        ID
+	isUnknown bool                     // it left before its work was taken, or after an answer had ended that
+	doubts    map[string]time.Duration // usernames that are still in doubt, and until when the API may be working on them
 }
 
 // news returns the update for an owner.
@@ -121,6 +126,11 @@ func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	f.Time, f.Next = epoch.Add(at), epoch.Add(max(next, o.heldUntil))
 	f.KeyRejected = a.gate.rejectsKey(f.Answer)
 	a.news(o).failed, o.toldOf = &f, f.Answer.Outcome
+}
+
+// failWaiting tells an owner that only waits of the last failure.
+func (a *account) failWaiting(o *owner) {
+	a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
 }
 
 // recover tells an owner that its last failure is over.
@@ -158,7 +168,7 @@ func (a *account) created(now time.Duration, r row) {
 		r.entry.inDoubt = true
 		a.queue.passOn(now, r.entry, r.user.Username)
 	}
-	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user}
+	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user, WasAbsent: r.entry.absent}
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.
@@ -177,10 +187,16 @@ func (a *account) tellWaiting(now time.Duration) time.Duration {
 	if now < a.tellAt {
 		return a.tellAt
 	}
+	waits := func(o *owner) bool { return a.obstacle != "" && o.toldOf != a.obstacle }
+	for _, e := range a.edits.list {
+		if waits(e.owner) {
+			a.failWaiting(e.owner)
+		}
+	}
 	for _, o := range a.queue.ready {
 		switch {
-		case a.obstacle != "" && o.toldOf != a.obstacle:
-			a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
+		case waits(o):
+			a.failWaiting(o)
 		case a.obstacle == "" && !slices.Contains(passing, o.toldOf):
 			a.recover(o)
 		}

@@ -22,10 +22,10 @@ func (t turn) or(other turn) turn {
 	return t
 }
 
-// inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts and
-// verification take turns for the others.
+// inTurn chooses while the circuit is closed: every second request is the shared one; full slices, isolated parts,
+// verification and edits take turns for the others.
 func (a *account) inTurn(now time.Duration) turn {
-	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp}
+	kinds := []func(time.Duration) turn{a.fullSlice, a.isolatedPart, a.lookUp, a.edit}
 	others := turn{at: never}
 	for k := range kinds {
 		kind := (a.turns.last + 1 + k) % len(kinds)
@@ -153,16 +153,22 @@ func (a *account) early(now time.Duration) turn {
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
 // the user that failed last. Chance decides between what may go, and the reads.
 func (a *account) probe(now time.Duration) turn {
-	read := a.lookUp(now)
+	read, edit := a.lookUp(now), a.edit(now)
 	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
 	isolations, later := ready(now, a.isolations, (*isolation).readyAt)
-	if at = min(at, later); read.at > now { // when more may go
-		at = min(at, read.at)
+	at = min(at, later) // when more may go
+	for _, other := range []turn{read, edit} {
+		if other.at > now {
+			at = min(at, other.at)
+		}
 	}
 	for _, not := range []suspect{a.gate.suspect, {user: a.gate.suspect.user}, {}} {
 		forms := a.probesWithout(now, not, owners, isolations)
 		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
+		}
+		if edit.at <= now && a.edits.owner(now) != not.owner {
+			forms = append(forms, edit.form)
 		}
 		if len(forms) > 0 {
 			pass := a.gate.passAt(not.owner != ownerKey{})

@@ -90,6 +90,18 @@ func (g *gate) fail(now time.Duration, r *request, answer alloy.Answer) {
 	g.answer, g.failedAt = answer, now
 }
 
+// failAlone notes a failure that is not the API's. While the circuit is open its user is the last one that failed, and its owner not the
+// only one: or failures of others would keep the user and the owner before from being probes for ever.
+func (g *gate) failAlone(r *request) {
+	if !g.isOpen() {
+		return
+	}
+	before := g.suspect.owner
+	if g.suspect = r.suspect(); g.suspect.owner != before {
+		g.suspect.owner = ownerKey{}
+	}
+}
+
 // pause waits as long as the API asks.
 func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	if answer.RetryAfter > 0 {
@@ -97,10 +109,11 @@ func (g *gate) pause(now time.Duration, answer alloy.Answer) {
 	}
 }
 
-// pass notes an answer of an API that works. A read does not show that it creates users again.
+// pass notes an answer of an API that works. A read or an edit does not show that it creates users again.
 func (g *gate) pass(now time.Duration, answer alloy.Answer) {
 	g.passedAt, g.proven = now, g.proven || answer.Served()
-	if isRead := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed; !isRead || !g.refuses() {
+	isOther := answer.Outcome == alloy.Found || answer.Outcome == alloy.Listed || answer.Outcome == alloy.Updated
+	if !isOther || !g.refuses() {
 		g.close()
 	}
 }

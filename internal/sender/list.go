@@ -93,6 +93,9 @@ func (l *lists) forget(now time.Duration) (forgets bool, at time.Duration) {
 // mayRead reports whether nothing is known that keeps a list from being read.
 func (l *lists) mayRead(now time.Duration) bool { return now >= max(l.notBefore, l.pausedUntil) }
 
+// isSoon reports whether a list may be read soon, but not yet.
+func (l *lists) isSoon(now time.Duration) bool { return now >= l.pausedUntil && now < l.notBefore }
+
 // listTurn finds when a list may begin; other is the next other request. While the API fails a list goes beside each probe at most,
 // and has a back-off of its own. Until the key is proven it waits for the end of other requests, and they go first.
 func (a *account) listTurn(now time.Duration, other turn) turn {

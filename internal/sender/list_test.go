@@ -87,7 +87,7 @@ func TestList_ManyThatAskShareOne(t *testing.T) {
 		create(t, s, "a", "early")
 		since := time.Now()
 		for range 10 {
-			if l := s.List(parseKey(t, "key"), since); l != nil {
+			if l := s.List(parseKey(t, "key"), since, false); l != nil {
 				t.Errorf("there is a list already: %+v", l)
 			}
 			time.Sleep(time.Second)
@@ -97,7 +97,7 @@ func TestList_ManyThatAskShareOne(t *testing.T) {
 			t.Errorf("while a list is read: %+v", got)
 		}
 		time.Sleep(time.Minute)
-		l := s.List(parseKey(t, "key"), since)
+		l := s.List(parseKey(t, "key"), since, false)
 		if l == nil || !l.IsUsable() || l.IsPartial() || l.Began().Before(since) || l.Answer().Outcome != alloy.Listed {
 			t.Fatalf("the list: %+v", l)
 		}
@@ -110,7 +110,7 @@ func TestList_ManyThatAskShareOne(t *testing.T) {
 		if len(api.began) != 1 || *told != 1 || l.Len() != 3 {
 			t.Errorf("%d lists, told %d times, %d users", len(api.began), *told, l.Len())
 		}
-		if next := s.List(parseKey(t, "key"), time.Now()); next != nil {
+		if next := s.List(parseKey(t, "key"), time.Now(), false); next != nil {
 			t.Error("an old list is given for a new one")
 		}
 	})
@@ -119,10 +119,10 @@ func TestList_ManyThatAskShareOne(t *testing.T) {
 func TestList_IsForgotten(t *testing.T) {
 	withLists(t, &listAPI{}, func(t *testing.T, s *sender.Sender, _ *int) {
 		since := time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		for range 3 { // whoever asks keeps it
 			time.Sleep(100 * time.Second)
-			if s.List(parseKey(t, "key"), since) == nil {
+			if s.List(parseKey(t, "key"), since, false) == nil {
 				t.Error("the list is forgotten that was just asked for")
 			}
 		}
@@ -137,7 +137,7 @@ func TestList_OneAtATimeUnderAllKeys(t *testing.T) {
 	api := &listAPI{takes: time.Minute}
 	withLists(t, api, func(t *testing.T, s *sender.Sender, told *int) {
 		for k := range 5 {
-			s.List(parseKey(t, "key-"+strconv.Itoa(k)), time.Now())
+			s.List(parseKey(t, "key-"+strconv.Itoa(k)), time.Now(), false)
 		}
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
@@ -147,9 +147,28 @@ func TestList_OneAtATimeUnderAllKeys(t *testing.T) {
 	})
 }
 
+// TestList_DoesNotHoldUpOthers has a list take an hour while small batches under the same key and under another one arrive.
+func TestList_DoesNotHoldUpOthers(t *testing.T) {
+	api := &listAPI{takes: time.Hour}
+	withLists(t, api, func(t *testing.T, s *sender.Sender, _ *int) {
+		create(t, s, "first", "first") // the key is proven
+		s.List(parseKey(t, "key"), time.Now(), true)
+		time.Sleep(time.Second)
+		began := time.Now()
+		s.Submit(workOf(t, "same", "key", "ann"))
+		s.Submit(workOf(t, "another", "other", "bob"))
+		for len(s.Report(id("same")).Results)+len(s.Report(id("another")).Results) < 2 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > time.Second || api.running != 1 {
+			t.Errorf("two small batches beside a list took %s, %d lists are being read", took, api.running)
+		}
+	})
+}
+
 func TestList_DoesNotHoldUpTheEnd(t *testing.T) {
 	withLists(t, &listAPI{takes: time.Hour}, func(t *testing.T, s *sender.Sender, told *int) {
-		s.List(parseKey(t, "key"), time.Now())
+		s.List(parseKey(t, "key"), time.Now(), false)
 		time.Sleep(time.Second)
 		began := time.Now()
 		s.Stop()
@@ -166,9 +185,9 @@ func TestList_FailuresThatPassAreRepeated(t *testing.T) {
 	api := &listAPI{answers: []alloy.Answer{failure, tooMany, failure}}
 	withLists(t, api, func(t *testing.T, s *sender.Sender, told *int) {
 		since := time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(2 * time.Minute)
-		if l := s.List(parseKey(t, "key"), since); l == nil || !l.IsUsable() || len(api.began) != 4 || *told != 1 {
+		if l := s.List(parseKey(t, "key"), since, false); l == nil || !l.IsUsable() || len(api.began) != 4 || *told != 1 {
 			t.Errorf("after %d lists, told %d times: %+v", len(api.began), *told, l)
 		}
 	})
@@ -192,16 +211,16 @@ func TestList_WhatCannotBeReadIsAnAnswer(t *testing.T) {
 			}
 			withLists(t, api, func(t *testing.T, s *sender.Sender, _ *int) {
 				since := time.Now()
-				s.List(parseKey(t, "key"), since)
+				s.List(parseKey(t, "key"), since, false)
 				time.Sleep(tc.within)
 				for range 2 { // also for who asks soon afterwards
-					l := s.List(parseKey(t, "key"), since)
+					l := s.List(parseKey(t, "key"), since, false)
 					if l == nil || l.IsUsable() || l.Answer().Outcome != tc.answer.Outcome || l.Has("x") || l.Len() > 0 {
 						t.Fatalf("the list: %+v", l)
 					}
 					time.Sleep(time.Second)
 					since = time.Now()
-					s.List(parseKey(t, "key"), since)
+					s.List(parseKey(t, "key"), since, false)
 					time.Sleep(time.Second)
 				}
 				if len(api.began) != tc.lists {
@@ -218,16 +237,16 @@ func TestList_ThatLagsIsNotUsable(t *testing.T) {
 		create(t, s, "a", "first")
 		create(t, s, "b", "last")
 		since := time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(time.Second)
-		if l := s.List(parseKey(t, "key"), since); l == nil || l.IsUsable() || l.IsPartial() || !l.Has("first") {
+		if l := s.List(parseKey(t, "key"), since, false); l == nil || l.IsUsable() || l.IsPartial() || !l.Has("first") {
 			t.Errorf("a list without the last user: %+v", l)
 		}
 		time.Sleep(time.Hour) // perhaps it was deleted by others
 		since = time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(time.Second)
-		if l := s.List(parseKey(t, "key"), since); l == nil || !l.IsUsable() || l.Has("last") {
+		if l := s.List(parseKey(t, "key"), since, false); l == nil || !l.IsUsable() || l.Has("last") {
 			t.Errorf("a list without a user that was created an hour ago: %+v", l)
 		}
 	})
@@ -238,9 +257,9 @@ func TestList_ThatLacksAnExistingUserIsPartial(t *testing.T) {
 	withLists(t, api, func(t *testing.T, s *sender.Sender, told *int) {
 		api.created["hidden"], api.created["shown"] = true, true // by others, long ago
 		since := time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(time.Second)
-		l := s.List(parseKey(t, "key"), since)
+		l := s.List(parseKey(t, "key"), since, false)
 		if l == nil || !l.IsUsable() || !l.Has("shown") || l.Has("hidden") {
 			t.Fatalf("the list: %+v", l)
 		}
@@ -249,16 +268,16 @@ func TestList_ThatLacksAnExistingUserIsPartial(t *testing.T) {
 			t.Errorf("when its user turned out to exist: %+v", l.Answer())
 		}
 		since = time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(time.Second)
-		if next := s.List(parseKey(t, "key"), since); next == nil || next.IsUsable() || len(api.began) != 1 || *told != 2 {
+		if next := s.List(parseKey(t, "key"), since, false); next == nil || next.IsUsable() || len(api.began) != 1 || *told != 2 {
 			t.Errorf("the next of %d lists: %+v", len(api.began), next)
 		}
 		time.Sleep(time.Hour)
 		since = time.Now()
-		s.List(parseKey(t, "key"), since)
+		s.List(parseKey(t, "key"), since, false)
 		time.Sleep(time.Second)
-		if next := s.List(parseKey(t, "key"), since); next == nil || !next.IsUsable() {
+		if next := s.List(parseKey(t, "key"), since, false); next == nil || !next.IsUsable() {
 			t.Errorf("an hour later: %+v", next)
 		}
 	})

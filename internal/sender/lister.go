@@ -25,31 +25,35 @@ type keyFacts struct {
 }
 
 // List returns the newest list of the users of a key's account if it began at or after some time; else nil, and has one read. It does
-// not block. Options.Listed tells when a list was read, or cannot be. Many that ask share one list.
-func (s *Sender) List(key alloy.Key, since time.Time) *Listing {
+// not block. Options.Listed tells when a list was read, or cannot be. Many that ask share one list. It keeps the userIds and full
+// names only if somebody has asked for them, because they take 70 bytes for each user.
+func (s *Sender) List(key alloy.Key, since time.Time, withIDs bool) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
 		return nil
 	}
 	shell := s.shell(key)
-	shell.put(wish(since))
-	if shell.keeps(since) {
+	w := wish{since, withIDs}
+	shell.withIDs = shell.withIDs || withIDs
+	shell.put(w)
+	if shell.keeps(w) {
 		return shell.listing
 	}
 	return nil
 }
 
-// keeps reports whether a shell has a list that began at some time or later. The sender's lock is held.
-func (s *shell) keeps(since time.Time) bool {
-	return s.listing != nil && !s.listing.began.Before(since)
+// keeps reports whether a shell has the list that somebody wishes for. The sender's lock is held.
+func (s *shell) keeps(w wish) bool {
+	l := s.listing
+	return l != nil && !l.began.Before(w.since) && (!w.withIDs || l.withIDs || !l.IsUsable())
 }
 
 // beginList prepares a list that is to be read.
 func (s *Sender) beginList(shell *shell, r *request) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &Listing{began: shell.timeOf(r.began), seen: map[digest]struct{}{}}
+	l := &Listing{began: shell.timeOf(r.began), withIDs: shell.withIDs, seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
 	if facts := s.facts(shell.fingerprint); l.began.Sub(facts.witnessed) < witnessKept {
 		witness := facts.witness
 		l.witness = &witness
@@ -71,7 +75,7 @@ func (s *Sender) readList(shell *shell, r *request, l *Listing) {
 	}()
 	found := map[string]struct{}{}
 	answer := s.api.ListUsers(ctx, shell.key, func(user alloy.ListedUser) {
-		l.shown.add(digestOf(user.Username))
+		l.show(user)
 		if _, wanted := r.read.wanted[user.Username]; wanted {
 			found[user.Username] = struct{}{}
 		}
@@ -91,8 +95,12 @@ func (s *Sender) noteSeen(shell *shell, updates []*update) {
 		}
 		for username, result := range u.results {
 			for _, l := range lists {
-				if l != nil && (result.State == Created || result.Unconfirmed) {
+				switch {
+				case l == nil:
+				case result.State == Created, result.Unconfirmed:
 					l.saw(username)
+				case result.State == Identified:
+					l.wasEdited(username)
 				}
 			}
 		}
@@ -124,7 +132,7 @@ func (s *Sender) noteList(shell *shell, d decision) {
 	if l != nil {
 		shell.reading = nil
 	} else {
-		l = &Listing{began: shell.timeOf(d.listed.began), seen: map[digest]struct{}{}}
+		l = &Listing{began: shell.timeOf(d.listed.began), seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
 	}
 	if !d.listed.isWished {
 		return

@@ -8,10 +8,12 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
 // digest stands for a username: 16 bytes of a keyed SHA-256. That some user that a list lacks has the digest of one of its two
@@ -27,35 +29,57 @@ func digestOf(username string) digest {
 
 func (d digest) compare(other digest) int { return bytes.Compare(d[:], other[:]) }
 
-// digests is a set: sorted chunks, which take 16 bytes for each user and are never copied while it grows.
-type digests struct {
-	sorted [][]digest
-	last   []digest // not sorted until it is full or the set is complete
+// shownUser is a user with what a list says of it.
+type shownUser struct {
+	digest
+	userID string
+	hash   [16]byte // of a row with the full name
+}
+
+func (u shownUser) compare(other shownUser) int { return u.digest.compare(other.digest) }
+
+// ordered is what has an order.
+type ordered[T any] interface{ compare(other T) int }
+
+// set is a set of users: sorted chunks, which take no more than their elements and are never copied while it grows.
+type set[T ordered[T]] struct {
+	sorted [][]T
+	last   []T // not sorted until it is full or the set is complete
 }
 
 const chunkSize = 1 << 16
 
-func (s *digests) add(d digest) {
-	if s.last = append(s.last, d); len(s.last) == chunkSize {
+func (s *set[T]) add(user T) {
+	if s.last = append(s.last, user); len(s.last) == chunkSize {
 		s.seal()
-		s.last = make([]digest, 0, chunkSize)
+		s.last = make([]T, 0, chunkSize)
 	}
 }
 
 // seal completes the set.
-func (s *digests) seal() {
-	slices.SortFunc(s.last, digest.compare)
+func (s *set[T]) seal() {
+	slices.SortFunc(s.last, T.compare)
 	s.sorted, s.last = append(s.sorted, slices.Clip(s.last)), nil
 }
 
-func (s *digests) has(d digest) bool {
-	return slices.ContainsFunc(s.sorted, func(chunk []digest) bool {
-		_, found := slices.BinarySearchFunc(chunk, d, digest.compare)
+func (s *set[T]) has(user T) bool {
+	return slices.ContainsFunc(s.sorted, func(chunk []T) bool {
+		_, found := slices.BinarySearchFunc(chunk, user, T.compare)
 		return found
 	})
 }
 
-func (s *digests) len() (n int) {
+// all returns the elements that are equal to one by comparison.
+func (s *set[T]) all(user T) (found []T) {
+	for _, chunk := range s.sorted {
+		for k, ok := slices.BinarySearchFunc(chunk, user, T.compare); ok && k < len(chunk) && chunk[k].compare(user) == 0; k++ {
+			found = append(found, chunk[k])
+		}
+	}
+	return found
+}
+
+func (s *set[T]) len() (n int) {
 	for _, chunk := range s.sorted {
 		n += len(chunk)
 	}
@@ -74,11 +98,14 @@ var (
 // created or existing are added, so that nobody is taken for absent who was created since. It is safe for concurrent use.
 type Listing struct {
 	began     time.Time
-	witness   *digest // the user that the API had created last when it began; nil for none lately
-	shown     digests // complete before others get the listing
+	withIDs   bool
+	witness   *digest        // the user that the API had created last when it began; nil for none lately
+	shown     set[digest]    // complete before others get the listing
+	details   set[shownUser] // of the same users, if it is to have userIds
 	mu        sync.RWMutex
 	answer    alloy.Answer
 	seen      map[digest]struct{} // created or existing since it began
+	edited    map[digest]struct{} // their full names were written since it began
 	isPartial bool
 }
 
@@ -114,6 +141,35 @@ func (l *Listing) Has(username string) bool {
 	return isSeen || l.shown.has(d)
 }
 
+// Shown returns the userId of a user as the list shows it, and the hash of a row with its full name. It is not ok if the list does not
+// show the user, or if the sender has written its full name since, or if the list was not to have userIds. Of several users with the
+// same username none has a userId.
+func (l *Listing) Shown(username string) (userID, hash string, ok bool) {
+	d := digestOf(username)
+	l.mu.RLock()
+	_, isEdited := l.edited[d]
+	l.mu.RUnlock()
+	switch shown := l.details.all(shownUser{digest: d}); {
+	case len(shown) == 0 || isEdited:
+		return "", "", false
+	case len(shown) > 1:
+		return "", "", true
+	default:
+		return shown[0].userID, string(shown[0].hash[:]), true
+	}
+}
+
+// show adds a user that the list has.
+func (l *Listing) show(user alloy.ListedUser) {
+	d := digestOf(user.Username)
+	l.shown.add(d)
+	if l.withIDs {
+		shown := shownUser{digest: d, userID: strings.Clone(user.UserID)}
+		copy(shown.hash[:], users.Hash(users.User{Username: user.Username, FullName: user.FullName}))
+		l.details.add(shown)
+	}
+}
+
 // Len returns how many users the list has.
 func (l *Listing) Len() int {
 	l.mu.RLock()
@@ -126,6 +182,13 @@ func (l *Listing) saw(username string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen[digestOf(username)] = struct{}{}
+}
+
+// wasEdited notes that the full name of a user was written.
+func (l *Listing) wasEdited(username string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.edited[digestOf(username)] = struct{}{}
 }
 
 // exists notes that a user exists that this process has not created since the list began, as far as it knows. A list that lacked it
@@ -142,11 +205,14 @@ func (l *Listing) exists(username string) (isNews bool) {
 
 // finish completes the list. A list that was not read to its end shows nobody.
 func (l *Listing) finish(answer alloy.Answer) {
-	if l.shown.seal(); answer.Outcome != alloy.Listed {
-		l.shown = digests{}
+	l.shown.seal()
+	if l.details.seal(); answer.Outcome != alloy.Listed {
+		l.shown, l.details = set[digest]{}, set[shownUser]{}
 	}
 	l.answer = answer
 }
 
 // lags reports whether a list that was read lacks a user that the API had created before it began.
-func (l *Listing) lags() bool { return l.IsUsable() && l.witness != nil && !l.shown.has(*l.witness) }
+func (l *Listing) lags() bool {
+	return l.IsUsable() && l.witness != nil && !l.shown.has(*l.witness)
+}

@@ -51,7 +51,7 @@ func TestListing_WhatMakesItPartial(t *testing.T) {
 func TestLists_TheOldestAreForgotten(t *testing.T) {
 	t.Parallel()
 	s := New(noAPI{}, DefaultOptions, func(ID) {})
-	big := digests{sorted: [][]digest{make([]digest, alloy.MaxListed)}}
+	big := set[digest]{sorted: [][]digest{make([]digest, alloy.MaxListed)}}
 	var shells []*shell
 	for k := range simKeys {
 		shell := newShell(simKeys[k].key, simKeys[k].fingerprint, DefaultOptions)

@@ -4,7 +4,6 @@ package sender
 
 import (
 	"hash/maphash"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -29,7 +28,11 @@ func (m *mailbox) deliver(u *update, from *shell) {
 	now, known := time.Now(), &m.known
 	known.News = true
 	known.revision++
-	maps.Copy(known.Results, u.results)
+	for username, result := range u.results {
+		if last := known.Results[username]; result.State != Identified || last.State == 0 || last.State == Identified {
+			known.Results[username] = result // that a user was created is not overwritten before it is recorded
+		}
+	}
 	if f := u.failed; f != nil {
 		shift := now.Sub(epoch.Add(from.now()))
 		f.Time, f.Next, f.KeyFingerprint = f.Time.Add(shift), f.Next.Add(shift), from.fingerprint
@@ -59,6 +62,11 @@ func unsettled(list []users.User, results map[string]Result) []users.User {
 	return slices.DeleteFunc(list, func(user users.User) bool { return results[user.Username].settles(user) })
 }
 
+// unfulfilled returns the edits of which there is no result.
+func unfulfilled(list []Edit, results map[string]Result) []Edit {
+	return slices.DeleteFunc(list, func(e Edit) bool { return results[e.User.Username].fulfills(e) })
+}
+
 // shell is an account with what runs it: one goroutine brings it events, and does what it decides.
 type shell struct {
 	key         alloy.Key
@@ -71,6 +79,7 @@ type shell struct {
 	inbox   []any
 	reading *Listing // the list that is being read; nil for none
 	listing *Listing // the last one that was wished for, as long as it is kept
+	withIDs bool     // somebody has wished for one with userIds
 }
 
 func newShell(key alloy.Key, fingerprint string, options Options) *shell {
@@ -132,7 +141,8 @@ func (s *Sender) submission(shell *shell, key ownerKey) any {
 	for username, until := range m.doubts {
 		e.doubts[username] = shell.accountTime(until)
 	}
-	e.Users, e.KeyAccepted = unsettled(e.Users, m.known.Results), e.KeyAccepted || s.facts(shell.fingerprint).isAccepted
+	e.Users, e.Edits = unsettled(e.Users, m.known.Results), unfulfilled(e.Edits, m.known.Results)
+	e.KeyAccepted = e.KeyAccepted || s.facts(shell.fingerprint).isAccepted
 	if wait := time.Until(e.NotBefore); wait > 0 {
 		e.notBefore = shell.now() + min(wait, maxDelay)
 	}
@@ -155,7 +165,7 @@ func (s *Sender) shell(key alloy.Key) *shell {
 func (s *Sender) leave(m *mailbox, id ID) {
 	if m.account != nil && !m.leaving {
 		m.leaving = true
-		m.account.put(submitted{Work: Work{ID: m.id}})
+		m.account.put(submitted{Work: Work{ID: m.id}, leaves: true})
 	}
 	if m.id != id {
 		*m = mailbox{id: id, account: m.account, leaving: m.leaving, known: Report{Results: map[string]Result{}}}

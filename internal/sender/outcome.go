@@ -123,6 +123,7 @@ func (a *account) lost(now time.Duration, r *request, answer alloy.Answer) {
 		row.entry.inDoubt, row.entry.held = true, max(row.entry.held, held)
 	}
 	if again && len(r.rows) == 1 { // it fails alone: that is no failure of the API
+		a.gate.failAlone(r)
 		a.setApart(now, r, answer)
 	} else {
 		a.failed(now, r, answer, again)
@@ -171,7 +172,8 @@ func (a *account) conclude(now time.Duration, c *check) {
 		a.invalid(now, e, unread(c.answer))
 	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // perhaps it is the one that was named
 		a.queue.putBack(e)
-	default: // as the vendor's page says of users that an answer does not name
+	default: // as the vendor's page says of users that an answer does not name; that is no proof for more
+		e.absent = false
 		a.created(now, row{e.claims[0], e})
 	}
 }

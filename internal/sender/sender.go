@@ -28,7 +28,7 @@ func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.ap
 // Submit replaces what an owner wants done. It does not block. Users of whom there is an answer already are passed over; a
 // request that is running goes on. Submitting the same work again changes nothing.
 func (s *Sender) Submit(work Work) {
-	work.Users, work.Known = slices.Clone(work.Users), slices.Clone(work.Known)
+	work.Users, work.Edits = slices.Clone(work.Users), slices.Clone(work.Edits)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
@@ -86,7 +86,7 @@ func (s *Sender) Recorded(id ID, report Report) {
 	}
 	maps.DeleteFunc(m.known.Results, func(username string, result Result) bool { return report.Results[username] == result })
 	if m.work != nil { // it was submitted before the results were known
-		m.work.Users = unsettled(m.work.Users, report.Results)
+		m.work.Users, m.work.Edits = unsettled(m.work.Users, report.Results), unfulfilled(m.work.Edits, report.Results)
 	}
 	if m.known.revision == report.revision {
 		m.known.News, m.known.Unmatched = false, false
@@ -179,9 +179,14 @@ func (s *Sender) begin(shell *shell, events []any, d decision) {
 // send makes one request. What has begun is finished, whatever happens; the client bounds its time.
 func (s *Sender) send(shell *shell, r *request) {
 	ctx, event := context.Background(), answered{request: r, found: map[string]struct{}{}}
-	if r.read == nil {
+	switch {
+	case r.edit != nil && r.asked.UserID == "":
+		event.answer = s.api.GetUser(ctx, shell.key, r.asked.User.Username)
+	case r.edit != nil:
+		event.answer = s.api.UpdateUser(ctx, shell.key, r.asked.UserID, r.asked.User.FullName)
+	case r.read == nil:
 		event.answer = s.api.CreateUsers(ctx, shell.key, r.users)
-	} else {
+	default:
 		for username := range r.read.wanted { // just one
 			if event.answer = s.api.GetUser(ctx, shell.key, username); event.answer.Outcome == alloy.Found {
 				event.found[username] = struct{}{}
@@ -213,8 +218,7 @@ func (s *Sender) take(shell *shell, isDone bool) (events []any, ok bool) {
 		case ownerKey:
 			event = s.submission(shell, e)
 		case wish:
-			since := time.Time(e)
-			event = wantList{shell.accountTime(since), shell.keeps(since), s.facts(shell.fingerprint).isAccepted}
+			event = wantList{shell.accountTime(e.since), shell.keeps(e), s.facts(shell.fingerprint).isAccepted}
 		}
 		if event != nil {
 			events = append(events, event)
@@ -268,7 +272,7 @@ func (s *Sender) assign(m *mailbox) {
 // whether the owner, which has withdrawn, is to be notified. The lock is held.
 func (s *Sender) release(shell *shell, gone released) (notify bool) {
 	m := s.mailboxes[gone.id.key()]
-	if m == nil || m.account != shell {
+	if m == nil || m.account != shell || gone.isUnknown && !m.leaving {
 		return false
 	}
 	notify = m.leaving && m.work == nil && m.id == gone.id

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,8 @@ type memoryAPI struct {
 	mu      sync.Mutex
 	created map[string]bool
 	posts   []post
+	updates []string      // of full names
+	edited  *alloy.Answer // to these; nil if they are written
 }
 
 type post struct {
@@ -73,6 +76,23 @@ func (m *memoryAPI) GetUser(_ context.Context, _ alloy.Key, username string) all
 		return alloy.Answer{Outcome: alloy.Found, StatusCode: http.StatusOK}
 	}
 	return alloy.Answer{Outcome: alloy.Absent, StatusCode: http.StatusNotFound}
+}
+
+func (m *memoryAPI) UpdateUser(_ context.Context, _ alloy.Key, userID, fullName string) alloy.Answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.updates = append(m.updates, userID+" is "+fullName)
+	if m.edited != nil {
+		return *m.edited
+	}
+	return alloy.Answer{Outcome: alloy.Updated, StatusCode: http.StatusOK}
+}
+
+// edits returns the full names that were written.
+func (m *memoryAPI) edits() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.updates)
 }
 
 func (m *memoryAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {

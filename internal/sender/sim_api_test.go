@@ -5,6 +5,7 @@ package sender
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type simAPI struct {
 	faults   []fault
 	lists    listMode
 	accounts []map[string]*simUser // by username
+	ids      int                   // userIds that were given
 	deleted  []map[string]bool     // users of each account that were deleted, by username
 
 	failedReads [2]time.Duration // when a way of reading last failed during a fault; 0 for never
@@ -42,6 +44,8 @@ type simAPI struct {
 type simUser struct {
 	created time.Duration
 	by      []*call // several if the API does not keep usernames unique; empty if somebody else created it
+
+	id, fullName string
 }
 
 // call is a request to create users, as the API sees it.
@@ -178,7 +182,8 @@ func (a *simAPI) create(now time.Duration, c *call, sent []users.User) {
 			continue
 		}
 		if u == nil {
-			u = &simUser{created: now}
+			a.ids++
+			u = &simUser{created: now, id: strconv.Itoa(a.ids), fullName: user.FullName}
 			a.accounts[c.account][user.Username] = u
 		}
 		u.by = append(u.by, c)

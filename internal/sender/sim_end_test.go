@@ -44,6 +44,15 @@ func (w *world) isComplete(report func(o *simOwner, user users.User)) bool {
 			}
 			report(o, user)
 		}
+		for _, edit := range o.edits() {
+			if w.api.mayStayUnedited(o.key.account, edit) {
+				continue
+			}
+			if isComplete = false; report == nil {
+				return false
+			}
+			report(o, edit.User)
+		}
 	}
 	return isComplete
 }
@@ -68,13 +77,14 @@ func (x *checks) complete() {
 	w.isComplete(func(o *simOwner, user users.User) {
 		w.violated(noResultIsLost, "%s/%s of %s, and perhaps others", user.Username, user.FullName, o.name)
 	})
+	x.edited()
 	for _, k := range w.keys {
 		if len(k.wishes) > 0 {
 			w.violated(wishesEnd, "key %d: %d wishes, and perhaps others", k.number, len(k.wishes))
 		}
 	}
 	for _, o := range w.owners {
-		if report := w.sender.Report(o.id()); report.InFlight && len(o.pending()) == 0 {
+		if report := w.sender.Report(o.id()); report.InFlight && len(o.pending())+len(o.edits()) == 0 {
 			w.violated(mailboxIsCurrent, "%s has nothing pending, but is said to have", o.name)
 		}
 	}
@@ -87,10 +97,10 @@ func (x *checks) empty() {
 		a.verification.ready(k.accountTime(x.w.now))
 		kept := []int{
 			len(a.queue.index), len(a.queue.owners), len(a.queue.doubts), len(a.queue.ready), len(a.isolations),
-			len(a.verification.checks), a.turns.running,
+			len(a.verification.checks), len(a.edits.list), a.turns.running,
 		}
 		if slices.Max(kept) > 0 {
-			x.w.violated(nothingIsKept, "key %d: usernames, owners, doubts, ready, isolations, checks, running: %v", k.number, kept)
+			x.w.violated(nothingIsKept, "key %d: usernames, owners, doubts, ready, isolations, checks, edits, running: %v", k.number, kept)
 		}
 	}
 }

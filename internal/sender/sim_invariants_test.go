@@ -43,6 +43,9 @@ const (
 	listIsComplete     = "a usable list has everybody who existed when it began, if the API shows them"
 	listIsCurrent      = "a usable list has everybody who was Created or Existing since it began"
 	listsAreBounded    = "no list begins soon after one that could not be read"
+	editIsWanted       = "no full name is written that its owner does not want so"
+	editIsOwned        = "a full name is written only of a user that its owner was told it created"
+	editIsKept         = "the API has the full names that an owner has recorded"
 	nothingIsKept      = "nothing is kept of owners that are gone"
 )
 
@@ -56,8 +59,9 @@ func (w *world) violated(invariant, format string, args ...any) {
 // checks is what is checked of a run, while it goes on.
 type checks struct {
 	w        *world
-	answered []*call // by the events of the step
-	read     *request
+	answered []*call  // by the events of the step
+	read     *request // or edit
+	answer   alloy.Answer
 	gate     gate // before
 	isEdited bool // an owner wants something else
 }
@@ -96,14 +100,14 @@ func (x *checks) sees(k *simKey, e answered) {
 	if e.answer.RetryAfter > 0 {
 		s.asked = max(s.asked, now+min(e.answer.RetryAfter, maxDelay))
 	}
-	if e.answer.Served() {
+	if e.answer.Served() && e.answer.Outcome != alloy.Absent { // a gateway can say that
 		s.proven = true
 		for _, o := range e.request.owners {
 			delete(s.tried, o.id.key())
 		}
 	}
-	if e.request.read != nil {
-		x.read = e.request
+	if e.request.read != nil || e.request.edit != nil {
+		x.read, x.answer = e.request, e.answer
 		return
 	}
 	c := k.ended[e.request]
@@ -143,6 +147,9 @@ func (x *checks) decided(k *simKey, events []any, d decision) {
 		for _, username := range slices.Sorted(maps.Keys(u.results)) {
 			result := u.results[username]
 			w.log("key %d: %s is told %s: %s", k.number, id.Name, username, result)
+			if result.State == Identified {
+				continue
+			}
 			x.result(k, id, result)
 			if result.State != Invalid {
 				k.told[username] = w.now
@@ -177,7 +184,9 @@ func (x *checks) circuit(k *simKey) {
 	a, s := k.shell.account, k.seen
 	began, only := time.Duration(0), ownerKey{}
 	if x.read != nil {
-		began = k.worldTime(x.read.began)
+		if began = k.worldTime(x.read.began); x.answer.Outcome != alloy.Unauthorized {
+			only = x.read.suspect().owner
+		}
 	}
 	for _, c := range x.answered {
 		if c.answer.InDoubt() && len(c.request.users) > 1 && !a.gate.isOpen() {
@@ -191,7 +200,11 @@ func (x *checks) circuit(k *simKey) {
 	case !a.gate.isOpen(): // perhaps because nobody wants the refused users any more
 		s.failure = seenFailure{}
 	case len(x.answered) == 0 && x.read == nil:
-	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect: // else it failed alone
+	case a.gate.failedAt < k.accountTime(x.w.now): // it failed alone
+		if a.gate.suspect.owner != x.gate.suspect.owner {
+			s.failure.owner = ownerKey{}
+		}
+	case a.gate.failedAt != x.gate.failedAt || a.gate.suspect != x.gate.suspect:
 		until := k.worldTime(a.gate.until)
 		if x.isEdited && refuses(s.failure.outcome) && until != s.failure.until { // nobody wanted the refused users any more
 			s.failure = seenFailure{}

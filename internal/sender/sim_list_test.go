@@ -51,7 +51,7 @@ func (w *world) listed(fingerprint string) {
 
 // hasList reports whether there is a list that an owner may use, which it does.
 func (w *world) hasList(k *simKey, wish simWish) bool {
-	l := w.sender.List(k.key, wish.since)
+	l := w.sender.List(k.key, wish.since, false)
 	if l == nil {
 		return false
 	}

@@ -24,6 +24,8 @@ type simOwner struct {
 	stale     map[string]bool // of these the last submission may be behind the ledger
 	recording bool
 	known     []string                 // who is asked for again because no list can be read
+	owned     map[string]simOwned      // whose full names it keeps; nil if it keeps none
+	hasMoved  bool                     // to another key
 	doubts    map[string]time.Duration // that an account told of which let go of it: until when the API may be working on the users
 }
 
@@ -60,6 +62,7 @@ func settles(r Result, user users.User) bool {
 // submit submits what an owner has no result of; if stale, with users of which it has.
 func (w *world) submit(o *simOwner, isStale, inDoubt, accepted bool) {
 	work := Work{ID: o.id(), Key: o.key.key, KeyAccepted: accepted, InDoubt: inDoubt, Users: o.pending(), Known: o.known}
+	work.Absent, work.Edits = w.absent(o), o.edits()
 	o.stale = map[string]bool{}
 	if isStale {
 		work.Users = slices.Clone(o.wants)
@@ -91,6 +94,9 @@ func (w *world) recreate(o *simOwner, isForgotten bool) {
 	}
 	o.uid++
 	o.isActive, o.ledger = false, map[string]Result{}
+	if o.owned != nil {
+		o.owned = map[string]simOwned{}
+	}
 	clear(o.doubts)
 	w.wake()
 }
@@ -118,20 +124,21 @@ func (w *world) record(o *simOwner) {
 	for _, username := range slices.Sorted(maps.Keys(report.Results)) {
 		result := report.Results[username]
 		w.log("%s records %s: %s", o.name, username, result)
-		if o.ledger[username].State != Created {
+		o.own(result)
+		if o.ledger[username].State != Created && result.State != Identified {
 			o.ledger[username] = result
 		}
 	}
 	w.start()
 	w.sender.Recorded(o.id(), report)
-	if o.isActive && w.chance.IntN(2) == 0 {
+	if o.isActive && (w.isCalm && len(o.edits()) > 0 || w.chance.IntN(2) == 0) {
 		w.submit(o, false, false, false)
 	}
 	w.wake()
 }
 
 func (r Result) String() string {
-	text := [...]string{"", "Created", "Existing", "Invalid"}[r.State]
+	text := [...]string{"", "Created", "Existing", "Invalid", "Identified " + r.UserID}[r.State]
 	if r.Unconfirmed {
 		text += " unconfirmed"
 	}

@@ -16,6 +16,11 @@ func (x *checks) begins(k *simKey, r *request) {
 	w, s := x.w, k.seen
 	w.log("key %d: request of %v begins: %s", k.number, r.began, describe(k.shell.account, r))
 	x.limits(k, r)
+	if r.edit != nil {
+		x.edit(k, r)
+		x.turn(k, r)
+		return
+	}
 	if r.read != nil {
 		return
 	}
@@ -95,6 +100,9 @@ func (x *checks) turn(k *simKey, r *request) {
 func isShared(a *account, r *request) bool { return a.turns.wasShared && a.turns.sharedAt == r.began }
 
 func describe(a *account, r *request) string {
+	if r.edit != nil {
+		return fmt.Sprintf("edit of %s: %+v", r.edit.owner.id.Name, r.asked)
+	}
 	if r.read != nil {
 		return fmt.Sprintf("read, in list %v: %s", r.read.way == inList, slices.Sorted(maps.Keys(r.read.wanted)))
 	}

@@ -29,6 +29,7 @@ func (x *checks) result(k *simKey, id ID, result Result) {
 		}
 	case Invalid:
 		x.blamed(k, result)
+	case Identified: // see edited
 	}
 }
 

@@ -136,6 +136,9 @@ func (w *world) drawOwners(s *schedule) {
 			n = 1 + chance.IntN(4)
 		}
 		o := w.addOwner(w.keys[chance.IntN(keys)], s.rows(chance, n))
+		if chance.IntN(3) == 0 {
+			o.owned = map[string]simOwned{}
+		}
 		first := time.Duration(0)
 		if chance.IntN(2) == 0 {
 			first = w.delay(s.chaos)
@@ -172,7 +175,7 @@ func (w *world) act(s *schedule, o *simOwner, keys int) {
 			return
 		}
 	case 2, 3:
-		o.key = w.keys[chance.IntN(keys)]
+		o.move(w.keys[chance.IntN(keys)])
 	case 4:
 		w.record(o)
 		return

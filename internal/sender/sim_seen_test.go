@@ -32,6 +32,7 @@ type seen struct {
 type seenOwner struct {
 	id    ID
 	wants map[string]users.User
+	edits []Edit
 	told  map[string]Result   // since
 	stale map[string]bool     // of these it has recorded results that it did not know
 	left  map[string]leftUser // what it wanted when it withdrew
@@ -95,7 +96,7 @@ func (s *seen) doubt(username string, held time.Duration, isHard bool) {
 
 // submitted notes what an owner wants. The times of doubts are the world's.
 func (s *seen) submitted(e submitted, doubts map[string]time.Duration, stale map[string]bool) {
-	o := &seenOwner{id: e.ID, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale}
+	o := &seenOwner{id: e.ID, wants: map[string]users.User{}, told: map[string]Result{}, stale: stale, edits: e.Edits}
 	for _, user := range e.Users {
 		o.wants[user.Username] = user
 		if d := s.doubts[user.Username]; d != nil { // perhaps only for this moment
@@ -130,6 +131,9 @@ func (s *seen) settledBy(d decision) map[string]bool {
 	settled := map[string]bool{}
 	for _, u := range d.updates {
 		for username, result := range u.results {
+			if result.State == Identified {
+				continue
+			}
 			settled[username] = settled[username] || result.State == Created && !s.isWanted(username)
 		}
 	}

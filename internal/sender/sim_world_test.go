@@ -224,6 +224,10 @@ func (w *world) send(k *simKey, r *request) {
 		w.sendList(k, r)
 		return
 	}
+	if r.edit != nil {
+		w.sendEdit(k, r)
+		return
+	}
 	if r.read != nil {
 		w.sendRead(k, r)
 		return

@@ -11,9 +11,10 @@ import (
 
 // Events of an account.
 type (
-	// submitted replaces what an owner wants. Without users the owner is to be released.
+	// submitted replaces what an owner wants. Without work the owner is to be released.
 	submitted struct {
 		Work
+		leaves    bool                     // it is not about work at all
 		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
 		notBefore time.Duration            // as the work says
 	}
@@ -36,7 +37,11 @@ type (
 	stopped    struct{}                 // no more requests begin
 	wasPartial struct{}                 // a list lacked a user that exists
 	asked      chan<- Stats             // somebody wants to know how the account is
-	wish       time.Time                // in an inbox: somebody asks for a list that begins then or later; it becomes a wantList
+	// wish is in an inbox: somebody asks for a list that begins then or later, perhaps with userIds. It becomes a wantList.
+	wish struct {
+		since   time.Time
+		withIDs bool
+	}
 )
 
 // decision is what the shell has to do after a step.
@@ -122,17 +127,7 @@ func (a *account) handle(now time.Duration, event any) {
 		if o := e.answer.Outcome; e.answer.RetryAfter > 0 && o != alloy.Unauthorized && !e.answer.InDoubt() && !e.answer.Served() {
 			e.answer.Outcome = alloy.Deferred // some APIs limit rates with 403
 		}
-		switch {
-		case e.request.isList():
-			a.wasListed(now, e)
-		case e.request.read != nil:
-			a.wasRead(now, e.request, e.answer, e.found)
-		default:
-			a.answered(now, e.request, e.answer)
-		}
-		for _, o := range e.request.owners {
-			a.releaseIfDone(o)
-		}
+		a.wasAnswered(now, e)
 	case wantList:
 		a.wantList(now, e)
 	case wasPartial:
@@ -144,8 +139,29 @@ func (a *account) handle(now time.Duration, event any) {
 	}
 }
 
+// wasAnswered notes what the answer to a request means.
+func (a *account) wasAnswered(now time.Duration, e answered) {
+	switch {
+	case e.request.isList():
+		a.wasListed(now, e)
+	case e.request.edit != nil:
+		a.wasEdited(now, e.request, e.answer)
+	case e.request.read != nil:
+		a.wasRead(now, e.request, e.answer, e.found)
+	default:
+		a.answered(now, e.request, e.answer)
+	}
+	for _, o := range e.request.owners {
+		a.releaseIfDone(o)
+	}
+}
+
 func (a *account) submit(now time.Duration, e submitted) {
 	a.gate.proven = a.gate.proven || e.KeyAccepted
+	if e.leaves && a.queue.owners[e.ID.key()] == nil {
+		a.told.released = append(a.told.released, released{id: e.ID, isUnknown: true})
+		return
+	}
 	o := a.queue.submit(now, e.ID, e.Users)
 	for username, until := range e.doubts {
 		if a.queue.index[username].claimOf(o) >= 0 {
@@ -157,6 +173,12 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.index[username].known = true
 		}
 	}
+	for _, username := range e.Absent {
+		if a.queue.index[username].claimOf(o) >= 0 {
+			a.queue.index[username].absent = true
+		}
+	}
+	a.edits.submit(o, e.Edits)
 	o.notBefore, a.tellAt = e.notBefore, min(a.tellAt, now+a.options.NoticeDelay)
 	a.sweep(now)
 	a.releaseIfDone(o)

@@ -23,6 +23,7 @@ type API interface {
 	BaseURL() string
 	CreateUsers(ctx context.Context, key alloy.Key, batch []users.User) alloy.Answer
 	GetUser(ctx context.Context, key alloy.Key, username string) alloy.Answer
+	UpdateUser(ctx context.Context, key alloy.Key, userID, fullName string) alloy.Answer
 	ListUsers(ctx context.Context, key alloy.Key, visit func(alloy.ListedUser)) alloy.Answer
 }
 
@@ -44,9 +45,18 @@ type Work struct {
 	Users       []users.User // to create: at most alloy.MaxBatch, with distinct usernames
 	// Known are the usernames of users that an answer proved to exist, and that are only asked for again because no list of all
 	// users can be read: that the API names them as invalid proves it again. If they are Created, they exist, or do again.
-	Known     []string
+	Known []string
+	// Absent are the usernames of users that a list of all users lacked, so that it is worth saying so of those that are Created.
+	Absent    []string
+	Edits     []Edit    // of other users, that exist
 	InDoubt   bool      // another process may have sent these users already
 	NotBefore time.Time // when the first request may be sent, at most 15 minutes ahead; zero for at once
+}
+
+// Edit is what is wanted of a user that exists: without a UserID, to learn that; else, to write its full name.
+type Edit struct {
+	User   users.User
+	UserID string
 }
 
 // State is what became of a user.
@@ -57,19 +67,29 @@ const (
 	Created  State = iota + 1 // by a request of ours, as its answer proved
 	Existing                  // without such a proof
 	Invalid                   // the API does not accept it
+	// Identified is the state of a user that was edited: it has the UserID, and the full name as Sent. Without a UserID that could not be
+	// learned.
+	Identified
 )
 
 // Result is what became of one user.
 type Result struct {
 	State       State
 	Unconfirmed bool       // it is Existing, and a request of ours whose answer was lost may have created it
+	WasAbsent   bool       // it is Created, and was Absent by the work
 	Sent        users.User // the user as it was sent
+	UserID      string     // of an Identified user
 	Message     string     // what the API said of an Invalid user, or why it could not be verified; may be empty
 }
 
 // settles reports whether a result speaks of a user as it is wanted.
 func (r Result) settles(user users.User) bool {
 	return r.State == Created || r.State == Existing || r.State == Invalid && r.Sent == user
+}
+
+// fulfills reports whether a result is that of an edit.
+func (r Result) fulfills(e Edit) bool {
+	return r.State == Identified && (e.UserID == "" || r.UserID == e.UserID && r.Sent == e.User)
 }
 
 // Attempt is the last failure that concerns an owner.

@@ -151,6 +151,9 @@ func (v *verification) judge(now time.Duration, c *check, way way, isFound bool)
 		c.absent = true
 	case !c.read[singly] || !c.read[inList] && v.lists.mayRead(now): // the other way may prove more
 		return ""
+	case !c.read[inList] && v.lists.isSoon(now):
+		c.due = v.lists.notBefore
+		return ""
 	default:
 		if !c.answer.InDoubt() {
 			c.tries++

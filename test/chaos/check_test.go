@@ -12,6 +12,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
@@ -109,8 +110,12 @@ func (w *world) check() {
 func (w *world) checkList(held, proved map[string]struct{}) {
 	w.Helper()
 	results := w.listResults()
+	w.checkNames(results)
 	counts := v1alpha1.UserCounts{}
 	for _, user := range w.wanted.list {
+		if result := results[user.Username]; w.later.updates && ledger.Exists(result) && !ledger.Owns(result) {
+			counts.NotOwned++
+		}
 		bad := strings.HasPrefix(user.Username, "bad-")
 		_, exists := held[user.Username]
 		if !bad && !exists {
@@ -140,6 +145,36 @@ func (w *world) checkList(held, proved map[string]struct{}) {
 	}
 	if got := w.Load(batchName).Status.Counts; counts != got {
 		w.Errorf("the slices count %+v, the batch says %+v", counts, got)
+	}
+}
+
+// checkNames checks that the users that the operator owns have the full names of the list, and that it has not changed others.
+func (w *world) checkNames(results map[string]v1alpha1.UserResult) {
+	w.Helper()
+	users := map[string]simulator.User{}
+	for _, user := range w.Sim.Users(w.Key) {
+		users[user.Username] = user
+	}
+	owned := 0
+	for _, user := range w.wanted.list {
+		result := results[user.Username]
+		switch held := users[user.Username]; {
+		case result.UserID == "" || result.UserID != held.ID:
+		case held.FullName != user.FullName:
+			w.Errorf("%s has the full name %q, and not %q", user.Username, held.FullName, user.FullName)
+		default:
+			owned++
+		}
+	}
+	changed := map[string]bool{}
+	for _, r := range w.Sim.Requests() {
+		if r.Operation == simulator.Update {
+			changed[r.Usernames[0]] = true
+		}
+	}
+	w.Logf("%d users are owned, the full names of %d were written", owned, len(changed))
+	if !w.later.updates && len(changed) > 0 {
+		w.Errorf("the full names of %d users were written, which nobody has asked for", len(changed))
 	}
 }
 

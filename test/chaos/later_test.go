@@ -22,10 +22,14 @@ type later struct {
 	asked   int             // times that somebody asked for a look-up
 
 	suspended bool // the large batch was, when somebody last changed that
+	updates   bool // the large batch has the updatePolicy Update
 }
 
 func newLater(seed int64) later {
-	return later{rnd: rand.New(rand.NewPCG(uint64(seed), 2)), deleted: map[string]bool{}}
+	return later{
+		rnd: rand.New(rand.NewPCG(uint64(seed), 2)), deleted: map[string]bool{},
+		updates: rand.New(rand.NewPCG(uint64(seed), 3)).IntN(2) == 0,
+	}
 }
 
 // interfere does at most one thing between two failures.

@@ -141,6 +141,9 @@ func (w *world) apply() {
 	}
 	batch := w.Batch(batchName)
 	w.Put(batch, func() {
+		if w.later.updates {
+			batch.Spec.UpdatePolicy = v1alpha1.UpdatePolicyUpdate
+		}
 		if w.fromFile {
 			batch.Spec.UsersFrom = []v1alpha1.UsersSource{{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv"}}}
 		} else {

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller"
@@ -44,6 +46,7 @@ func TestOperator(t *testing.T) {
 	if !*onCluster {
 		t.Skip("make test-e2e runs it")
 	}
+	log.SetLogger(logr.Discard())
 	s := newSuite(t)
 	s.on(t).deploySimulator()
 	for _, scenario := range scenarios {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
@@ -28,16 +29,18 @@ const listSafetyNet = time.Minute
 
 // lookup is how far looking up a batch's users has come. It is in memory only: after a restart it begins anew.
 type lookup struct {
-	wish     wish
-	began    time.Time
-	since    time.Time     // the list must have begun then or later
-	list     AccountList   // nil until there is one
-	probed   bool          // the users of one slice that the list lacks were sent, to find out whether the list is complete
-	retried  bool          // the users that the API rejected were sent again
-	sentAll  bool          // all users were sent, because there is no usable list
-	another  tally         // what was found under another account's key
-	approval string        // with which that is accepted; empty unless it was found
-	result   *confirmation // what the look-up has shown; nil while it goes on
+	wish      wish
+	began     time.Time
+	since     time.Time     // the list must have begun then or later
+	list      AccountList   // nil until there is one
+	probed    bool          // the users of one slice that the list lacks were sent, to find out whether the list is complete
+	retried   bool          // the users that the API rejected were sent again
+	corrected bool          // the results have the full names that the list shows
+	tries     int           // lists from which no userIds could be learned
+	sentAll   bool          // all users were sent, because there is no usable list
+	another   tally         // what was found under another account's key
+	approval  string        // with which that is accepted; empty unless it was found
+	result    *confirmation // what the look-up has shown; nil while it goes on
 }
 
 // hasAsked reports whether users were sent again.
@@ -87,18 +90,25 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 			return l.reading(), nil
 		}
 	}
-	if !l.list.IsUsable() {
+	switch {
+	case l.wish.cause == identifying:
+		return r.identify(ctx, v, l, now)
+	case !l.list.IsUsable():
 		return r.withoutList(ctx, v, key, l, now)
-	}
-	isOtherKey := l.wish.cause == otherKey
-	if !isOtherKey && v.batch.Mode == v1alpha1.ModeObserve {
+	case l.wish.cause != otherKey && v.batch.Mode == v1alpha1.ModeObserve:
 		return r.observe(ctx, v, key, l)
+	default:
+		return r.withList(ctx, v, key, l)
 	}
+}
+
+// withList goes on when there is a usable list.
+func (r *Reconciler) withList(ctx context.Context, v view, key keyFacts, l *lookup) (confirmation, error) {
 	t, err := r.compare(ctx, v, l.list)
 	if err != nil {
 		return confirmation{}, err
 	}
-	if isOtherKey {
+	if l.wish.cause == otherKey {
 		return r.adoptKey(ctx, v, key, l, t)
 	}
 	return r.ask(ctx, v, key, l, t)
@@ -106,12 +116,19 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 
 // newest returns the account's list if it began at some time or later; else nil, and the batch is reconciled once there is one.
 func (r *Reconciler) newest(v view, key keyFacts, since time.Time) AccountList {
-	r.waiting.add(key.fingerprint, v.name()) // before the list may come
-	list := r.List(key.key, since)
+	r.waiting.Add(key.fingerprint, v.name()) // before the list may come
+	list := r.List(key.key, since, v.batch.UpdatePolicy == v1alpha1.UpdatePolicyUpdate)
 	if list != nil {
-		r.waiting.remove(key.fingerprint, v.name())
+		r.waiting.Remove(key.fingerprint, v.name())
 	}
 	return list
+}
+
+// Listed has the batches reconciled that wait for the list of an account, given by the fingerprint of its key.
+func (r *Reconciler) Listed(fingerprint string) {
+	for name := range r.waiting.Take(fingerprint) {
+		r.queue.Add(reconcile.Request{NamespacedName: name})
+	}
 }
 
 // adoptKey has users created under another key that are missing there, unless that may be another account's. What is to be sent is
@@ -140,6 +157,12 @@ func (r *Reconciler) observe(ctx context.Context, v view, key keyFacts, l *looku
 func (r *Reconciler) finish(ctx context.Context, v view, key keyFacts, l *lookup, t tally) (confirmation, error) {
 	r.tellMissing(v, t)
 	if err := r.rewrite(ctx, v, 0, l.missing); err != nil {
+		return confirmation{}, err
+	}
+	if err := r.correct(ctx, v, l, t); err != nil {
+		return confirmation{}, err
+	}
+	if err := r.disown(ctx, v, l); err != nil {
 		return confirmation{}, err
 	}
 	return confirmed(l, key, l.list.Began()), nil
@@ -172,6 +195,9 @@ func (r *Reconciler) ask(ctx context.Context, v view, key keyFacts, l *lookup, t
 			l.retried = errors.Is(err, errCacheBehind)
 			return confirmation{}, err
 		}
+	}
+	if err := r.correct(ctx, v, l, t); err != nil {
+		return confirmation{}, err
 	}
 	if t.missing == 0 {
 		return confirmed(l, key, l.list.Began()), nil
@@ -208,6 +234,9 @@ func (r *Reconciler) withoutList(ctx context.Context, v view, key keyFacts, l *l
 		l.list, l.since = nil, now.Add(c.later)
 		return c, nil
 	case l.wish.cause == otherKey:
+		if err := r.disown(ctx, v, l); err != nil {
+			return confirmation{}, err
+		}
 		return kept(l, key), nil
 	case !l.sentAll:
 		err := r.rewrite(ctx, v, 0, everyone)

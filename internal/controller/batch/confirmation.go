@@ -35,9 +35,9 @@ func condition(status metav1.ConditionStatus, reason, message string) *metav1.Co
 	return new(conditions.New(v1alpha1.ConditionUsersConfirmed, status, reason, message))
 }
 
-// confirming says that a look-up goes on. A resync, which nobody asked for just now, does not show unless it finds something.
+// confirming says that a look-up goes on. One that nobody asked for just now does not show unless it finds something.
 func (w wish) confirming(message string) (c confirmation) {
-	if w.cause == resync {
+	if w.cause == resync || w.cause == identifying {
 		return confirmation{}
 	}
 	c.condition = condition(metav1.ConditionUnknown, v1alpha1.ReasonConfirming, message)

@@ -30,6 +30,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/waiting"
 )
 
 const fieldOwner = client.FieldOwner("embeddeduserbatch-controller")
@@ -44,7 +45,7 @@ type Reconciler struct {
 	Fingerprint func(alloy.Key) string // of an API key
 	// List returns the list of the users of a key's account that began at a time or later; nil if it is still to be read. Listed is to
 	// be called when it was.
-	List    func(alloy.Key, time.Time) AccountList
+	List    func(key alloy.Key, since time.Time, withIDs bool) AccountList
 	Missing func(users int) // counts users that existed and are missing
 	Options Options
 
@@ -52,7 +53,7 @@ type Reconciler struct {
 	unfinished unfinished
 	reports    reports
 	memory     memory
-	waiting    waiting
+	waiting    waiting.Set
 	queue      workqueue.TypedRateLimitingInterface[reconcile.Request]
 	began      time.Time
 	refused    workqueue.TypedRateLimiter[types.NamespacedName] // back-off of batches whose plan the API server refuses

@@ -72,7 +72,7 @@ func newListing(batch *v1alpha1.EmbeddedUserBatch, list *users.List, owned []cac
 	for i := range owned {
 		for _, result := range owned[i].Rejected {
 			// The API did not reject a row that was corrected since.
-			if place, ok := list.Find(result.Username); ok && ledger.Settled(v1alpha1.User(list.Valid[place].User), result) {
+			if place, ok := list.Find(result.Username); ok && !ledger.IsSent(v1alpha1.User(list.Valid[place].User), result) {
 				add(list.Valid[place], v1alpha1.InvalidReason(result.Reason), rejected(result))
 			}
 		}

@@ -10,26 +10,28 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
 // AccountList is the list of all users of an Alloy account, as read at one time.
 type AccountList interface {
-	Began() time.Time         // when the request began
-	Answer() alloy.Answer     // why the list is not usable
-	IsUsable() bool           // absence from it proves that a user was missing
-	IsPartial() bool          // a user that it lacked turned out to exist
-	Has(username string) bool // it shows the user, or a request has shown since that the user exists
+	Began() time.Time     // when the request began
+	Answer() alloy.Answer // why the list is not usable
+	IsUsable() bool       // absence from it proves that a user was missing
+	IsPartial() bool      // a user that it lacked turned out to exist
+	ledger.List
 }
 
 // cause is why the users of a batch are looked up.
 type cause int
 
 const (
-	noCause   cause = iota
-	otherKey        // the Secret has another key than the one under which they exist
-	observing       // spec.mode is Observe
-	requested       // the annotation reconcile-at has another value
-	resync          // spec.resyncInterval has passed
+	noCause     cause = iota
+	otherKey          // the Secret has another key than the one under which they exist
+	observing         // spec.mode is Observe
+	identifying       // the userIds of users are to be learned that the operator has created
+	requested         // the annotation reconcile-at has another value
+	resync            // spec.resyncInterval has passed
 )
 
 // wish is that the users of a batch be looked up. Two wishes are the same if one look-up fulfills both.
@@ -50,6 +52,9 @@ func wishOf(v view, key keyFacts, interval time.Duration, began, now time.Time) 
 	}
 	if pending := count(v.slices).Pending; batch.Mode == v1alpha1.ModeObserve && pending > 0 && !isObserved(v, key.fingerprint) {
 		return wish{observing, v.plan().Slices + key.fingerprint}, 0
+	}
+	if isIdentifiable(v) {
+		return wish{cause: identifying}, 0
 	}
 	if value := request(batch); value != "" && value != batch.Status.LastHandledReconcileAt {
 		return wish{requested, value}, 0
@@ -72,7 +77,13 @@ func request(batch *cached.Batch) string {
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.
 func countKnown(slices []cached.Slice) int32 {
 	counts := count(slices)
-	return counts.Created + counts.Existing + countAsked(slices)
+	known := counts.Created + counts.Existing + countAsked(slices)
+	for i := range slices {
+		if slices[i].DeletionTimestamp.IsZero() {
+			known += slices[i].Unidentified + slices[i].Outdated
+		}
+	}
+	return known
 }
 
 // countAsked counts the users of some slices that are sent again although they have a result.

@@ -133,3 +133,5 @@ func TestTally_TheApprovalDependsOnWhoIsMissing(t *testing.T) {
 type fakeList map[string]bool
 
 func (l fakeList) Has(username string) bool { return l[username] }
+
+func (fakeList) Shown(string) (userID, hash string, ok bool) { return "", "", false }

@@ -121,6 +121,7 @@ func count(list []cached.Slice) (counts v1alpha1.UserCounts) {
 		counts.Existing += c.Existing
 		counts.Invalid += c.Invalid
 		counts.Pending += c.Pending
+		counts.NotOwned += c.NotOwned
 	}
 	return counts
 }

@@ -18,14 +18,17 @@ type tally struct {
 	known     int               // users that exist by their results
 	missing   int               // of them, those that the list lacks
 	retriable int               // users that the API rejected
+	outdated  int               // users that the operator owns and that the list shows in another way
 	usernames [sha256.Size]byte // digest of those that are missing
 }
 
 // add compares a slice with the list.
-func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list interface{ Has(string) bool }) {
+func (t *tally) add(slice *v1alpha1.EmbeddedUserSlice, list ledger.List) {
+	_, outdated := ledger.Correct(slice, list)
+	t.outdated += outdated
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, known bool) {
 		switch {
-		case !known || !ledger.Settled(user, result): // it is sent whatever the list says
+		case !known || ledger.IsSent(user, result): // it is sent whatever the list says
 		case !ledger.Exists(result):
 			t.retriable++
 		default:

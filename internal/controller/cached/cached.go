@@ -62,6 +62,7 @@ type Batch struct {
 	InvalidUserPolicy v1alpha1.InvalidUserPolicy
 	Suspend           bool
 	Mode              v1alpha1.Mode
+	UpdatePolicy      v1alpha1.UpdatePolicy
 	ResyncInterval    *metav1.Duration
 	Status            v1alpha1.EmbeddedUserBatchStatus
 
@@ -78,7 +79,9 @@ type Slice struct {
 	Ready              *metav1.Condition
 	KeyCheck           *v1alpha1.KeyCheck
 	Counts             v1alpha1.UserCounts // of its users, by the results that hold
-	Asked              int32               // users that are pending although they have a result
+	Asked              int32               // users that are sent again although they have a result
+	Unidentified       int32               // users that exist and whose userId is still to be learned,
+	Outdated           int32               // and whose full name is to be written
 	RetryTime          *metav1.Time        // when that is due by itself
 	IsRemovable        bool                // see ledger.IsRemovable
 	// Rejected holds the results of users that the API did not accept and that have not been corrected since, at most as many as
@@ -93,7 +96,7 @@ func BatchOf(whole *v1alpha1.EmbeddedUserBatch) Batch {
 	kept := Batch{
 		ObjectMeta: whole.ObjectMeta, APIKeySecretRef: whole.Spec.APIKeySecretRef, UsersFrom: whole.Spec.UsersFrom,
 		InvalidUserPolicy: whole.Spec.InvalidUserPolicy, Suspend: whole.Spec.Suspend, Mode: whole.Spec.Mode,
-		ResyncInterval: whole.Spec.ResyncInterval, Status: whole.Status,
+		UpdatePolicy: whole.Spec.UpdatePolicy, ResyncInterval: whole.Spec.ResyncInterval, Status: whole.Status,
 	}
 	if len(whole.Spec.Users) <= keptUsers {
 		kept.whole = whole
@@ -111,6 +114,7 @@ func SliceOf(whole *v1alpha1.EmbeddedUserSlice) Slice {
 		Asked:  ledger.CountAsked(whole.Status.Results), RetryTime: whole.Status.RetryTime,
 		IsRemovable: ledger.IsRemovable(whole), Rejected: rejected(whole),
 	}
+	kept.Unidentified, kept.Outdated = ledger.CountUpdates(whole)
 	kept.ManagedFields = nil
 	if len(whole.Spec.Users) <= keptUsers && len(whole.Status.Results) <= keptUsers {
 		kept.whole = whole
@@ -203,8 +207,8 @@ func Transform(object any) (any, error) {
 	return object, nil
 }
 
-// specDigest returns a digest of what the batch controller writes into a slice: the users, the reference to the key, and the
-// label.
+// specDigest returns a digest of what the batch controller writes into a slice: the users, the reference to the key, the
+// update policy and the label.
 func specDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	hash := sha256.New()
 	write := func(text string) {
@@ -215,6 +219,9 @@ func specDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 	key := slice.Spec.APIKeySecretRef.WithDefaultKey()
 	write(key.Name)
 	write(key.Key)
+	if slice.Spec.UpdatePolicy != "" { // so that a digest of an earlier release still holds
+		write(string(slice.Spec.UpdatePolicy))
+	}
 	for _, user := range slice.Spec.Users {
 		write(user.Username)
 		write(user.FullName)
@@ -225,7 +232,7 @@ func specDigest(slice *v1alpha1.EmbeddedUserSlice) string {
 func rejected(slice *v1alpha1.EmbeddedUserSlice) []v1alpha1.UserResult {
 	var found []v1alpha1.UserResult
 	ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, _ bool) {
-		if result.Result == v1alpha1.ResultInvalid && ledger.Settled(user, result) && len(found) < v1alpha1.MaxInvalidUsers {
+		if result.Result == v1alpha1.ResultInvalid && !ledger.IsSent(user, result) && len(found) < v1alpha1.MaxInvalidUsers {
 			found = append(found, result)
 		}
 	})

@@ -45,7 +45,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	batchesDesc = desc("batches", "EmbeddedUserBatches by the reason of their Ready condition.", "reason")
 	usersDesc   = desc("users", "Users of all EmbeddedUserBatches by result. A user of several batches counts in each.", "result")
-	oldestDesc  = desc("oldest_pending_user_age_seconds",
+	ownedDesc   = desc("users_not_owned",
+		"Users of EmbeddedUserBatches with the updatePolicy Update that exist, and whose full names the operator does not write.")
+	oldestDesc = desc("oldest_pending_user_age_seconds",
 		"Time for which an EmbeddedUserBatch has had pending users without a break: the longest of all. 0 if no user is pending.")
 	unreadyDesc = desc("unready_batch_since_timestamp_seconds",
 		"Unix time since which an EmbeddedUserBatch that is not ready has had the status of its Ready condition.",
@@ -110,7 +112,7 @@ func NewMissing(registry prometheus.Registerer) (func(users int), error) {
 // Describe implements [prometheus.Collector].
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, one := range []*prometheus.Desc{
-		batchesDesc, usersDesc, oldestDesc, unreadyDesc, pendingDesc, unreadyUsersDesc, pausedDesc, suspensionDesc, overdueDesc,
+		batchesDesc, usersDesc, ownedDesc, oldestDesc, unreadyDesc, pendingDesc, unreadyUsersDesc, pausedDesc, suspensionDesc, overdueDesc,
 		accountsDesc, doubtDesc, memoryDesc, memoryLimitDesc, waitingDesc,
 	} {
 		descriptions <- one
@@ -162,6 +164,7 @@ func (s *summary) show(gauge func(*prometheus.Desc, float64, ...string), now tim
 	for pause, n := range s.paused {
 		gauge(pausedDesc, float64(n), pause)
 	}
+	gauge(ownedDesc, float64(s.notOwned))
 	gauge(oldestDesc, age(s.oldest, now))
 	gauge(suspensionDesc, age(s.suspended, now))
 	gauge(overdueDesc, float64(s.overdue))

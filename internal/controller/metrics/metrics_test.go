@@ -74,7 +74,8 @@ func TestCollector_ShowsWhatIsKnown(t *testing.T) {
 	maps.Copy(others, waits)
 	all := maps.Clone(others)
 	maps.Copy(all, map[string]int{
-		"embeddeduser_batches": len(reasons), "embeddeduser_users": 4, "embeddeduser_oldest_pending_user_age_seconds": 1,
+		"embeddeduser_users_not_owned": 1,
+		"embeddeduser_batches":         len(reasons), "embeddeduser_users": 4, "embeddeduser_oldest_pending_user_age_seconds": 1,
 		"embeddeduser_unready_batch_since_timestamp_seconds": 2, "embeddeduser_unready_batch_pending_since_timestamp_seconds": 1,
 		"embeddeduser_unready_batch_users": 4, "embeddeduser_paused_batches": 2, "embeddeduser_oldest_suspension_age_seconds": 1,
 		"embeddeduser_overdue_resync_batches": 1,

@@ -49,6 +49,7 @@ const (
 type summary struct {
 	batches   map[string]int   // by reason
 	users     map[string]int64 // by result
+	notOwned  int64            // users that exist and whose full name is not written although their batch asks for it
 	paused    map[string]int   // by why
 	oldest    time.Time        // since when a batch has had pending users; zero for none
 	suspended time.Time        // since when a batch has been suspended; zero for none
@@ -85,6 +86,7 @@ func (s *summary) add(batch *cached.Batch) {
 	s.users[resultExisting] += int64(counts.Existing)
 	s.users[resultInvalid] += int64(counts.Invalid)
 	s.users[resultPending] += int64(counts.Pending)
+	s.notOwned += int64(counts.NotOwned)
 	ready := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionReady)
 	one := unready{
 		namespace: batch.Namespace, name: batch.Name, reason: unknown, since: batch.CreationTimestamp.Time,

@@ -26,7 +26,7 @@ func minutes(n int) metav1.Time { return metav1.NewTime(time.Unix(int64(n)*60, 0
 // batch returns a batch of namespace a that has two users, and has been in its state since the first minute.
 func batch(name string, status metav1.ConditionStatus, reason string, change ...func(*cached.Batch)) *cached.Batch {
 	b := &cached.Batch{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: minutes(0)}}
-	b.Status.Counts = v1alpha1.UserCounts{Total: 2, Created: 2}
+	b.Status.Counts = v1alpha1.UserCounts{Total: 2, Created: 2, NotOwned: 1}
 	b.Status.Conditions = []metav1.Condition{
 		{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, LastTransitionTime: minutes(1)},
 		{Type: v1alpha1.ConditionUsersCreated, Status: metav1.ConditionTrue, LastTransitionTime: minutes(2)},

@@ -32,6 +32,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/credentials"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/rejection"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/waiting"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 )
 
@@ -59,6 +60,7 @@ type Reconciler struct {
 	versions  cached.Versions
 	window    *budget.Window
 	inherited inheritance
+	waiting   waiting.Set
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
@@ -136,7 +138,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Sender.Withdraw(idOf(slice))
 		return reconcile.Result{RequeueAfter: until(state.retryTime(), state.now)}, nil
 	}
-	return r.submit(req, state, key), nil
+	return r.submit(req, state, key), nil //nolint:contextcheck // a list that others wait for outlives a reconcile
 }
 
 // assess joins what is known of a slice, and says whether its users may be sent, with which key. The error is that of reading the key.
@@ -156,22 +158,6 @@ func (r *Reconciler) assess(
 		s.retry()
 	}
 	return s, key, maySend, nil
-}
-
-// submit hands the pending users of a slice to the sender, unless so many slices of its key wait there that this one has to wait
-// for them.
-func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) reconcile.Result {
-	again := reconcile.Result{RequeueAfter: safetyNet}
-	if s.untried() < fewUsers {
-		r.window.Leave(req.NamespacedName)
-	} else if !r.window.Enter(req.NamespacedName, string(metav1.GetControllerOf(s.slice).UID), s.fingerprint) && !s.report.InFlight {
-		return again
-	}
-	work := sender.Work{ID: idOf(s.slice), Key: key, KeyAccepted: s.keyIs(v1alpha1.KeyAccepted), Users: s.pending}
-	work.Known = unconfirmed(s.results)
-	work.InDoubt, work.NotBefore = r.inherited.claim(s.slice.UID, s.nextAttempt())
-	r.Sender.Submit(work)
-	return again
 }
 
 // open reads a slice on which there is work, and what the sender knows of its users. The copy in the cache will do if it can be

@@ -212,6 +212,8 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 	case alloy.Redirected:
 		return conditions.Stalled(v1alpha1.ReasonUnexpectedRedirect,
 			explained+"; it is not followed, because the API key would travel with it; correct the operator's --alloy-url")
+	case alloy.Absent:
+		return conditions.Stalled(v1alpha1.ReasonRequestRejected, explained+absentHint)
 	case alloy.TooLarge, alloy.Refused:
 		return conditions.Stalled(v1alpha1.ReasonRequestRejected,
 			explained+"; "+rejectionHint(answer.StatusCode))
@@ -222,6 +224,9 @@ func failure(attempt *sender.Attempt) conditions.Verdict {
 
 const forbiddenHint = "; put a valid API key into the Secret, check what the key may do, " +
 	"and whether a gateway in between refuses these users"
+
+const absentHint = "; a user whose fullName is to be written is not there any more; " +
+	"set the annotation " + v1alpha1.AnnotationReconcileAt + " of the batch to another value to have its users looked up"
 
 // rejectionHint names the likely cause of a request that was refused as a whole.
 func rejectionHint(status int) string {
@@ -245,6 +250,14 @@ func wireResults(results map[string]sender.Result) map[string]v1alpha1.UserResul
 		switch result.State {
 		case sender.Created:
 			entry.Result = v1alpha1.ResultCreated
+			if result.WasAbsent { // the operator owns it
+				entry.Hash = users.Hash(result.Sent)
+			}
+		case sender.Identified:
+			entry.Result = v1alpha1.ResultCreated
+			if result.UserID != "" {
+				entry.UserID, entry.Hash = result.UserID, users.Hash(result.Sent)
+			}
 		case sender.Existing:
 			entry.Result = v1alpha1.ResultExisting
 			if result.Unconfirmed {

@@ -83,6 +83,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspend
       type:
         scalar: boolean
+    - name: updatePolicy
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UpdatePolicy
     - name: users
       type:
         list:
@@ -168,6 +171,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: apiKeySecretRef
       type:
         namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.APIKeySecretReference
+    - name: updatePolicy
+      type:
+        namedType: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UpdatePolicy
     - name: users
       type:
         list:
@@ -296,6 +302,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     elementRelationship: atomic
+- name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.UpdatePolicy
+  scalar: string
 - name: com.github.embedded-user-operator.embedded-user-operator.api.v1alpha1.User
   map:
     fields:
@@ -315,6 +323,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: invalid
+      type:
+        scalar: numeric
+    - name: notOwned
       type:
         scalar: numeric
     - name: pending
@@ -345,6 +356,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: retried
       type:
         scalar: boolean
+    - name: userId
+      type:
+        scalar: string
     - name: username
       type:
         scalar: string

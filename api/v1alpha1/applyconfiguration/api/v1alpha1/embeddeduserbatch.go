@@ -16,8 +16,8 @@ import (
 // EmbeddedUserBatchApplyConfiguration represents a declarative configuration of the EmbeddedUserBatch type for use
 // with apply.
 //
-// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it never
-// changes or deletes them.
+// EmbeddedUserBatch is a list of users that must exist in an Alloy Embedded account. The operator creates users; it
+// never deletes them, and changes a full name only with the updatePolicy Update.
 type EmbeddedUserBatchApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata of the object; the name must be at most 63 characters.

@@ -33,6 +33,12 @@ type EmbeddedUserBatchSpecApplyConfiguration struct {
 	// With Fail, the default, the batch is Stalled and not Ready. With Ignore, it is Ready once every other user exists.
 	// The other users are created either way.
 	InvalidUserPolicy *apiv1alpha1.InvalidUserPolicy `json:"invalidUserPolicy,omitempty"`
+	// updatePolicy decides what becomes of a fullName that is changed after the user was created.
+	// With CreateOnly, the default, it stays as it is in Alloy. With Update, the operator writes it, but only for users
+	// that it created under this policy; counts.notOwned counts the others. A fullName that somebody changed in Alloy is corrected when
+	// the users are next looked up (see resyncInterval). A row without a fullName changes nothing.
+	// Another username is always another user.
+	UpdatePolicy *apiv1alpha1.UpdatePolicy `json:"updatePolicy,omitempty"`
 	// suspend stops the requests of the batch at once; a request that is running ends, and its results are recorded.
 	// The list is still read and distributed over slices. Set it to false or remove it to go on.
 	Suspend *bool `json:"suspend,omitempty"`
@@ -92,6 +98,14 @@ func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUsersFrom(values ...*Users
 // If called multiple times, the InvalidUserPolicy field is set to the value of the last call.
 func (b *EmbeddedUserBatchSpecApplyConfiguration) WithInvalidUserPolicy(value apiv1alpha1.InvalidUserPolicy) *EmbeddedUserBatchSpecApplyConfiguration {
 	b.InvalidUserPolicy = &value
+	return b
+}
+
+// WithUpdatePolicy sets the UpdatePolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UpdatePolicy field is set to the value of the last call.
+func (b *EmbeddedUserBatchSpecApplyConfiguration) WithUpdatePolicy(value apiv1alpha1.UpdatePolicy) *EmbeddedUserBatchSpecApplyConfiguration {
+	b.UpdatePolicy = &value
 	return b
 }
 

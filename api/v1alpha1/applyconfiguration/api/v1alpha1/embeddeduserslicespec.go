@@ -4,6 +4,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+)
+
 // EmbeddedUserSliceSpecApplyConfiguration represents a declarative configuration of the EmbeddedUserSliceSpec type for use
 // with apply.
 //
@@ -11,6 +15,8 @@ package v1alpha1
 type EmbeddedUserSliceSpecApplyConfiguration struct {
 	// apiKeySecretRef is copied from the batch, and names the key even if the batch does not.
 	APIKeySecretRef *APIKeySecretReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
+	// updatePolicy is copied from the batch if it is Update.
+	UpdatePolicy *apiv1alpha1.UpdatePolicy `json:"updatePolicy,omitempty"`
 	// users of the batch that this slice holds, at most 1000.
 	Users []UserApplyConfiguration `json:"users,omitempty"`
 }
@@ -26,6 +32,14 @@ func EmbeddedUserSliceSpec() *EmbeddedUserSliceSpecApplyConfiguration {
 // If called multiple times, the APIKeySecretRef field is set to the value of the last call.
 func (b *EmbeddedUserSliceSpecApplyConfiguration) WithAPIKeySecretRef(value *APIKeySecretReferenceApplyConfiguration) *EmbeddedUserSliceSpecApplyConfiguration {
 	b.APIKeySecretRef = value
+	return b
+}
+
+// WithUpdatePolicy sets the UpdatePolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UpdatePolicy field is set to the value of the last call.
+func (b *EmbeddedUserSliceSpecApplyConfiguration) WithUpdatePolicy(value apiv1alpha1.UpdatePolicy) *EmbeddedUserSliceSpecApplyConfiguration {
+	b.UpdatePolicy = &value
 	return b
 }
 

@@ -13,7 +13,7 @@ type UserApplyConfiguration struct {
 	// It has 1 to 256 characters, no control characters, and no white space at either end. It need not be an email address.
 	Username *string `json:"username,omitempty"`
 	// fullName is the user's display name, at most 256 characters.
-	// It is sent when the user is created; later changes do not affect a user that exists.
+	// It is sent when the user is created; spec.updatePolicy decides whether later changes are sent too.
 	FullName *string `json:"fullName,omitempty"`
 }
 

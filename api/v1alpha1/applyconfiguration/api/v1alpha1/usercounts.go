@@ -9,7 +9,7 @@ package v1alpha1
 //
 // UserCounts counts users by state.
 type UserCountsApplyConfiguration struct {
-	// total is the sum of the other counts: the distinct usernames in the list, plus the invalid rows.
+	// total is the sum of created, existing, invalid and pending: the distinct usernames in the list, plus the invalid rows.
 	Total *int32 `json:"total,omitempty"`
 	// created counts the users that this operator created.
 	Created *int32 `json:"created,omitempty"`
@@ -18,8 +18,12 @@ type UserCountsApplyConfiguration struct {
 	// invalid counts the users that do not exist and are to be corrected. Those that the API rejected are sent once more after ten
 	// minutes.
 	Invalid *int32 `json:"invalid,omitempty"`
-	// pending counts the users whose outcome is not known yet.
+	// pending counts the users whose outcome is not known yet. With the updatePolicy Update it also counts those whose userId is
+	// still to be learned, or whose fullName is to be written.
 	Pending *int32 `json:"pending,omitempty"`
+	// notOwned counts, of the users that exist, those whose fullName the operator does not write although the updatePolicy is
+	// Update: nothing proves that it created them, or it did so before.
+	NotOwned *int32 `json:"notOwned,omitempty"`
 }
 
 // UserCountsApplyConfiguration constructs a declarative configuration of the UserCounts type for use with
@@ -65,5 +69,13 @@ func (b *UserCountsApplyConfiguration) WithInvalid(value int32) *UserCountsApply
 // If called multiple times, the Pending field is set to the value of the last call.
 func (b *UserCountsApplyConfiguration) WithPending(value int32) *UserCountsApplyConfiguration {
 	b.Pending = &value
+	return b
+}
+
+// WithNotOwned sets the NotOwned field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NotOwned field is set to the value of the last call.
+func (b *UserCountsApplyConfiguration) WithNotOwned(value int32) *UserCountsApplyConfiguration {
+	b.NotOwned = &value
 	return b
 }

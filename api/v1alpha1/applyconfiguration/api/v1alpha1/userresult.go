@@ -24,8 +24,13 @@ type UserResultApplyConfiguration struct {
 	Reason *string `json:"reason,omitempty"`
 	// message is what the API said about an Invalid user, or why the user could not be read. At most 100 results of a slice have one.
 	Message *string `json:"message,omitempty"`
-	// hash of an Invalid user as it was sent. The operator retries the user once its row has another hash.
+	// hash of an Invalid user as it was sent: the operator retries the user once its row has another hash.
+	// A Created user that the operator owns has one too, of the row with the fullName that Alloy has: with the updatePolicy Update
+	// the operator writes the fullName once the row has another hash.
 	Hash *string `json:"hash,omitempty"`
+	// userId of a Created user that the operator owns: the account's list lacked the user before it was created, and showed this
+	// userId afterwards.
+	UserID *string `json:"userId,omitempty"`
 	// pending says why the user is sent again although it has a result: the account's list lacks it (Missing), it is to be confirmed
 	// without a list (Unconfirmed), or the API rejected it and is asked once more (Retry).
 	Pending *apiv1alpha1.PendingReason `json:"pending,omitempty"`
@@ -76,6 +81,14 @@ func (b *UserResultApplyConfiguration) WithMessage(value string) *UserResultAppl
 // If called multiple times, the Hash field is set to the value of the last call.
 func (b *UserResultApplyConfiguration) WithHash(value string) *UserResultApplyConfiguration {
 	b.Hash = &value
+	return b
+}
+
+// WithUserID sets the UserID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UserID field is set to the value of the last call.
+func (b *UserResultApplyConfiguration) WithUserID(value string) *UserResultApplyConfiguration {
+	b.UserID = &value
 	return b
 }
 

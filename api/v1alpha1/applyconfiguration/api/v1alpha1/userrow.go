@@ -15,7 +15,7 @@ type UserRowApplyConfiguration struct {
 	// space, at either end; a row without such a username is invalid. It need not be an email address.
 	Username *string `json:"username,omitempty"`
 	// fullName is the user's display name, at most 256 characters; a row with a longer one is invalid.
-	// It is sent when the user is created; later changes do not affect a user that exists.
+	// It is sent when the user is created; spec.updatePolicy decides whether later changes are sent too.
 	FullName *string `json:"fullName,omitempty"`
 }
 
