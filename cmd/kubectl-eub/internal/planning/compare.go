@@ -8,14 +8,8 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
-)
-
-// Limits of an operator with its defaults: it sends requests one at a time, and begins at most 10 a second after a burst of 20.
-const (
-	usersPerRequest   = 1000
-	requestsPerSecond = 10
-	burst             = 20
 )
 
 // Plan is what the operator would do for a list, given the slices that there are.
@@ -27,6 +21,8 @@ type Plan struct {
 	// InvalidRows are rows that are invalid by themselves, and RepeatedRows those that count once with an earlier one.
 	InvalidRows  int `json:"invalidRows"`
 	RepeatedRows int `json:"repeatedRows"`
+	// Names counts the users that exist whose full names would be written.
+	Names int `json:"names,omitempty"`
 	// Leave counts the users that are in slices and not in the list.
 	Leave int `json:"leave"`
 	// AnotherKey reports whether the slices have another API key than the batch: the users are looked up with the new one first.
@@ -55,7 +51,9 @@ type Done struct {
 func (s Send) Users() int { return s.New + s.Waiting + s.Again + s.Corrected }
 
 // HasWork reports whether the operator would change anything.
-func (p *Plan) HasWork() bool { return p.Send.Users() > 0 || p.Leave > 0 || p.AnotherKey }
+func (p *Plan) HasWork() bool {
+	return p.Send.Users() > 0 || p.Names > 0 || p.Leave > 0 || p.AnotherKey
+}
 
 // state is what is known of a user of a slice.
 type state uint8
@@ -71,11 +69,14 @@ type comparison struct {
 	seed    maphash.Seed
 	users   map[uint64]state
 	invalid map[uint64]v1alpha1.UserResult // users that the API rejected
+	names   map[uint64]uint64              // of the users whose full names the operator keeps: hashes of the hashes of their rows
 	plan    *Plan
 }
 
 func newComparison(plan *Plan) *comparison {
-	return &comparison{seed: maphash.MakeSeed(), users: map[uint64]state{}, invalid: map[uint64]v1alpha1.UserResult{}, plan: plan}
+	return &comparison{
+		seed: maphash.MakeSeed(), users: map[uint64]state{}, invalid: map[uint64]v1alpha1.UserResult{}, names: map[uint64]uint64{}, plan: plan,
+	}
 }
 
 // addSlice adds the users of a slice, and those that left it and whose results it still has.
@@ -94,6 +95,9 @@ func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
 		}
 		if c.users[key] = rank; result.Result == v1alpha1.ResultInvalid {
 			c.invalid[key] = result
+		}
+		if slice.Spec.UpdatePolicy == v1alpha1.UpdatePolicyUpdate && ledger.Owns(result) {
+			c.names[key] = maphash.String(c.seed, result.Hash)
 		}
 	}
 }
@@ -114,9 +118,12 @@ func (c *comparison) addUser(user users.User) error {
 		send.Again++
 	case is&rankBits == 3:
 		settled.Created++
+		if hash, isKept := c.names[key]; isKept && user.FullName != "" && hash != maphash.String(c.seed, users.Hash(user)) {
+			c.plan.Names++
+		}
 	case is&rankBits == 2:
 		settled.Existing++
-	case ledger.Settled(v1alpha1.User(user), rejected):
+	case !ledger.IsSent(v1alpha1.User(user), rejected):
 		settled.Invalid++
 	default:
 		send.Corrected++
@@ -132,11 +139,12 @@ func (c *comparison) end() {
 			c.plan.Leave++
 		}
 	}
-	c.plan.Requests = (c.plan.Send.Users() + usersPerRequest - 1) / usersPerRequest
+	c.plan.Requests = (c.plan.Send.Users()+v1alpha1.MaxSliceUsers-1)/v1alpha1.MaxSliceUsers + c.plan.Names
 	c.plan.Seconds = shortest(c.plan.Requests).Seconds()
 }
 
-// shortest returns how long a number of requests take at least, however fast the API answers.
+// shortest returns how long a number of requests take at least, however fast the API answers, if the operator has its default limits.
 func shortest(requests int) time.Duration {
-	return time.Duration(max(requests-burst, 0)) * time.Second / requestsPerSecond
+	limits := sender.DefaultOptions
+	return time.Duration(float64(max(requests-limits.Burst, 0)) / limits.RequestsPerSecond * float64(time.Second))
 }

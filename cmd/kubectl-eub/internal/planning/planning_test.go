@@ -5,6 +5,7 @@ package planning
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,6 +26,16 @@ func slice(results []v1alpha1.UserResult, usernames ...string) *v1alpha1.Embedde
 	return s
 }
 
+// updating returns a slice whose full names are kept, with results.
+func updating(results ...v1alpha1.UserResult) *v1alpha1.EmbeddedUserSlice {
+	s := slice(results)
+	s.Spec.UpdatePolicy = v1alpha1.UpdatePolicyUpdate
+	for _, result := range results {
+		s.Spec.Users = append(s.Spec.Users, v1alpha1.User{Username: result.Username})
+	}
+	return s
+}
+
 func TestComparison(t *testing.T) {
 	type stored = []*v1alpha1.EmbeddedUserSlice
 	type list = []users.User
@@ -35,6 +46,7 @@ func TestComparison(t *testing.T) {
 	created := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated}
 	existing := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultExisting}
 	missing := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Pending: v1alpha1.PendingMissing}
+	owned := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Hash: users.Hash(bob), UserID: "1"}
 	one := []v1alpha1.UserResult{}
 	for name, test := range map[string]struct {
 		slices stored
@@ -81,6 +93,18 @@ func TestComparison(t *testing.T) {
 		"a result beside none": {
 			stored{slice(append(one, created), "bob"), slice(nil, "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
 		},
+		"another full name of an owned user is written": {
+			stored{updating(owned)}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}, Names: 1, Requests: 1},
+		},
+		"the same row of an owned user": {
+			stored{updating(owned)}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"another full name of a user that is not owned": {
+			stored{updating(created)}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}},
+		},
+		"another full name of an owned user, and names are not kept": {
+			stored{slice(append(one, owned), "bob")}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}},
+		},
 		"a thousand users a request, and": {
 			nil, many(1001), Plan{Send: Send{New: 1001}, Requests: 2},
 		},
@@ -111,12 +135,24 @@ func many(n int) (list []users.User) {
 	return list
 }
 
-// The shortest time is that of the operator as it comes.
+// A slice is sent in one request, and the requests of a key one after the other.
 func TestLimits_AreThoseOfTheOperator(t *testing.T) {
-	defaults := sender.DefaultOptions
-	if alloy.MaxBatch != usersPerRequest || defaults.RequestsPerSecond != requestsPerSecond || defaults.Burst != burst ||
-		defaults.RequestsPerKey != 1 {
-		t.Errorf("the operator sends %d users a request, and %+v", alloy.MaxBatch, defaults)
+	if alloy.MaxBatch != v1alpha1.MaxSliceUsers || sender.DefaultOptions.RequestsPerKey != 1 {
+		t.Errorf("the operator sends %d users a request, and %d requests at a time", alloy.MaxBatch, sender.DefaultOptions.RequestsPerKey)
+	}
+	limits := sender.DefaultOptions
+	for name, test := range map[string]struct {
+		requests int
+		want     time.Duration
+	}{
+		"no request":           {0, 0},
+		"a burst":              {limits.Burst, 0},
+		"a second after it":    {limits.Burst + int(limits.RequestsPerSecond), time.Second},
+		"one request after it": {limits.Burst + 1, time.Duration(float64(time.Second) / limits.RequestsPerSecond)},
+	} {
+		if got := shortest(test.requests); got != test.want {
+			t.Errorf("%s takes %s, want %s", name, got, test.want)
+		}
 	}
 }
 
@@ -136,6 +172,7 @@ func TestPrintText(t *testing.T) {
 		"leave":       {&Plan{Settled: Done{Created: 3}, Leave: 1}, nil, spec},
 		"suspended":   {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Suspend: true}},
 		"observes":    {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Mode: v1alpha1.ModeObserve}},
+		"names":       {&Plan{Settled: Done{Created: 3}, Names: 2, Requests: 2}, nil, spec},
 		"another-key": {&Plan{Settled: Done{Created: 3}, AnotherKey: true}, nil, spec},
 	} {
 		test.plan.Name, test.plan.Namespace = "customers", "default"

@@ -63,6 +63,9 @@ func printText(out io.Writer, plan *Plan, findings []tally.Finding, spec *v1alph
 		part{plan.Send.Again, "to be confirmed"}, part{plan.Send.Corrected, "corrected"}))
 	text.WriteString(line("users settled", part{plan.Settled.Created, "created"}, part{plan.Settled.Existing, "existing"},
 		part{plan.Settled.Invalid, "rejected by the API"}))
+	if plan.Names > 0 {
+		fmt.Fprintf(&text, "%12s  of them with a full name to be written\n", terminal.Number(plan.Names))
+	}
 	fmt.Fprintf(&text, "%12s  rows invalid by themselves\n", terminal.Number(plan.InvalidRows))
 	for _, found := range findings {
 		fmt.Fprintf(&text, "%14s%s: %s\n", "", found.Where, found.Problem)

@@ -39,10 +39,10 @@ type Row struct {
 }
 
 // rowOf returns what became of a user of a slice.
-func rowOf(user v1alpha1.User, result v1alpha1.UserResult, known bool) Row {
+func rowOf(policy v1alpha1.UpdatePolicy, user v1alpha1.User, result v1alpha1.UserResult, known bool) Row {
 	row := Row{Username: user.Username, FullName: user.FullName, Result: Pending}
 	switch {
-	case known && ledger.Settled(user, result):
+	case known && ledger.Settled(policy, user, result):
 		row.Result, row.Reason, row.Message = Result(result.Result), result.Reason, result.Message
 	case known:
 		row.Reason = string(result.Pending)

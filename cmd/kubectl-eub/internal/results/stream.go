@@ -37,7 +37,7 @@ func stream(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedU
 	return pages.EachSlice(ctx, reader, batch, func(slice *v1alpha1.EmbeddedUserSlice) (err error) {
 		ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, has bool) {
 			if err == nil {
-				row := rowOf(user, result, has)
+				row := rowOf(slice.Spec.UpdatePolicy, user, result, has)
 				locate(&row)
 				err = visit(row)
 			}

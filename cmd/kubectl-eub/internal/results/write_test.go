@@ -43,7 +43,7 @@ func example() []Row {
 		{v1alpha1.User{Username: "corrected"}, v1alpha1.UserResult{Result: v1alpha1.ResultInvalid, Hash: "of another row"}},
 		{v1alpha1.User{Username: "gone"}, v1alpha1.UserResult{Result: v1alpha1.ResultCreated, Pending: v1alpha1.PendingMissing}},
 	} {
-		row := rowOf(user.User, user.result, user.result.Result != "")
+		row := rowOf("", user.User, user.result, user.result.Result != "")
 		known.locate(&row)
 		rows = append(rows, row)
 	}
