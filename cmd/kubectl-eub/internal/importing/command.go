@@ -17,6 +17,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/lists"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
@@ -85,6 +86,7 @@ You need the role edit, for --apply only.`,
 	flags.BoolVar(&o.apply, "apply", false, "apply to the cluster, and delete what earlier imports of this batch left")
 	flags.BoolVar(&o.conflicts, "force-conflicts", false, "with --apply, take over fields of the batch that somebody else manages")
 	_ = c.MarkFlagRequired("name") // it was just added
+	_ = c.RegisterFlagCompletionFunc("name", names.OfFlag(shared))
 	c.MarkFlagsMutuallyExclusive("apply", "directory")
 	return c
 }
@@ -157,7 +159,7 @@ func (o *options) read(ctx context.Context, paths []string) ([]parts.Part, error
 }
 
 // Pack cuts lists into parts, and says what each list is. It returns the names of the lists.
-func Pack(ctx context.Context, o *command.Options, paths []string, format string) (list []parts.Part, names []string, err error) {
+func Pack(ctx context.Context, o *command.Options, paths []string, format string) (list []parts.Part, read []string, err error) {
 	var packer parts.Packer
 	if first := slices.Index(paths, lists.Stdin); first >= 0 && slices.Contains(paths[first+1:], lists.Stdin) {
 		return nil, nil, errors.New("standard input can be read once; give - only once")
@@ -172,8 +174,8 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}
 		_, _ = fmt.Fprintf(o.ErrOut, "%s: %s\n", input.Name, about)
-		names = append(names, input.Name)
+		read = append(read, input.Name)
 	}
 	list, err = packer.Parts()
-	return list, names, err //nolint:wrapcheck // says itself what failed
+	return list, read, err //nolint:wrapcheck // says itself what failed
 }

@@ -34,6 +34,13 @@ func Complete(o *command.Options) cobra.CompletionFunc {
 	}
 }
 
+// OfFlag does the same for a flag.
+func OfFlag(o *command.Options) cobra.CompletionFunc {
+	return func(c *cobra.Command, _ []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return Complete(o)(c, nil, text)
+	}
+}
+
 func list(ctx context.Context, o *command.Options) ([]string, error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()

@@ -19,6 +19,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/pages"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
@@ -68,6 +69,10 @@ You need the rights of view, the ClusterRole slice-viewer, and that to get the S
 
   # In continuous integration, before a folder is merged
   kubectl eub plan -f clusters/production/customers`,
+		ValidArgsFunction: func(c *cobra.Command, args []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			found, _ := names.Complete(shared)(c, args, text)
+			return found, cobra.ShellCompDirectiveDefault // or files
+		},
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
 	flags := c.Flags()
@@ -75,6 +80,7 @@ You need the rights of view, the ClusterRole slice-viewer, and that to get the S
 	flags.StringVar(&o.format, "format", "", "CSV, JSON, NDJSON or YAML; by default what the name or the text of each list shows")
 	flags.StringVarP(&o.manifest, "filename", "f", "", "manifest with the batch: a file, a folder, or - for standard input")
 	flags.StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
+	_ = c.RegisterFlagCompletionFunc("name", names.OfFlag(shared)) // it was just added
 	return c
 }
 
