@@ -229,6 +229,7 @@ plugin-docs: # the pages of its commands; part of docs
 verify: verify-plugin
 verify-plugin: plugin-docs
 	go -C $(PLUGIN) mod tidy -diff
+	go -C hack/krew mod tidy -diff
 	cd $(PLUGIN) && go tool -modfile=../../go.tools.mod golangci-lint run
 	@git diff --exit-code --stat -- docs/kubectl-eub || { echo 'The pages of the plugin were stale; commit them.'; exit 1; }
 

@@ -29,3 +29,4 @@ if grep -E 'SHA256_|VERSION' "$out/eub.yaml"; then
 	echo 'The krew manifest has a platform that was not built' >&2
 	exit 1
 fi
+go tool -modfile=hack/krew/go.mod validate-krew-manifest -skip-install -manifest "$out/eub.yaml"
