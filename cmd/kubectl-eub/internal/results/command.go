@@ -50,7 +50,7 @@ line where they are known. The users follow in the order of the slices, not in
 that of the list. The status of the batch names the first 100 invalid rows and
 users; with --rows the command reads the lists again, as the operator does, and
 so names all of them, and the row of every user. It streams: a list of any
-length takes less than 100 MiB.
+length takes less than 100 MiB; with --rows a million users take about 115 MiB.
 
 The CSV is for spreadsheets: it is UTF-8 with a byte order mark. A field that a
 spreadsheet would take for a formula, a number, a date or a truth value has an

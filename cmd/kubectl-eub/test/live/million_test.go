@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -150,7 +151,11 @@ func TestResults_OfALongList(t *testing.T) {
 		w.Must(out.Close())
 		t.Logf("%v of %d users: %s, %d MiB", test.args, 1000**thousands, took.Round(10*time.Millisecond), peak>>20)
 		w.Equal("lines", test.want, lines(t, path))
-		if peak == 0 || peak > maxMemory {
+		most := maxMemory
+		if slices.Contains(test.args, "--rows") { // the hashes of a million usernames
+			most += 28 << 20
+		}
+		if peak == 0 || peak > most {
 			t.Errorf("%v took %d MiB", test.args, peak>>20)
 		}
 	}
