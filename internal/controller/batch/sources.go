@@ -155,7 +155,7 @@ func (read *reading) addSource(
 		index := int32(row.Index) //nolint:gosec // bounded by the size of a list
 		return read.add(users.Row{User: row.User, Source: number, Index: index}, row.Problem, most)
 	})
-	var problem *usersource.Problem
+	var problem *usersource.ListError
 	if errors.As(err, &problem) {
 		return text, &listError{Verdict: conditions.Stalled(problem.Reason, problem.Message)}
 	}
