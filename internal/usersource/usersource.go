@@ -21,13 +21,13 @@ const (
 	Secret    = "Secret"
 )
 
-// Problem says why a list cannot be read, and how somebody can fix that. It is also an error.
-type Problem struct {
+// ListError says why a list cannot be read, and how somebody can fix that.
+type ListError struct {
 	Reason  string // of the condition
 	Message string
 }
 
-func (p *Problem) Error() string { return p.Message }
+func (p *ListError) Error() string { return p.Message }
 
 // Reference returns the kind of object and the key that a source refers to.
 func Reference(source *v1alpha1.UsersSource) (kind string, ref *v1alpha1.UsersKeyReference) {
@@ -51,13 +51,13 @@ func Value(configMap *corev1.ConfigMap, secret *corev1.Secret, key string) []byt
 }
 
 // Rows calls visit for each row of a source; data is nil if it does not exist. It returns the size of the text that it read. The error is
-// a Problem, [decode.ErrLimit], or that of visit or the context.
+// a ListError, [decode.ErrLimit], or that of visit or the context.
 func Rows(
 	ctx context.Context, source *v1alpha1.UsersSource, data []byte, most decode.Limits, visit func(decode.Row) error,
 ) (text int64, err error) {
 	kind, ref := Reference(source)
 	problem := func(reason, what string) error {
-		return &Problem{Reason: reason, Message: fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what)}
+		return &ListError{Reason: reason, Message: fmt.Sprintf("The list %q in %s %q %s", ref.Key, kind, ref.Name, what)}
 	}
 	format, known := decode.FormatOf(ref.Key)
 	if source.Format != "" {

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
-	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -59,7 +58,7 @@ without a right, do not count.`,
 
   # For a script
   kubectl eub check -o json`,
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: names.Complete(shared),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			name := ""
 			if len(args) > 0 {

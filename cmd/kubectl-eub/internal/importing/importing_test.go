@@ -16,6 +16,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/golden"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 )
 
 // run runs the command in the folder of the test.
@@ -167,5 +168,13 @@ func TestImport_LeavesTheKustomizationOfOthers(t *testing.T) {
 	}
 	if names, _ := files(t, "."); len(names) != 2 {
 		t.Error(names)
+	}
+}
+
+func TestSummarize_WarnsOfListsThatAreTooLongForTheOperator(t *testing.T) {
+	var text bytes.Buffer
+	summarize(&text, &tally.Tally{Users: 2_000_000, Memory: 450 << 20}, nil, "ConfigMap")
+	if want := "takes 450 MiB of memory in the operator, which allows 256 MiB"; !strings.Contains(text.String(), want) {
+		t.Error(text.String())
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
-	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/status"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -134,7 +133,7 @@ only, and for once.` + waiting,
 }
 
 func newCommand(o *options, c *cobra.Command) *cobra.Command {
-	c.Args, c.ValidArgsFunction = cobra.ExactArgs(1), names.Complete(o.Options)
+	c.Args = cobra.ExactArgs(1)
 	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) }
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait until it has happened; the exit code says how it ended")
 	c.Flags().DurationVar(&o.timeout, "timeout", 0, "give up waiting after this time, such as 10m, with exit code 3; 0 for never")

@@ -68,6 +68,10 @@ You need the rights of view, the ClusterRole slice-viewer, and that to get the S
 
   # In continuous integration, before a folder is merged
   kubectl eub plan -f clusters/production/customers`,
+		ValidArgsFunction: func(c *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			found, _ := shared.CompleteBatch(c, args, begin)
+			return found, cobra.ShellCompDirectiveDefault // or files
+		},
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
 	flags := c.Flags()

@@ -17,7 +17,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
-	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -72,7 +71,7 @@ Secrets that spec.usersFrom names.`,
 
   # Usernames of all users that this batch created
   kubectl eub results customers --result Created -o ndjson | jq -r .username`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: names.Complete(shared),
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")

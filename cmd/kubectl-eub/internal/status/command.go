@@ -19,7 +19,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
-	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/names"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
@@ -77,7 +76,7 @@ talks to Alloy.`,
 
   # The same for a script
   kubectl eub status customers -o json`,
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: names.Complete(shared),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
 	c.Flags().BoolVarP(&o.watch, "watch", "w", false,

@@ -33,6 +33,7 @@ type Tally struct {
 	Users    int // valid rows with distinct usernames
 	Repeats  int // rows that repeat an earlier one exactly
 	Invalid  int
+	Memory   int64     // bytes that the list takes in the operator
 	Findings []Finding // the first invalid rows
 
 	visit func(users.User) error
@@ -58,6 +59,7 @@ func (t *Tally) Add(user users.User, problem string, where func() string) error 
 	case problem == "":
 		t.names[username] = fullName
 		t.Users++
+		t.Memory += users.Memory(user)
 		if t.visit != nil {
 			return t.visit(user)
 		}

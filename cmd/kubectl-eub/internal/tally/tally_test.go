@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/batch"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
@@ -32,6 +33,9 @@ func TestTally_CountsAsTheOperatorDoes(t *testing.T) {
 			}
 		}
 		want := &Tally{Users: len(list.Valid), Repeats: list.Repeated, Invalid: list.FlawedCount}
+		for _, row := range list.Valid {
+			want.Memory += users.Memory(row.User)
+		}
 		for i := range min(len(list.Flawed), MaxFindings) {
 			finding := Finding{Where: fmt.Sprintf("row %d", list.Flawed[i].Index), Problem: list.Flawed[i].Problem}
 			if finding.Problem == "" {
@@ -39,7 +43,7 @@ func TestTally_CountsAsTheOperatorDoes(t *testing.T) {
 			}
 			want.Findings = append(want.Findings, finding)
 		}
-		got := &Tally{Users: tally.Users, Repeats: tally.Repeats, Invalid: tally.Invalid, Findings: tally.Findings}
+		got := &Tally{Users: tally.Users, Repeats: tally.Repeats, Invalid: tally.Invalid, Memory: tally.Memory, Findings: tally.Findings}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Tally{})); diff != "" {
 			r.Fatal(diff)
 		}
@@ -49,4 +53,10 @@ func TestTally_CountsAsTheOperatorDoes(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestLimits_AreThoseOfTheOperator(t *testing.T) {
+	if Limits.Memory != batch.DefaultMaxListMemory {
+		t.Errorf("the operator allows %d bytes by default", batch.DefaultMaxListMemory)
+	}
 }

@@ -29,6 +29,8 @@ func TestCompletion(t *testing.T) {
 		"names of batches":          {[]string{"status", ""}, "customers\npartners\n:4\n"},
 		"that begin so":             {[]string{"results", "cust"}, "customers\n:4\n"},
 		"none after the last name":  {[]string{"suspend", "customers", ""}, ":4\n"},
+		"names or files of a plan":  {[]string{"plan", "cust"}, "customers\n:0\n"},
+		"names for an import":       {[]string{"import", "list.csv", "--name", "part"}, "partners\n:4\n"},
 		"none that one may not see": {[]string{"status", "--namespace", "default", ""}, ":1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

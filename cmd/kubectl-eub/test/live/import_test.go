@@ -3,17 +3,26 @@
 package live
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/planning"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // file writes a list to a file, and returns its path.
@@ -177,5 +186,69 @@ func TestImport_Refused(t *testing.T) {
 	if _, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply", "--api-key-secret", "other"); code != 1 ||
 		!strings.Contains(errOut, "--force-conflicts takes it over") {
 		t.Errorf("a field that somebody else manages: exit code %d: %s", code, errOut)
+	}
+}
+
+// Whoever copies an example gets what it says.
+func TestImport_Examples(t *testing.T) {
+	w := newWorld(t, "import-examples", simulator.Options{})
+	w.start()
+	options := &command.Options{}
+	for _, c := range []*cobra.Command{importing.NewCommand(options), planning.NewCommand(options)} {
+		for _, args := range examples(t, c) {
+			run := w.command(editor, args...)
+			folder := filepath.Join(run.Dir, "clusters", "production", "customers")
+			w.Must(os.MkdirAll(folder, 0o750))
+			w.Must(os.WriteFile(filepath.Join(run.Dir, "customers.csv"), []byte(sheetOf(3)), 0o600))
+			w.Must(os.WriteFile(filepath.Join(run.Dir, "more.json.gz"), []byte(`[{"username":"more"}]`), 0o600))
+			if c.Name() == "plan" {
+				manifest := w.mustRun(editor, "import", filepath.Join(run.Dir, "customers.csv"), "--name", "customers")
+				w.Must(os.WriteFile(filepath.Join(folder, "all.yaml"), []byte(manifest), 0o600))
+			}
+			out, err := run.CombinedOutput()
+			if code := run.ProcessState.ExitCode(); code != 0 && (c.Name() != "plan" || code != 2) {
+				t.Errorf("%v: %v\n%s", args, err, out)
+			}
+		}
+	}
+	w.Await("customers", v1alpha1.ReasonSucceeded)
+}
+
+// maxPlanMemory is what plan and import take at most, in bytes.
+const maxPlanMemory = 200 << 20
+
+// However long a list is, its users are compared with those of the slices by hashes.
+func TestPlan_OfALongList(t *testing.T) {
+	w := newWorld(t, "long-plan", simulator.Options{})
+	w.long(*thousands)
+	var text strings.Builder
+	text.WriteString("username;fullName\n")
+	for i := range *thousands {
+		for _, user := range usersOf(i) {
+			fmt.Fprintf(&text, "%s;%s\n", user.Username, user.FullName)
+		}
+	}
+	path := w.file("customers.csv", text.String())
+	want := planning.Plan{
+		Name: "customers", Namespace: w.Namespace, Send: planning.Send{Waiting: *thousands}, Requests: (*thousands + 999) / 1000,
+		Settled: planning.Done{Created: 999 * *thousands},
+	}
+	for _, args := range [][]string{{"plan", path, "--name", "customers", "-o", "json"}, {"plan", "customers", "-o", "json"}} {
+		command := w.command(reader, args...)
+		var out bytes.Buffer
+		command.Stdout, command.Stderr = &out, os.Stderr
+		process, err := testenv.StartProcess(command)
+		w.Must(err)
+		w.Cleanup(process.Kill)
+		<-process.Done()
+		usage, _ := command.ProcessState.SysUsage().(*syscall.Rusage)
+		peak := int(usage.Maxrss) << 10
+		t.Logf("%v of %d users: %s, %d MiB", args, 1000**thousands, time.Since(process.Started).Round(10*time.Millisecond), peak>>20)
+		var plan planning.Plan
+		w.Must(json.Unmarshal(out.Bytes(), &plan))
+		w.Equal("the plan", want, plan)
+		if code := command.ProcessState.ExitCode(); code != 2 || peak > maxPlanMemory {
+			t.Errorf("exit code %d, %d MiB", code, peak>>20)
+		}
 	}
 }
