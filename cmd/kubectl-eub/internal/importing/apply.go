@@ -86,7 +86,8 @@ func (a *applier) find(ctx context.Context, kind string) error {
 	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind + "List"))
 	err := a.kube.List(ctx, &found, client.InNamespace(a.to.namespace), client.MatchingLabels{LabelImport: a.to.name})
 	if err != nil {
-		return access.Explain(fmt.Errorf("listing earlier lists: %w", err), "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace}) //nolint:wrapcheck // names the right
+		err = fmt.Errorf("listing earlier lists: %w", err)
+		return access.Explain(err, "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace}) //nolint:wrapcheck // wrapped
 	}
 	for i := range found.Items {
 		found.Items[i].SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
@@ -107,8 +108,8 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 		return fmt.Errorf("somebody else manages a field; --force-conflicts takes it over: %w", err)
 	}
 	if err != nil {
-		return access.Explain(fmt.Errorf("applying %s: %w", nameOf(object), err), "patch", resources[object.GetKind()], //nolint:wrapcheck // names the right
-			client.ObjectKeyFromObject(object))
+		err = fmt.Errorf("applying %s: %w", nameOf(object), err)
+		return access.Explain(err, "patch", resources[object.GetKind()], client.ObjectKeyFromObject(object)) //nolint:wrapcheck // wrapped
 	}
 	what := "changed"
 	switch version {
@@ -138,7 +139,8 @@ func (a *applier) deleteEarlier(ctx context.Context) error {
 		uid := metadata.UID
 		err := a.kube.Delete(ctx, metadata, client.Preconditions{UID: &uid})
 		if client.IgnoreNotFound(err) != nil {
-			return access.Explain(fmt.Errorf("deleting %s: %w", name, err), "delete", resources[metadata.Kind], client.ObjectKeyFromObject(metadata))
+			err = fmt.Errorf("deleting %s: %w", name, err)
+			return access.Explain(err, "delete", resources[metadata.Kind], client.ObjectKeyFromObject(metadata)) //nolint:wrapcheck // wrapped
 		}
 		_, _ = fmt.Fprintln(a.Out, name+" deleted")
 	}

@@ -100,7 +100,8 @@ func apiKeyOf(flag string) v1alpha1.APIKeySecretReference {
 
 func (o *options) run(ctx context.Context, paths []string) error {
 	if wrong := validation.IsDNS1123Subdomain(o.name); len(wrong) > 0 || len(o.name) > maxBatchName {
-		return fmt.Errorf("--name %q cannot be the name of a batch: at most %d lower-case letters, digits, hyphens and periods", o.name, maxBatchName)
+		return fmt.Errorf("--name %q cannot be the name of a batch: at most %d lower-case letters, digits, hyphens and periods",
+			o.name, maxBatchName)
 	}
 	show := printers[o.output]
 	if show == nil {

@@ -74,8 +74,8 @@ func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
 		fmt.Fprintf(&text, "  and %s more\n", terminal.Number(more))
 	}
 	if t.Memory > tally.Limits.Memory {
-		fmt.Fprintf(&text, "The list takes %s MiB of memory in the operator, which allows %s MiB by default: raise --max-list-memory, or import it as "+
-			"several batches\n", terminal.Number(t.Memory>>20), terminal.Number(tally.Limits.Memory>>20))
+		fmt.Fprintf(&text, "The list takes %s MiB of memory in the operator, which allows %s MiB by default: raise --max-list-memory, "+
+			"or import it as several batches\n", terminal.Number(t.Memory>>20), terminal.Number(tally.Limits.Memory>>20))
 	}
 	_, _ = out.Write(text.Bytes()) // the output matters more
 }

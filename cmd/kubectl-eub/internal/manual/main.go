@@ -23,7 +23,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: manual FOLDER")
 		os.Exit(2)
 	}
-	if err := write(os.Args[1]); err != nil { //nolint:gosec // the folder that was asked for
+	if err := write(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "manual:", err)
 		os.Exit(1)
 	}
@@ -31,7 +31,7 @@ func main() {
 
 // write writes all pages, and removes those of commands that are gone.
 func write(folder string) error {
-	if err := os.RemoveAll(folder); err != nil {
+	if err := os.RemoveAll(folder); err != nil { //nolint:gosec // the folder that was asked for
 		return fmt.Errorf("removing the old pages: %w", err)
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // pages are public

@@ -117,7 +117,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 			return nil
 		})
 		if err != nil {
-			return access.Explain(err, "list", access.Slices, client.ObjectKeyFromObject(stored))
+			return access.Explain(err, "list", access.Slices, client.ObjectKeyFromObject(stored)) //nolint:wrapcheck // says what failed
 		}
 	}
 	t := tally.New(comparison.addUser)
@@ -157,8 +157,9 @@ func (o *options) load(
 	key := client.ObjectKey{Namespace: namespace, Name: name}
 	stored = &v1alpha1.EmbeddedUserBatch{}
 	err = kube.Get(ctx, key, stored)
-	if mayBeNew := o.manifest != "" || len(files) > 0; err != nil && !(mayBeNew && apierrors.IsNotFound(err)) {
-		return list{}, nil, access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key)
+	if mustExist := o.manifest == "" && len(files) == 0; err != nil && (mustExist || !apierrors.IsNotFound(err)) {
+		err = fmt.Errorf("reading batch %s: %w", name, err)
+		return list{}, nil, access.Explain(err, "get", access.Batches, key) //nolint:wrapcheck // wrapped
 	}
 	if wanted.batch == nil {
 		wanted.batch = stored.DeepCopy()

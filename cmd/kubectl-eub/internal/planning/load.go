@@ -148,7 +148,8 @@ func (m *manifests) source(ctx context.Context, kube client.Reader, namespace st
 		if err := kube.Get(ctx, key, object); apierrors.IsNotFound(err) {
 			return nil, nil
 		} else if err != nil {
-			return nil, access.Explain(fmt.Errorf("reading %s %s: %w", kind, ref.Name, err), "get", resource, key)
+			err = fmt.Errorf("reading %s %s: %w", kind, ref.Name, err)
+			return nil, access.Explain(err, "get", resource, key) //nolint:wrapcheck // wrapped
 		}
 	}
 	return usersource.Value(configMap, secret, ref.Key), nil

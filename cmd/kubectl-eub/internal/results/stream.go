@@ -34,6 +34,7 @@ func stream(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedU
 		}
 	}
 	batch.Spec.Users = nil // not needed any more, and large
+	//nolint:wrapcheck // says what failed
 	return pages.EachSlice(ctx, reader, batch, func(slice *v1alpha1.EmbeddedUserSlice) (err error) {
 		ledger.Each(slice, slice.Status.Results, func(user v1alpha1.User, result v1alpha1.UserResult, has bool) {
 			if err == nil {
