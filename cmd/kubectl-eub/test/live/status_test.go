@@ -164,7 +164,7 @@ func TestStatus_ShowsWhatOneMaySee(t *testing.T) {
 }
 
 func TestStatus_CompletesNames(t *testing.T) {
-	w := newWorld(t, "completion", simulator.Options{})
+	w := newWorld(t, "status-completion", simulator.Options{})
 	w.CreateBatch("customers")
 	w.CreateBatch("staff")
 	command := w.command(viewer)
