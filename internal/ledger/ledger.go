@@ -140,6 +140,8 @@ func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
 		return old
 	case news.UserID != "":
 		return identified(old, news.UserID, news.Hash)
+	case old.Pending == "" && Owns(old) && old.UserID != "": // nothing new can be said of its creation
+		return old
 	case old.Result == v1alpha1.ResultCreated && news.Result == v1alpha1.ResultCreated: // it was deleted meanwhile
 		return news
 	case Exists(old) && Exists(news) && !isProof:

@@ -9,6 +9,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// MaxReads is the most userIds that are learned one by one. A list costs the API about as much as some dozens of single reads.
+const MaxReads = 20
+
 // Owns reports whether the operator may write the full name of a user: an answer proves that it created the user, and the account's
 // list lacked the user before.
 func Owns(result v1alpha1.UserResult) bool {

@@ -168,7 +168,7 @@ func (a *account) created(now time.Duration, r row) {
 		r.entry.inDoubt = true
 		a.queue.passOn(now, r.entry, r.user.Username)
 	}
-	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user, WasAbsent: r.entry.absent}
+	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user, WasAbsent: r.entry.wasAbsent}
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.

@@ -3,6 +3,7 @@
 package sender
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -24,7 +25,25 @@ type edits struct {
 	isBusy  bool    // a request is running
 	refused int     // since one was served
 	pause   time.Duration
-	until   time.Duration // of the pause
+	until   time.Duration            // of the pause
+	held    map[string]time.Duration // until when the API may be working on an edit of a user whose answer was lost, by userId
+}
+
+// hold notes that the API may still be working on an edit, so that a later full name of the user must wait.
+func (s *edits) hold(userID string, until time.Duration, now time.Duration) {
+	if s.held == nil {
+		s.held = map[string]time.Duration{}
+	}
+	maps.DeleteFunc(s.held, func(_ string, until time.Duration) bool { return until <= now })
+	s.held[userID] = until
+}
+
+// heldUntil returns when the last hold ends.
+func (s *edits) heldUntil() (last time.Duration) {
+	for _, until := range s.held {
+		last = max(last, until)
+	}
+	return last
 }
 
 // edit is an edit of an owner's user.
@@ -76,7 +95,7 @@ func (s *edits) next(now time.Duration) (next *edit, at time.Duration) {
 	if s.isBusy {
 		return nil, never
 	}
-	due, at := ready(now, s.list, func(e *edit) time.Duration { return max(e.due, e.owner.notBefore, s.until) })
+	due, at := ready(now, s.list, func(e *edit) time.Duration { return max(e.due, e.owner.notBefore, s.until, s.held[e.UserID]) })
 	if len(due) == 0 {
 		return nil, at
 	}
@@ -111,6 +130,9 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 	e := r.edit
 	a.edits.isBusy = false
 	e.owner.inFlight--
+	if answer.InDoubt() && r.asked.UserID != "" {
+		a.lostEdit(now, e, answer)
+	}
 	switch again := e.failedAt > 0 && a.gate.passedAt > e.failedAt; {
 	case answer.Outcome == alloy.Updated:
 		a.edited(now, e, answer, Result{State: Identified, UserID: e.UserID, Sent: e.User})
@@ -118,9 +140,7 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 		shown := users.User{Username: e.User.Username, FullName: answer.User.FullName}
 		a.edited(now, e, answer, Result{State: Identified, UserID: answer.User.UserID, Sent: shown})
 	case answer.Outcome == alloy.Deferred, a.gate.rejectsKey(answer), answer.InDoubt() && !again:
-		if e.failedAt = now; answer.MayBeRunning() { // a later full name must not be overwritten by this one
-			e.due = now + a.options.RequestTimeout
-		}
+		e.failedAt = now
 		a.edits.toEnd(e)
 		a.gate.fail(now, r, answer)
 		a.fail(e.owner, now, a.gate.next(), Attempt{Answer: answer})
@@ -137,6 +157,15 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 	default:
 		a.editRefused(now, e, answer)
 	}
+}
+
+// lostEdit notes that the answer to an edit was lost: nobody knows which full name the user has. Its owner is told of none, so that it
+// wants one to be written even if that is the one before.
+func (a *account) lostEdit(now time.Duration, e *edit, answer alloy.Answer) {
+	if answer.MayBeRunning() {
+		a.edits.hold(e.UserID, now+a.options.RequestTimeout, now)
+	}
+	a.news(e.owner).results[e.User.Username] = Result{State: Identified, UserID: e.UserID, Sent: users.User{Username: e.User.Username}}
 }
 
 // edited ends an edit.

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// maxKept is the most users in all lists that are kept, of 16 bytes each. One more list may be being read.
+	// maxKept bounds the memory of all lists that are kept, in users of 16 bytes. One more list may be being read.
 	maxKept = 2 * alloy.MaxListed
+	// idWeight is how much more a user takes with its userId, and the hash of its full name.
+	idWeight = 5
 	// witnessKept is how long a list must show the user that was created last. Later that user may have been deleted by others; a
 	// list that lags so far behind is found to be partial.
 	witnessKept = 10 * time.Minute
@@ -142,7 +144,7 @@ func (s *Sender) noteList(shell *shell, d decision) {
 		oldest, sum := shell, 0
 		for _, other := range s.shells {
 			if other.listing != nil {
-				if sum += other.listing.Len(); other.listing.began.Before(oldest.listing.began) {
+				if sum += other.listing.weight(); other.listing.began.Before(oldest.listing.began) {
 					oldest = other
 				}
 			}

@@ -177,6 +177,9 @@ func (l *Listing) Len() int {
 	return l.shown.len() + len(l.seen)
 }
 
+// weight returns the memory that the list takes, in users of 16 bytes.
+func (l *Listing) weight() int { return l.Len() + idWeight*l.details.len() }
+
 // saw notes that a user was created, or exists.
 func (l *Listing) saw(username string) {
 	l.mu.Lock()

@@ -13,12 +13,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
-const (
-	// fewReads is the most userIds of a batch that its slices learn one by one.
-	fewReads = 20
-	// identifyTries is how many lists may be unusable before users are not owned whose userIds are still to be learned.
-	identifyTries, identifyRetry = 3, 30 * time.Second
-)
+// identifyTries is how many lists may be unusable before users are not owned whose userIds are still to be learned.
+const identifyTries, identifyRetry = 3, 30 * time.Second
 
 // isIdentifiable reports whether so many userIds are to be learned that a list is read, and the users of no slice are still being
 // created: all share the list.
@@ -26,13 +22,16 @@ func isIdentifiable(v view) bool {
 	unidentified := int32(0)
 	for i := range v.slices {
 		slice := &v.slices[i]
+		if !slice.DeletionTimestamp.IsZero() {
+			continue
+		}
 		unidentified += slice.Unidentified
 		isMoving := slice.Ready == nil || slice.Ready.Reason == v1alpha1.ReasonProgressing
 		if slice.Counts.Pending > slice.Unidentified+slice.Outdated && isMoving {
 			return false
 		}
 	}
-	return unidentified > fewReads
+	return unidentified > ledger.MaxReads
 }
 
 // identify records the userIds of users that the operator has created.
@@ -41,12 +40,13 @@ func (r *Reconciler) identify(ctx context.Context, v view, l *lookup, now time.T
 		c := confirmation{later: identifyRetry}
 		if l.list.Answer().Outcome == alloy.Unauthorized {
 			c.verdict = rejectedKey(l.list)
-		} else if l.tries++; l.tries == identifyTries {
+		} else if l.tries++; l.tries >= identifyTries {
 			return confirmation{}, r.rewrite(ctx, v, 0, ledger.Disown)
 		}
-		l.list, l.since = nil, now.Add(identifyRetry)
+		l.wait(now, c)
 		return c, nil
 	}
+	l.tries = 0
 	err := r.rewrite(ctx, v, 0, func(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
 		return ledger.Identify(slice, l.list)
 	})
