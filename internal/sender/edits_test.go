@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,8 +106,9 @@ func TestAbsent_IsWithdrawn(t *testing.T) {
 	for name, absent := range map[string][]string{"a newer list lacks it too": {"ann"}, "a newer list shows it": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refused := &alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests}
-			api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer { return refused }}
+			var refused atomic.Pointer[alloy.Answer]
+			refused.Store(&alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests})
+			api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer { return refused.Load() }}
 			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
 				work := workOf(t, "one", "key", "ann")
 				work.Absent = []string{"ann"}
@@ -115,7 +117,7 @@ func TestAbsent_IsWithdrawn(t *testing.T) {
 				work.Absent = absent
 				s.Submit(work)
 				time.Sleep(time.Second)
-				refused = nil
+				refused.Store(nil)
 				time.Sleep(time.Minute)
 				if result := s.Report(id("one")).Results["ann"]; result.State != sender.Created || result.WasAbsent != (absent != nil) {
 					t.Errorf("the owner is told %+v", result)
