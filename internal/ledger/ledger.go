@@ -151,8 +151,8 @@ func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
 	}
 }
 
-// isStale reports whether a result says nothing new of a user that is not being sent: it is harder to get what is known, or the user was
-// created, as is known, and has been identified since.
+// isStale reports whether a result does not replace what is known of a user that is not being sent: because it ranks lower, or because
+// it only says that the user was created, which has been identified since.
 func isStale(old, news v1alpha1.UserResult) bool {
 	isIdentified := Owns(old) && old.UserID != "" && news.UserID == ""
 	return old.Pending == "" && (Rank(news) < Rank(old) || isIdentified)

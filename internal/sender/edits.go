@@ -15,12 +15,11 @@ import (
 // editRefusals is how many edits in a row may be refused before all of an account pause: the API may refuse edits as such.
 const editRefusals = 3
 
-// edits are those of an account. Each is a request of its own, one at a time; owners take turns. They can be repeated without
-// harm, so that they are never in doubt.
+// edits are those of an account. Each is a request of its own, one at a time; owners take turns. Repeating one does no harm.
 type edits struct {
 	options Options
 	chance  *rand.Rand
-	list    []*edit // in order of arrival
+	list    []*edit // in order of arrival, but those that failed are at the end
 	last    *owner  // whose edit was requested last
 	isBusy  bool    // a request is running
 	refused int     // since one was served
@@ -59,27 +58,25 @@ type edit struct {
 
 // submit replaces what an owner wants edited. An edit that it still wants keeps its back-off.
 func (s *edits) submit(o *owner, wanted []Edit) {
-	isNew := make(map[Edit]bool, len(wanted))
+	isNew, before := make(map[Edit]bool, len(wanted)), len(s.list)
 	for _, w := range wanted {
 		isNew[w] = true
 	}
 	s.list = slices.DeleteFunc(s.list, func(e *edit) bool {
-		isDropped := e.owner == o && !isNew[e.Edit]
-		if e.owner == o {
-			delete(isNew, e.Edit)
+		if e.owner != o {
+			return false
 		}
-		if isDropped {
-			o.open--
-		}
-		return isDropped
+		isWanted := isNew[e.Edit]
+		delete(isNew, e.Edit)
+		return !isWanted
 	})
 	for _, w := range wanted {
 		if isNew[w] {
 			s.list = append(s.list, &edit{Edit: w, owner: o})
-			o.open++
 			delete(isNew, w)
 		}
 	}
+	o.open += len(s.list) - before
 }
 
 // toEnd lets the others go before an edit that failed.
@@ -102,27 +99,21 @@ func (s *edits) next(now time.Duration) (next *edit, at time.Duration) {
 	return due[max(0, slices.IndexFunc(due, func(e *edit) bool { return e.owner != s.last }))], now
 }
 
-// owner returns the owner of the edit that is requested next.
-func (s *edits) owner(now time.Duration) (owner ownerKey) {
-	if next, _ := s.next(now); next != nil {
-		owner = next.owner.id.key()
-	}
-	return owner
-}
-
 // edit finds the edit that is requested next.
 func (a *account) edit(now time.Duration) turn {
 	e, at := a.edits.next(now)
-	return turn{at, func() *request {
-		r := a.newRequest(now, nil, nil)
-		r.edit, r.asked, r.owners = e, e.Edit, []*owner{e.owner}
-		if e.missed != nil {
-			r.asked.UserID = ""
-		}
-		a.edits.isBusy, a.edits.last = true, e.owner
-		e.owner.inFlight++
-		return r
-	}}
+	return turn{at, func() *request { return a.newEdit(now, e) }}
+}
+
+func (a *account) newEdit(now time.Duration, e *edit) *request {
+	r := a.newRequest(now, nil, nil)
+	r.edit, r.asked, r.owners = e, e.Edit, []*owner{e.owner}
+	if e.missed != nil {
+		r.asked.UserID = ""
+	}
+	a.edits.isBusy, a.edits.last = true, e.owner
+	e.owner.inFlight++
+	return r
 }
 
 // wasEdited notes the answer to an edit.

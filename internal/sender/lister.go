@@ -28,7 +28,7 @@ type keyFacts struct {
 
 // List returns the newest list of the users of a key's account if it began at or after some time; else nil, and has one read. It does
 // not block. Options.Listed tells when a list was read, or cannot be. Many that ask share one list. It keeps the userIds and full
-// names only if somebody has asked for them, because they take 70 bytes for each user.
+// names only if somebody has asked for them, because they take about 70 bytes for each user.
 func (s *Sender) List(key alloy.Key, since time.Time, withIDs bool) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,8 @@ func (s *shell) keeps(w wish) bool {
 func (s *Sender) beginList(shell *shell, r *request) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &Listing{began: shell.timeOf(r.began), withIDs: shell.withIDs, seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+	l := newListing(shell.timeOf(r.began))
+	l.withIDs = shell.withIDs
 	if facts := s.facts(shell.fingerprint); l.began.Sub(facts.witnessed) < witnessKept {
 		witness := facts.witness
 		l.witness = &witness
@@ -134,7 +135,7 @@ func (s *Sender) noteList(shell *shell, d decision) {
 	if l != nil {
 		shell.reading = nil
 	} else {
-		l = &Listing{began: shell.timeOf(d.listed.began), seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+		l = newListing(shell.timeOf(d.listed.began))
 	}
 	if !d.listed.isWished {
 		return

@@ -109,6 +109,10 @@ type Listing struct {
 	isPartial bool
 }
 
+func newListing(began time.Time) *Listing {
+	return &Listing{began: began, seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+}
+
 // Began returns when the request began.
 func (l *Listing) Began() time.Time { return l.began }
 

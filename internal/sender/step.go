@@ -14,7 +14,7 @@ type (
 	// submitted replaces what an owner wants. Without work the owner is to be released.
 	submitted struct {
 		Work
-		leaves    bool                     // it is not about work at all
+		leaves    bool                     // the owner withdraws, or is another one from now on
 		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
 		notBefore time.Duration            // as the work says
 	}
@@ -176,9 +176,13 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.index[username].known = true
 		}
 	}
+	isAbsent := make(map[string]bool, len(e.Absent))
+	for _, username := range e.Absent {
+		isAbsent[username] = true
+	}
 	for _, user := range e.Users { // a newer list may show a user that an earlier one lacked
 		if found := a.queue.index[user.Username]; found.claimOf(o) >= 0 {
-			found.wasAbsent = slices.Contains(e.Absent, user.Username)
+			found.wasAbsent = isAbsent[user.Username]
 		}
 	}
 	a.edits.submit(o, e.Edits)

@@ -29,22 +29,28 @@ const listSafetyNet = time.Minute
 
 // lookup is how far looking up a batch's users has come. It is in memory only: after a restart it begins anew.
 type lookup struct {
+	steps
+
 	wish      wish
 	began     time.Time
 	since     time.Time     // the list must have begun then or later
-	list      AccountList   // nil until there is one
-	probed    bool          // the users of one slice that the list lacks were sent, to find out whether the list is complete
-	retried   bool          // the users that the API rejected were sent again
-	corrected bool          // the results have the full names that the list shows
-	tries     int           // lists from which no userIds could be learned
 	meanwhile confirmation  // holds until since, if that is still to come
-	sentAll   bool          // all users were sent, because there is no usable list
+	list      AccountList   // nil until there is one
+	tries     int           // lists from which no userIds could be learned
 	another   tally         // what was found under another account's key
 	approval  string        // with which that is accepted; empty unless it was found
 	result    *confirmation // what the look-up has shown; nil while it goes on
 }
 
-// wait has the look-up go on with another list after the delay that a confirmation has, which holds until then.
+// steps are what a look-up does once at most, if it was done.
+type steps struct {
+	probed    bool // the users of one slice that the list lacks were sent, to find out whether the list is complete
+	retried   bool // the users that the API rejected were sent again
+	corrected bool // the results have the full names that the list shows
+	sentAll   bool // all users were sent, because there is no usable list
+}
+
+// wait has the look-up go on with another list after the delay of a confirmation, which holds until then.
 func (l *lookup) wait(now time.Time, c confirmation) {
 	l.list, l.since, l.meanwhile = nil, now.Add(c.later), c
 }
