@@ -64,6 +64,9 @@ func (b body) decode(into any) bool {
 	return !b.long && !b.cut && firstByte(b.text) == '{' && utf8.Valid(b.text) && json.Unmarshal(b.text, into) == nil
 }
 
+// isEmpty reports whether the answer has no body at all.
+func (b body) isEmpty() bool { return len(b.text) == 0 && !b.cut }
+
 // message says what the body of a failure says, or why it says nothing.
 func (b body) message(status int) string {
 	switch {

@@ -86,7 +86,7 @@ func classifyUpdate(status int, read body, userID string) Answer {
 	}
 	readable, success := read.decode(&decoded), status/100 == 2
 	switch {
-	case success && readable && (decoded.UserID == "" || string(decoded.UserID) == userID):
+	case success && (read.isEmpty() || readable && (decoded.UserID == "" || string(decoded.UserID) == userID)):
 		return Answer{Outcome: Updated, StatusCode: status}
 	case success && readable:
 		return Answer{Outcome: Refused, StatusCode: status, Message: "the answer shows another user"}

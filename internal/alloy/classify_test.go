@@ -141,6 +141,7 @@ func TestClassifyUpdate(t *testing.T) {
 		"the user":          {200, `{"userId":"1","username":"ann","fullName":"A"}`, Updated},
 		"no userId":         {200, `{"success":true}`, Updated},
 		"another user":      {200, `{"userId":"2","username":"ann","fullName":"A"}`, Refused},
+		"nothing":           {204, ``, Updated},
 		"a page":            {200, `<html>welcome</html>`, Unavailable},
 		"half an answer":    {200, `{"userId":"1","user`, Unavailable},
 		"404 with JSON":     {404, `{"message":"User not found"}`, Absent},

@@ -131,7 +131,7 @@ func (c *Client) CreateUsers(ctx context.Context, key Key, batch []users.User) A
 // GetUser asks for one user by username. The answer's outcome is Found, Absent or Inconclusive, or Unauthorized, Unavailable or
 // Deferred. A username that a path cannot carry is Inconclusive without a request.
 func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
-	if username == "" || username == "." || username == ".." {
+	if !goesIntoPath(username) {
 		return Answer{Outcome: Inconclusive, Message: "this username does not go into a path"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
@@ -144,7 +144,7 @@ func (c *Client) GetUser(ctx context.Context, key Key, username string) Answer {
 // UpdateUser writes the full name of the user with an ID. The answer's outcome is Updated, Absent, or one of the failures. An ID that
 // a path cannot carry is Refused without a request.
 func (c *Client) UpdateUser(ctx context.Context, key Key, userID, fullName string) Answer {
-	if userID == "" || userID == "." || userID == ".." {
+	if !goesIntoPath(userID) {
 		return Answer{Outcome: Refused, Message: "this userId does not go into a path"}
 	}
 	body, err := json.Marshal(map[string]string{"fullName": fullName})
@@ -206,7 +206,10 @@ func (c *Client) do(
 	return answer
 }
 
-// pathSegment encodes a username as one segment of a path. Everything but letters, digits and -._~ is encoded, also what
+// goesIntoPath reports whether a text can be a segment of a path: servers drop or resolve others, whatever their encoding.
+func goesIntoPath(text string) bool { return text != "" && text != "." && text != ".." }
+
+// pathSegment encodes a username or a userId as one segment of a path. Everything but letters, digits and -._~ is encoded, also what
 // RFC 3986 allows in a segment, because servers differ in how they read it.
 func pathSegment(username string) string {
 	return strings.ReplaceAll(url.QueryEscape(username), "+", "%20")

@@ -32,7 +32,7 @@ func (w *world) rename(name, fullName string, first int) {
 	})
 }
 
-// fullNames returns the full names of the users of an account that have others than the tests give at first, by username.
+// fullNames returns the full names of the account's users, by username.
 func (w *world) fullNames() map[string]string {
 	names := map[string]string{}
 	for _, user := range w.Sim.Users(w.Key) {

@@ -136,7 +136,7 @@ func Merge(slice *v1alpha1.EmbeddedUserSlice, news map[string]v1alpha1.UserResul
 func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
 	isProof := news.Result == v1alpha1.ResultCreated && old.Reason == v1alpha1.ReasonUnconfirmedAttempt
 	switch {
-	case old.Pending == "" && Rank(news) < Rank(old):
+	case isStale(old, news):
 		return old
 	case news.UserID != "":
 		return identified(old, news.UserID, news.Hash)
@@ -149,6 +149,13 @@ func latest(old, news v1alpha1.UserResult) v1alpha1.UserResult {
 		news.Retried = news.Result == v1alpha1.ResultInvalid && news.Hash == old.Hash && (old.Retried || old.Pending == v1alpha1.PendingRetry)
 		return news
 	}
+}
+
+// isStale reports whether a result does not replace what is known of a user that is not being sent: because it ranks lower, or because
+// it only says that the user was created, which has been identified since.
+func isStale(old, news v1alpha1.UserResult) bool {
+	isIdentified := Owns(old) && old.UserID != "" && news.UserID == ""
+	return old.Pending == "" && (Rank(news) < Rank(old) || isIdentified)
 }
 
 // Restored returns the status for a slice that another batch adopts. It proves who exists, and not who was created for that batch.

@@ -9,6 +9,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
+// MaxReads is the most userIds that are learned one by one. A list costs the API about as much as some dozens of single reads.
+const MaxReads = 20
+
 // Owns reports whether the operator may write the full name of a user: an answer proves that it created the user, and the account's
 // list lacked the user before.
 func Owns(result v1alpha1.UserResult) bool {
@@ -85,7 +88,7 @@ func Identify(slice *v1alpha1.EmbeddedUserSlice, list List) (results []v1alpha1.
 	})
 }
 
-// Disown returns the results of a slice in which users are not owned whose userId cannot be learned, and how many those are.
+// Disown returns the results of a slice in which users whose userId cannot be learned are not owned, and how many those are.
 func Disown(slice *v1alpha1.EmbeddedUserSlice) (results []v1alpha1.UserResult, changed int) {
 	return rewrite(slice, func(result v1alpha1.UserResult) v1alpha1.UserResult {
 		if IsUnidentified(result) {
@@ -95,8 +98,8 @@ func Disown(slice *v1alpha1.EmbeddedUserSlice) (results []v1alpha1.UserResult, c
 	})
 }
 
-// Correct returns the results of a slice with the full names that a list shows of owned users, so that those are written again that
-// somebody else has changed, and how many were changed.
+// Correct returns the results of a slice with the full names that a list shows of owned users, and how many were changed. A full name
+// that somebody else has changed makes its user pending, so that it is written again.
 func Correct(slice *v1alpha1.EmbeddedUserSlice, list List) (results []v1alpha1.UserResult, changed int) {
 	return rewrite(slice, func(result v1alpha1.UserResult) v1alpha1.UserResult {
 		if userID, hash, ok := list.Shown(result.Username); ok && result.UserID != "" {
@@ -114,11 +117,16 @@ func rewrite(
 	if slice.Spec.UpdatePolicy != v1alpha1.UpdatePolicyUpdate {
 		return results, 0
 	}
-	results = slices.Clone(results)
-	for i, before := range results {
-		if results[i] = change(before); results[i] != before {
-			changed++
+	for i, before := range slice.Status.Results {
+		after := change(before)
+		if after == before {
+			continue
 		}
+		if changed == 0 {
+			results = slices.Clone(results)
+		}
+		results[i] = after
+		changed++
 	}
 	return results, changed
 }

@@ -125,13 +125,15 @@ func TestMerge_AnEditedUser(t *testing.T) {
 	otherID := edited
 	otherID.UserID = "2"
 	for name, tc := range map[string]struct{ old, news, want v1alpha1.UserResult }{
-		"a full name was written":                     {owned, edited, edited},
-		"another user has the name":                   {owned, otherID, unowned},
-		"its userId cannot be learned":                {again, unowned, unowned},
-		"it was deleted and is created again":         {missing, again, again},
-		"it was created again without a list before":  {missing, unowned, unowned},
-		"it exists after all":                         {missing, result("ann", v1alpha1.ResultExisting), owned},
-		"an edit of a user that is not owned is late": {unowned, edited, unowned},
+		"a full name was written":                      {owned, edited, edited},
+		"another user has the name":                    {owned, otherID, unowned},
+		"its userId cannot be learned":                 {again, unowned, unowned},
+		"it was deleted and is created again":          {missing, again, again},
+		"it was created again without a list before":   {missing, unowned, unowned},
+		"its creation is told once more":               {owned, again, owned},
+		"it could not be read before a list showed it": {owned, unowned, owned},
+		"it exists after all":                          {missing, result("ann", v1alpha1.ResultExisting), owned},
+		"an edit of a user that is not owned is late":  {unowned, edited, unowned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

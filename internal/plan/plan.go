@@ -56,8 +56,8 @@ func (p *Planner) Writes() Writes {
 	return made
 }
 
-// keep decides which of its users a draft keeps, in the slice's order. Settled users stay as they were sent. Pending users stay
-// too, because a request may be in flight, unless an edited row no longer fits.
+// keep decides which of its users a draft keeps, in the slice's order. Settled users stay as they were sent, but for full
+// names that are to be written. Pending users stay too, because a request may be in flight, unless an edited row no longer fits.
 func (p *Planner) keep(d *draft) {
 	d.results = ledger.Index(d.slice.Status.Results)
 	d.rows, d.bytes = len(d.results), 0

@@ -76,7 +76,7 @@ type request struct {
 	rows      []row // of the users
 	read      *read
 	edit      *edit
-	asked     Edit       // by that: its user is read unless there is a UserID
+	asked     Edit       // what the edit asks of the API now: without a UserID, to read the user
 	isolation *isolation // that it is a part of
 	owners    []*owner   // of the rows or the edit, each once
 }
@@ -108,7 +108,7 @@ type update struct {
 // released is an owner that an account has let go of.
 type released struct {
 	id        ID
-	isUnknown bool                     // it left before its work was taken, or after an answer had ended that
+	isUnknown bool                     // the account did not have it when it left: its work was not taken yet, or was done already
 	doubts    map[string]time.Duration // usernames that are still in doubt, and until when the API may be working on them
 }
 
@@ -128,7 +128,7 @@ func (a *account) fail(o *owner, at, next time.Duration, f Attempt) {
 	a.news(o).failed, o.toldOf = &f, f.Answer.Outcome
 }
 
-// failWaiting tells an owner that only waits of the last failure.
+// failWaiting tells an owner of the last failure, which was of a request without its users.
 func (a *account) failWaiting(o *owner) {
 	a.fail(o, a.gate.failedAt, a.gate.next(), Attempt{Answer: unspoken(a.gate.answer), Waiting: true})
 }
@@ -168,7 +168,7 @@ func (a *account) created(now time.Duration, r row) {
 		r.entry.inDoubt = true
 		a.queue.passOn(now, r.entry, r.user.Username)
 	}
-	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user, WasAbsent: r.entry.absent}
+	a.news(r.owner).results[r.user.Username] = Result{State: Created, Sent: r.user, WasAbsent: r.entry.wasAbsent}
 }
 
 // unspoken is an answer without the API's words, which may name another owner's users.

@@ -153,13 +153,14 @@ func (a *account) early(now time.Duration) turn {
 // probe chooses while the circuit is open: one user, but not of the only owner whose requests failed if another waits, and not
 // the user that failed last. Chance decides between what may go, and the reads.
 func (a *account) probe(now time.Duration) turn {
-	read, edit := a.lookUp(now), a.edit(now)
+	read := a.lookUp(now)
+	edit, editAt := a.edits.next(now)
 	owners, at := ready(now, a.queue.ready, (*owner).readyAt)
 	isolations, later := ready(now, a.isolations, (*isolation).readyAt)
 	at = min(at, later) // when more may go
-	for _, other := range []turn{read, edit} {
-		if other.at > now {
-			at = min(at, other.at)
+	for _, other := range []time.Duration{read.at, editAt} {
+		if other > now {
+			at = min(at, other)
 		}
 	}
 	for _, not := range []suspect{a.gate.suspect, {user: a.gate.suspect.user}, {}} {
@@ -167,8 +168,8 @@ func (a *account) probe(now time.Duration) turn {
 		if read.at <= now && (len(forms) > 0 || not.owner == ownerKey{}) {
 			forms = append(forms, read.form)
 		}
-		if edit.at <= now && a.edits.owner(now) != not.owner {
-			forms = append(forms, edit.form)
+		if edit != nil && edit.owner.id.key() != not.owner {
+			forms = append(forms, func() *request { return a.newEdit(now, edit) })
 		}
 		if len(forms) > 0 {
 			pass := a.gate.passAt(not.owner != ownerKey{})

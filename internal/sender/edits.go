@@ -3,6 +3,7 @@
 package sender
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -14,17 +15,34 @@ import (
 // editRefusals is how many edits in a row may be refused before all of an account pause: the API may refuse edits as such.
 const editRefusals = 3
 
-// edits are those of an account. Each is a request of its own, one at a time; owners take turns. They can be repeated without
-// harm, so that they are never in doubt.
+// edits are those of an account. Each is a request of its own, one at a time; owners take turns. Repeating one does no harm.
 type edits struct {
 	options Options
 	chance  *rand.Rand
-	list    []*edit // in order of arrival
+	list    []*edit // in order of arrival, but those that failed are at the end
 	last    *owner  // whose edit was requested last
 	isBusy  bool    // a request is running
 	refused int     // since one was served
 	pause   time.Duration
-	until   time.Duration // of the pause
+	until   time.Duration            // of the pause
+	held    map[string]time.Duration // until when the API may be working on an edit of a user whose answer was lost, by userId
+}
+
+// hold notes that the API may still be working on an edit, so that a later full name of the user must wait.
+func (s *edits) hold(userID string, until time.Duration, now time.Duration) {
+	if s.held == nil {
+		s.held = map[string]time.Duration{}
+	}
+	maps.DeleteFunc(s.held, func(_ string, until time.Duration) bool { return until <= now })
+	s.held[userID] = until
+}
+
+// heldUntil returns when the last hold ends.
+func (s *edits) heldUntil() (last time.Duration) {
+	for _, until := range s.held {
+		last = max(last, until)
+	}
+	return last
 }
 
 // edit is an edit of an owner's user.
@@ -40,27 +58,25 @@ type edit struct {
 
 // submit replaces what an owner wants edited. An edit that it still wants keeps its back-off.
 func (s *edits) submit(o *owner, wanted []Edit) {
-	isNew := make(map[Edit]bool, len(wanted))
+	isNew, before := make(map[Edit]bool, len(wanted)), len(s.list)
 	for _, w := range wanted {
 		isNew[w] = true
 	}
 	s.list = slices.DeleteFunc(s.list, func(e *edit) bool {
-		isDropped := e.owner == o && !isNew[e.Edit]
-		if e.owner == o {
-			delete(isNew, e.Edit)
+		if e.owner != o {
+			return false
 		}
-		if isDropped {
-			o.open--
-		}
-		return isDropped
+		isWanted := isNew[e.Edit]
+		delete(isNew, e.Edit)
+		return !isWanted
 	})
 	for _, w := range wanted {
 		if isNew[w] {
 			s.list = append(s.list, &edit{Edit: w, owner: o})
-			o.open++
 			delete(isNew, w)
 		}
 	}
+	o.open += len(s.list) - before
 }
 
 // toEnd lets the others go before an edit that failed.
@@ -76,34 +92,28 @@ func (s *edits) next(now time.Duration) (next *edit, at time.Duration) {
 	if s.isBusy {
 		return nil, never
 	}
-	due, at := ready(now, s.list, func(e *edit) time.Duration { return max(e.due, e.owner.notBefore, s.until) })
+	due, at := ready(now, s.list, func(e *edit) time.Duration { return max(e.due, e.owner.notBefore, s.until, s.held[e.UserID]) })
 	if len(due) == 0 {
 		return nil, at
 	}
 	return due[max(0, slices.IndexFunc(due, func(e *edit) bool { return e.owner != s.last }))], now
 }
 
-// owner returns the owner of the edit that is requested next.
-func (s *edits) owner(now time.Duration) (owner ownerKey) {
-	if next, _ := s.next(now); next != nil {
-		owner = next.owner.id.key()
-	}
-	return owner
-}
-
 // edit finds the edit that is requested next.
 func (a *account) edit(now time.Duration) turn {
 	e, at := a.edits.next(now)
-	return turn{at, func() *request {
-		r := a.newRequest(now, nil, nil)
-		r.edit, r.asked, r.owners = e, e.Edit, []*owner{e.owner}
-		if e.missed != nil {
-			r.asked.UserID = ""
-		}
-		a.edits.isBusy, a.edits.last = true, e.owner
-		e.owner.inFlight++
-		return r
-	}}
+	return turn{at, func() *request { return a.newEdit(now, e) }}
+}
+
+func (a *account) newEdit(now time.Duration, e *edit) *request {
+	r := a.newRequest(now, nil, nil)
+	r.edit, r.asked, r.owners = e, e.Edit, []*owner{e.owner}
+	if e.missed != nil {
+		r.asked.UserID = ""
+	}
+	a.edits.isBusy, a.edits.last = true, e.owner
+	e.owner.inFlight++
+	return r
 }
 
 // wasEdited notes the answer to an edit.
@@ -111,6 +121,9 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 	e := r.edit
 	a.edits.isBusy = false
 	e.owner.inFlight--
+	if answer.InDoubt() && r.asked.UserID != "" {
+		a.lostEdit(now, e, answer)
+	}
 	switch again := e.failedAt > 0 && a.gate.passedAt > e.failedAt; {
 	case answer.Outcome == alloy.Updated:
 		a.edited(now, e, answer, Result{State: Identified, UserID: e.UserID, Sent: e.User})
@@ -118,9 +131,7 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 		shown := users.User{Username: e.User.Username, FullName: answer.User.FullName}
 		a.edited(now, e, answer, Result{State: Identified, UserID: answer.User.UserID, Sent: shown})
 	case answer.Outcome == alloy.Deferred, a.gate.rejectsKey(answer), answer.InDoubt() && !again:
-		if e.failedAt = now; answer.MayBeRunning() { // a later full name must not be overwritten by this one
-			e.due = now + a.options.RequestTimeout
-		}
+		e.failedAt = now
 		a.edits.toEnd(e)
 		a.gate.fail(now, r, answer)
 		a.fail(e.owner, now, a.gate.next(), Attempt{Answer: answer})
@@ -137,6 +148,15 @@ func (a *account) wasEdited(now time.Duration, r *request, answer alloy.Answer) 
 	default:
 		a.editRefused(now, e, answer)
 	}
+}
+
+// lostEdit notes that the answer to an edit was lost: nobody knows which full name the user has. Its owner is told of none, so that it
+// wants one to be written even if that is the one before.
+func (a *account) lostEdit(now time.Duration, e *edit, answer alloy.Answer) {
+	if answer.MayBeRunning() {
+		a.edits.hold(e.UserID, now+a.options.RequestTimeout, now)
+	}
+	a.news(e.owner).results[e.User.Username] = Result{State: Identified, UserID: e.UserID, Sent: users.User{Username: e.User.Username}}
 }
 
 // edited ends an edit.

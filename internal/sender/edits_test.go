@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,4 +72,57 @@ func TestEdits_OwnersTakeTurns(t *testing.T) {
 			t.Errorf("%d results", n)
 		}
 	})
+}
+
+// TestEdits_ALaterFullNameWaits loses the answer to a full name, which the API may be working on, and has another one wanted.
+func TestEdits_ALaterFullNameWaits(t *testing.T) {
+	t.Parallel()
+	api := &memoryAPI{edited: &alloy.Answer{Outcome: alloy.Unavailable, Incomplete: true}}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		s.Submit(editsOf(t, "one", 1))
+		time.Sleep(time.Second)
+		api.setEdited(nil)
+		lost := s.Report(id("one")).Results["one-0"]
+		if lost.State != sender.Identified || lost.Sent.FullName != "" {
+			t.Errorf("the owner is told %+v of a full name that nobody knows", lost)
+		}
+		later := editsOf(t, "one", 1)
+		later.Edits[0].User.FullName = "Another Name"
+		s.Submit(later)
+		time.Sleep(sender.DefaultOptions.RequestTimeout - 2*time.Second)
+		if n := len(api.edits()); n != 1 {
+			t.Errorf("%d requests while the API may be working on the first", n)
+		}
+		time.Sleep(time.Minute)
+		if edits := api.edits(); len(edits) != 2 || edits[1] != "one-0 is Another Name" {
+			t.Errorf("written: %s", edits)
+		}
+	})
+}
+
+// TestAbsent_IsWithdrawn has a newer list show a user that waits.
+func TestAbsent_IsWithdrawn(t *testing.T) {
+	t.Parallel()
+	for name, absent := range map[string][]string{"a newer list lacks it too": {"ann"}, "a newer list shows it": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var refused atomic.Pointer[alloy.Answer]
+			refused.Store(&alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests})
+			api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer { return refused.Load() }}
+			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				work := workOf(t, "one", "key", "ann")
+				work.Absent = []string{"ann"}
+				s.Submit(work)
+				time.Sleep(time.Second)
+				work.Absent = absent
+				s.Submit(work)
+				time.Sleep(time.Second)
+				refused.Store(nil)
+				time.Sleep(time.Minute)
+				if result := s.Report(id("one")).Results["ann"]; result.State != sender.Created || result.WasAbsent != (absent != nil) {
+					t.Errorf("the owner is told %+v", result)
+				}
+			})
+		})
+	}
 }

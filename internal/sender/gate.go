@@ -90,8 +90,8 @@ func (g *gate) fail(now time.Duration, r *request, answer alloy.Answer) {
 	g.answer, g.failedAt = answer, now
 }
 
-// failAlone notes a failure that is not the API's. While the circuit is open its user is the last one that failed, and its owner not the
-// only one: or failures of others would keep the user and the owner before from being probes for ever.
+// failAlone notes a failure that is not the API's. While the circuit is open it makes its user the suspect instead of the one before:
+// otherwise that one, and its owner, would not be probed again while others have enough users that fail alone.
 func (g *gate) failAlone(r *request) {
 	if !g.isOpen() {
 		return

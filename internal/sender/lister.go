@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// maxKept is the most users in all lists that are kept, of 16 bytes each. One more list may be being read.
+	// maxKept bounds the memory of all lists that are kept, in users of 16 bytes. One more list may be being read.
 	maxKept = 2 * alloy.MaxListed
+	// idWeight is how much more a user takes with its userId, and the hash of its full name.
+	idWeight = 5
 	// witnessKept is how long a list must show the user that was created last. Later that user may have been deleted by others; a
 	// list that lags so far behind is found to be partial.
 	witnessKept = 10 * time.Minute
@@ -26,7 +28,7 @@ type keyFacts struct {
 
 // List returns the newest list of the users of a key's account if it began at or after some time; else nil, and has one read. It does
 // not block. Options.Listed tells when a list was read, or cannot be. Many that ask share one list. It keeps the userIds and full
-// names only if somebody has asked for them, because they take 70 bytes for each user.
+// names only if somebody has asked for them, because they take about 70 bytes for each user.
 func (s *Sender) List(key alloy.Key, since time.Time, withIDs bool) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +55,8 @@ func (s *shell) keeps(w wish) bool {
 func (s *Sender) beginList(shell *shell, r *request) *Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &Listing{began: shell.timeOf(r.began), withIDs: shell.withIDs, seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+	l := newListing(shell.timeOf(r.began))
+	l.withIDs = shell.withIDs
 	if facts := s.facts(shell.fingerprint); l.began.Sub(facts.witnessed) < witnessKept {
 		witness := facts.witness
 		l.witness = &witness
@@ -132,7 +135,7 @@ func (s *Sender) noteList(shell *shell, d decision) {
 	if l != nil {
 		shell.reading = nil
 	} else {
-		l = &Listing{began: shell.timeOf(d.listed.began), seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+		l = newListing(shell.timeOf(d.listed.began))
 	}
 	if !d.listed.isWished {
 		return
@@ -142,7 +145,7 @@ func (s *Sender) noteList(shell *shell, d decision) {
 		oldest, sum := shell, 0
 		for _, other := range s.shells {
 			if other.listing != nil {
-				if sum += other.listing.Len(); other.listing.began.Before(oldest.listing.began) {
+				if sum += other.listing.weight(); other.listing.began.Before(oldest.listing.began) {
 					oldest = other
 				}
 			}

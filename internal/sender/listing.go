@@ -109,6 +109,10 @@ type Listing struct {
 	isPartial bool
 }
 
+func newListing(began time.Time) *Listing {
+	return &Listing{began: began, seen: map[digest]struct{}{}, edited: map[digest]struct{}{}}
+}
+
 // Began returns when the request began.
 func (l *Listing) Began() time.Time { return l.began }
 
@@ -176,6 +180,9 @@ func (l *Listing) Len() int {
 	defer l.mu.RUnlock()
 	return l.shown.len() + len(l.seen)
 }
+
+// weight returns the memory that the list takes, in users of 16 bytes.
+func (l *Listing) weight() int { return l.Len() + idWeight*l.details.len() }
 
 // saw notes that a user was created, or exists.
 func (l *Listing) saw(username string) {

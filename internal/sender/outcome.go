@@ -173,7 +173,7 @@ func (a *account) conclude(now time.Duration, c *check) {
 	case c.answer.Outcome == alloy.Absent, c.answer.Outcome == alloy.Listed: // perhaps it is the one that was named
 		a.queue.putBack(e)
 	default: // as the vendor's page says of users that an answer does not name; that is no proof for more
-		e.absent = false
+		e.wasAbsent = false
 		a.created(now, row{e.claims[0], e})
 	}
 }

@@ -26,14 +26,14 @@ const (
 
 // entry is what is known of a username under a key.
 type entry struct {
-	claims  []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
-	place   place
-	inDoubt bool          // a request whose answer was lost may have created it
-	known   bool          // it was proved to exist, so that the API names it says so again
-	absent  bool          // a list of all users lacked it
-	held    time.Duration // until then the API may still be working on that request
-	expires time.Duration // when the doubt is forgotten; 0 while somebody wants the user
-	refusal *alloy.Answer // the last one of the user alone
+	claims    []claim // of owners that want the user, in order of arrival: the others subscribe to the first one's request
+	place     place
+	inDoubt   bool          // a request whose answer was lost may have created it
+	known     bool          // it was proved to exist, so that the API names it says so again
+	wasAbsent bool          // a list of all users lacked it
+	held      time.Duration // until then the API may still be working on that request
+	expires   time.Duration // when the doubt is forgotten; 0 while somebody wants the user
+	refusal   *alloy.Answer // the last one of the user alone
 }
 
 // claim is a user as an owner wants it.
@@ -204,7 +204,7 @@ func (q *queue) passOn(now time.Duration, e *entry, username string) {
 	if q.index[username] != e {
 		return // it has been passed on
 	}
-	next := &entry{claims: e.claims, inDoubt: e.inDoubt, known: e.known, absent: e.absent, held: e.held}
+	next := &entry{claims: e.claims, inDoubt: e.inDoubt, known: e.known, wasAbsent: e.wasAbsent, held: e.held}
 	e.claims = nil
 	q.index[username] = next
 	switch {

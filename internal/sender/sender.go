@@ -29,6 +29,7 @@ func (s *Sender) Fingerprint(key alloy.Key) string { return key.Fingerprint(s.ap
 // request that is running goes on. Submitting the same work again changes nothing.
 func (s *Sender) Submit(work Work) {
 	work.Users, work.Edits = slices.Clone(work.Users), slices.Clone(work.Edits)
+	work.Known, work.Absent = slices.Clone(work.Known), slices.Clone(work.Absent)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {

@@ -88,6 +88,12 @@ func (m *memoryAPI) UpdateUser(_ context.Context, _ alloy.Key, userID, fullName 
 	return alloy.Answer{Outcome: alloy.Updated, StatusCode: http.StatusOK}
 }
 
+func (m *memoryAPI) setEdited(answer *alloy.Answer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.edited = answer
+}
+
 // edits returns the full names that were written.
 func (m *memoryAPI) edits() []string {
 	m.mu.Lock()

@@ -14,7 +14,7 @@ type (
 	// submitted replaces what an owner wants. Without work the owner is to be released.
 	submitted struct {
 		Work
-		leaves    bool                     // it is not about work at all
+		leaves    bool                     // the owner withdraws, or is another one from now on
 		doubts    map[string]time.Duration // usernames that are in doubt, and until when the API may be working on them
 		notBefore time.Duration            // as the work says
 	}
@@ -97,7 +97,7 @@ func (a *account) step(now time.Duration, events ...any) (d decision) {
 	}
 	d.updates, d.released, d.listed, a.told = a.told.updates, a.told.released, a.told.listed, decision{}
 	if a.isIdle() {
-		doneAt := max(a.freshAt(now), a.lists.keptUntil, a.lists.notBefore, a.lists.pausedUntil, a.lists.partialUntil)
+		doneAt := max(a.freshAt(now), a.edits.heldUntil(), a.lists.keptUntil, a.lists.notBefore, a.lists.pausedUntil, a.lists.partialUntil)
 		d.isDone, d.wakeAt = doneAt <= now, min(d.wakeAt, doneAt)
 	}
 	d.isDone = d.isDone || a.turns.stopped && a.turns.running == 0 && a.lists.running == nil
@@ -132,6 +132,9 @@ func (a *account) handle(now time.Duration, event any) {
 		a.wantList(now, e)
 	case wasPartial:
 		a.lists.wasPartial(now)
+		for _, found := range a.queue.index { // what it lacked may exist
+			found.wasAbsent = false
+		}
 	case asked:
 		e <- a.stats(now)
 	case stopped:
@@ -173,9 +176,13 @@ func (a *account) submit(now time.Duration, e submitted) {
 			a.queue.index[username].known = true
 		}
 	}
+	isAbsent := make(map[string]bool, len(e.Absent))
 	for _, username := range e.Absent {
-		if a.queue.index[username].claimOf(o) >= 0 {
-			a.queue.index[username].absent = true
+		isAbsent[username] = true
+	}
+	for _, user := range e.Users { // a newer list may show a user that an earlier one lacked
+		if found := a.queue.index[user.Username]; found.claimOf(o) >= 0 {
+			found.wasAbsent = isAbsent[user.Username]
 		}
 	}
 	a.edits.submit(o, e.Edits)

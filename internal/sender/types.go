@@ -46,7 +46,7 @@ type Work struct {
 	// Known are the usernames of users that an answer proved to exist, and that are only asked for again because no list of all
 	// users can be read: that the API names them as invalid proves it again. If they are Created, they exist, or do again.
 	Known []string
-	// Absent are the usernames of users that a list of all users lacked, so that it is worth saying so of those that are Created.
+	// Absent are the usernames of users that a list of all users lacked. The results of those that are Created say so.
 	Absent    []string
 	Edits     []Edit    // of other users, that exist
 	InDoubt   bool      // another process may have sent these users already
@@ -76,7 +76,7 @@ const (
 type Result struct {
 	State       State
 	Unconfirmed bool       // it is Existing, and a request of ours whose answer was lost may have created it
-	WasAbsent   bool       // it is Created, and was Absent by the work
+	WasAbsent   bool       // it is Created, and Work.Absent had it
 	Sent        users.User // the user as it was sent
 	UserID      string     // of an Identified user
 	Message     string     // what the API said of an Invalid user, or why it could not be verified; may be empty

@@ -29,18 +29,30 @@ const listSafetyNet = time.Minute
 
 // lookup is how far looking up a batch's users has come. It is in memory only: after a restart it begins anew.
 type lookup struct {
+	steps
+
 	wish      wish
 	began     time.Time
 	since     time.Time     // the list must have begun then or later
+	meanwhile confirmation  // holds until since, if that is still to come
 	list      AccountList   // nil until there is one
-	probed    bool          // the users of one slice that the list lacks were sent, to find out whether the list is complete
-	retried   bool          // the users that the API rejected were sent again
-	corrected bool          // the results have the full names that the list shows
 	tries     int           // lists from which no userIds could be learned
-	sentAll   bool          // all users were sent, because there is no usable list
 	another   tally         // what was found under another account's key
 	approval  string        // with which that is accepted; empty unless it was found
 	result    *confirmation // what the look-up has shown; nil while it goes on
+}
+
+// steps are what a look-up does once at most, if it was done.
+type steps struct {
+	probed    bool // the users of one slice that the list lacks were sent, to find out whether the list is complete
+	retried   bool // the users that the API rejected were sent again
+	corrected bool // the results have the full names that the list shows
+	sentAll   bool // all users were sent, because there is no usable list
+}
+
+// wait has the look-up go on with another list after the delay of a confirmation, which holds until then.
+func (l *lookup) wait(now time.Time, c confirmation) {
+	l.list, l.since, l.meanwhile = nil, now.Add(c.later), c
 }
 
 // hasAsked reports whether users were sent again.
@@ -81,6 +93,10 @@ func (r *Reconciler) lookUp(ctx context.Context, v view, key keyFacts, l *lookup
 	}
 	if l.since.IsZero() { // what is approved is looked up once more
 		l.since = now
+	}
+	if wait := l.since.Sub(now); wait > 0 {
+		l.meanwhile.later = wait
+		return l.meanwhile, nil
 	}
 	if asked := countAsked(v.slices); asked > 0 && l.hasAsked() && !v.batch.SendsNothing() {
 		return l.wish.confirming(fmt.Sprintf("%d users are being sent again", asked)), nil
@@ -231,7 +247,7 @@ func (r *Reconciler) withoutList(ctx context.Context, v view, key keyFacts, l *l
 			c.verdict = rejectedKey(l.list)
 		}
 		c.later = min(max(now.Sub(l.began), minListRetry), maxListRetry)
-		l.list, l.since = nil, now.Add(c.later)
+		l.wait(now, c)
 		return c, nil
 	case l.wish.cause == otherKey:
 		if err := r.disown(ctx, v, l); err != nil {

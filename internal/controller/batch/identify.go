@@ -10,29 +10,23 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
-const (
-	// fewReads is the most userIds of a batch that its slices learn one by one.
-	fewReads = 20
-	// identifyTries is how many lists may be unusable before users are not owned whose userIds are still to be learned.
-	identifyTries, identifyRetry = 3, 30 * time.Second
-)
+// identifyTries is how many lists may be unusable before users are not owned whose userIds are still to be learned.
+const identifyTries, identifyRetry = 3, 30 * time.Second
 
-// isIdentifiable reports whether so many userIds are to be learned that a list is read, and the users of no slice are still being
-// created: all share the list.
+// isIdentifiable reports whether so many userIds are to be learned that a list is read, and no users are being created: all share
+// the list.
 func isIdentifiable(v view) bool {
-	unidentified := int32(0)
-	for i := range v.slices {
-		slice := &v.slices[i]
-		unidentified += slice.Unidentified
-		isMoving := slice.Ready == nil || slice.Ready.Reason == v1alpha1.ReasonProgressing
-		if slice.Counts.Pending > slice.Unidentified+slice.Outdated && isMoving {
-			return false
+	moving := sum(v.slices, func(slice *cached.Slice) int32 {
+		if slice.Ready != nil && slice.Ready.Reason != v1alpha1.ReasonProgressing {
+			return 0
 		}
-	}
-	return unidentified > fewReads
+		return slice.Counts.Pending - slice.Unidentified - slice.Outdated
+	})
+	return moving == 0 && sum(v.slices, func(slice *cached.Slice) int32 { return slice.Unidentified }) > ledger.MaxReads
 }
 
 // identify records the userIds of users that the operator has created.
@@ -41,12 +35,13 @@ func (r *Reconciler) identify(ctx context.Context, v view, l *lookup, now time.T
 		c := confirmation{later: identifyRetry}
 		if l.list.Answer().Outcome == alloy.Unauthorized {
 			c.verdict = rejectedKey(l.list)
-		} else if l.tries++; l.tries == identifyTries {
+		} else if l.tries++; l.tries >= identifyTries {
 			return confirmation{}, r.rewrite(ctx, v, 0, ledger.Disown)
 		}
-		l.list, l.since = nil, now.Add(identifyRetry)
+		l.wait(now, c)
 		return c, nil
 	}
+	l.tries = 0
 	err := r.rewrite(ctx, v, 0, func(slice *v1alpha1.EmbeddedUserSlice) ([]v1alpha1.UserResult, int) {
 		return ledger.Identify(slice, l.list)
 	})
@@ -57,9 +52,9 @@ func (r *Reconciler) identify(ctx context.Context, v view, l *lookup, now time.T
 	return confirmation{}, err
 }
 
-// correct has results show the full names that the list shows of users that the operator owns, so that those are written again that
-// somebody else has changed; once for each look-up, because the list does not show what is written meanwhile. The error is
-// errCacheBehind if any were changed.
+// correct takes over the full names that the list shows of users that the operator owns, so that it writes those again that somebody
+// else has changed. That is done once for each look-up, because the list does not show what is written meanwhile. The error is
+// errCacheBehind if any differed.
 func (r *Reconciler) correct(ctx context.Context, v view, l *lookup, t tally) error {
 	if t.outdated == 0 || l.corrected {
 		return nil
@@ -74,7 +69,7 @@ func (r *Reconciler) correct(ctx context.Context, v view, l *lookup, t tally) er
 	return nil
 }
 
-// disown has users not owned whose userId was not learned before the key changed: under the other one it may be another user's.
+// disown ends the ownership of users whose userId was not learned before the key changed: under another key it may be another user's.
 func (r *Reconciler) disown(ctx context.Context, v view, l *lookup) error {
 	if l.wish.cause != otherKey || v.batch.UpdatePolicy != v1alpha1.UpdatePolicyUpdate {
 		return nil

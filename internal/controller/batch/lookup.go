@@ -77,23 +77,23 @@ func request(batch *cached.Batch) string {
 // countKnown counts the users of some slices that exist by their results, or did when they were last looked up.
 func countKnown(slices []cached.Slice) int32 {
 	counts := count(slices)
-	known := counts.Created + counts.Existing + countAsked(slices)
-	for i := range slices {
-		if slices[i].DeletionTimestamp.IsZero() {
-			known += slices[i].Unidentified + slices[i].Outdated
-		}
-	}
-	return known
+	edited := sum(slices, func(slice *cached.Slice) int32 { return slice.Unidentified + slice.Outdated })
+	return counts.Created + counts.Existing + countAsked(slices) + edited
 }
 
 // countAsked counts the users of some slices that are sent again although they have a result.
-func countAsked(slices []cached.Slice) (asked int32) {
+func countAsked(slices []cached.Slice) int32 {
+	return sum(slices, func(slice *cached.Slice) int32 { return slice.Asked })
+}
+
+// sum adds up a number of each slice that is not being deleted.
+func sum(slices []cached.Slice, number func(*cached.Slice) int32) (total int32) {
 	for i := range slices {
 		if slices[i].DeletionTimestamp.IsZero() {
-			asked += slices[i].Asked
+			total += number(&slices[i])
 		}
 	}
-	return asked
+	return total
 }
 
 // resyncShare is the part of its interval by which a resync may come later, and by which the list that it uses may be older.

@@ -19,7 +19,9 @@ import (
 
 const (
 	// absenceKept is how old a list may be that shows that users do not exist: the API's answer to their creation says so again.
-	absenceKept = 10 * time.Minute
+	absenceKept = time.Hour
+	// unusableKept is how old a list may be that cannot be used.
+	unusableKept = time.Minute
 	// listSafetyNet is when a slice that waits for a list asks again although nothing happened.
 	listSafetyNet = time.Minute
 )
@@ -37,10 +39,14 @@ func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) recon
 	work := sender.Work{ID: idOf(s.slice), Key: key, KeyAccepted: s.keyIs(v1alpha1.KeyAccepted), Users: creations, Edits: edits}
 	if len(creations) > 0 && s.slice.Spec.UpdatePolicy == v1alpha1.UpdatePolicyUpdate {
 		list := r.newest(req.NamespacedName, s, key)
-		if list == nil {
+		switch {
+		case list != nil:
+			work.Absent = absent(s.results, creations, list)
+		case s.report.InFlight, len(edits) == 0:
 			return reconcile.Result{RequeueAfter: listSafetyNet}
+		default: // full names need not wait
+			work.Users, again.RequeueAfter = nil, listSafetyNet
 		}
-		work.Absent = absent(s.results, creations, list)
 	}
 	if s.untried() < fewUsers {
 		r.window.Leave(req.NamespacedName)
@@ -53,12 +59,18 @@ func (r *Reconciler) submit(req reconcile.Request, s state, key alloy.Key) recon
 	return again
 }
 
-// newest returns a list that is new enough to show which users do not exist, usable or not; else nil, and the slice is reconciled
-// once there is one.
+// newest returns a list that is new enough to show which users do not exist; else nil. If it is nil, or cannot be used any more, the
+// slice is reconciled once there is another one.
 func (r *Reconciler) newest(name types.NamespacedName, s state, key alloy.Key) *sender.Listing {
 	r.waiting.Add(s.fingerprint, name) // before the list may come
 	list := r.Sender.List(key, s.now.Add(-absenceKept), false)
-	if list != nil {
+	switch {
+	case list == nil:
+	case !list.IsUsable() && s.now.Sub(list.Began()) > unusableKept:
+		if newer := r.Sender.List(key, s.now.Add(-unusableKept), false); newer != nil {
+			list = newer
+		}
+	default:
 		r.waiting.Remove(s.fingerprint, name)
 	}
 	return list
@@ -70,10 +82,6 @@ func (r *Reconciler) Listed(fingerprint string) {
 		r.enqueue(name)
 	}
 }
-
-// maxRead is the most users of a slice whose userIds are learned one by one. A list costs the API about as much as some dozens of
-// single reads.
-const maxRead = 20
 
 // divide returns the pending users that are to be created or confirmed, and what is wanted of the others.
 func (s state) divide() (creations []users.User, edits []sender.Edit) {
@@ -90,7 +98,7 @@ func (s state) divide() (creations []users.User, edits []sender.Edit) {
 			edits = append(edits, sender.Edit{User: users.User(user), UserID: result.UserID})
 		}
 	})
-	if reads > maxRead {
+	if reads > ledger.MaxReads {
 		edits = slices.DeleteFunc(edits, func(e sender.Edit) bool { return e.UserID == "" })
 	}
 	return creations, edits
