@@ -16,7 +16,7 @@ import (
 )
 
 // slicesPerPage bounds the memory for slices, each of which takes up to 400 KB, several times as much while it is decoded.
-const slicesPerPage = 8
+const slicesPerPage = 4
 
 // EachSlice visits the slices of a batch. Like the operator it leaves out those that another object controls, and those that are being
 // deleted, because their users are in other slices.
