@@ -230,9 +230,15 @@ plugin-docs: ## Write the page of each command of the plugin to docs/kubectl-eub
 	go run -C $(PLUGIN) ./internal/manual $(abspath docs/kubectl-eub)
 docs: plugin-docs
 
+.PHONY: plugin-pictures
+plugin-pictures: ## Draw the pictures of the plugin in docs/images anew, from a terminal of tmux, which must be installed.
+	@$(CONTROL_PLANE) $(CONTROLLER_MANAGER) set -x && cd $(PLUGIN) && \
+		go test -count=1 -v ./test/live -run TestPictures -args -pictures $(abspath docs/images)
+
 .PHONY: verify-plugin
-verify-plugin: # that its module is tidy, and what a linter says; a test compares the pages
+verify-plugin: # that its modules are tidy, and what a linter says; a test compares the pages
 	cd $(PLUGIN) && go mod tidy -diff
+	cd hack/freeze && go mod tidy -diff
 	cd $(PLUGIN) && go tool -modfile=../../go.tools.mod golangci-lint run
 verify: verify-plugin
 

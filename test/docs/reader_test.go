@@ -95,7 +95,7 @@ func (r *reader) restoreCRDs(t *testing.T) {
 }
 
 // checkout fills the working folder with the files of the repository, so that commands can name them, and with files that readers have. It
-// puts kubectl and Helm onto the path.
+// puts kubectl and Helm onto the path, and bin, where readers build the plugin of kubectl.
 func (r *reader) checkout() {
 	r.Helper()
 	root, err := filepath.Abs(testenv.Root())
@@ -119,7 +119,7 @@ func (r *reader) checkout() {
 	programs := r.TempDir()
 	r.Must(os.Symlink(filepath.Join(root, "bin", "tools", "helm"), filepath.Join(programs, "helm")))
 	r.Must(os.Symlink(r.Plane.Kubectl(r.Context()).Path, filepath.Join(programs, "kubectl")))
-	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+strings.Join([]string{programs, filepath.Join(root, "bin"), os.Getenv("PATH")}, ":"),
 		"NAMESPACE="+r.Namespace, "BATCH=customers") // of an alert
 }
 
