@@ -5,6 +5,7 @@
 package lists
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -97,6 +98,8 @@ type About struct {
 	IsGzip    bool
 }
 
+func (a About) isUTF16() bool { return a.Encoding == UTF16LE || a.Encoding == UTF16BE }
+
 // String describes a list to a person.
 func (a About) String() string {
 	text := string(a.Format)
@@ -132,6 +135,9 @@ func (l *List) Read(ctx context.Context, format decode.Format, visit func(Row) e
 	}
 	var ofVisit error
 	err = read(ctx, &about, func(row Row) error {
+		if damaged := []byte("\ufffd"); about.isUTF16() && bytes.Contains(row.Text, damaged) {
+			row.Text = bytes.ReplaceAll(row.Text, damaged, []byte{0xff}) // no UTF-8 either: nobody is to get another name
+		}
 		ofVisit = visit(row)
 		return ofVisit
 	})
