@@ -6,6 +6,7 @@ package lists
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -57,14 +58,10 @@ type List struct {
 // Stdin is the name of standard input on the command line.
 const Stdin = "-"
 
-// Open returns the list with a path; Stdin is read into memory, because it cannot be read twice.
+// Open returns the list with a path. Standard input or a pipe, such as <(command), can be read once, and is kept in memory, compressed.
 func Open(path string, stdin io.Reader) (*List, error) {
 	if path == Stdin {
-		text, err := io.ReadAll(stdin)
-		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
-		}
-		return Of("standard input", text), nil
+		return keep("standard input", stdin)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -72,21 +69,32 @@ func Open(path string, stdin io.Reader) (*List, error) {
 		return nil, fmt.Errorf("opening a list: %w", err)
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a folder; give files, such as %s", path, filepath.Join(path, "*.csv"))
-	case !info.Mode().IsRegular(): // a pipe, such as <(command)
-		text, err := os.ReadFile(path) //nolint:gosec // the file that was asked for
-		if err != nil {
-			return nil, fmt.Errorf("reading a list: %w", err)
-		}
-		return Of(path, text), nil
 	}
-	return &List{Name: path, open: func() (io.ReadCloser, error) {
+	open := func() (io.ReadCloser, error) {
 		return os.Open(path) //nolint:gosec // the file that was asked for; the error names it
-	}}, nil
+	}
+	if info.Mode().IsRegular() {
+		return &List{Name: path, open: open}, nil
+	}
+	pipe, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("opening a list: %w", err)
+	}
+	defer pipe.Close() //nolint:errcheck // only read
+	return keep(path, pipe)
 }
 
-// Of returns a list in memory.
-func Of(name string, text []byte) *List {
-	return &List{Name: name, open: func() (io.ReadCloser, error) { return io.NopCloser(newBytes(text)), nil }}
+// keep returns a list with the text of a reader.
+func keep(name string, text io.Reader) (*List, error) {
+	var kept bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&kept, gzip.BestSpeed) // a level that there is
+	if _, err := io.Copy(w, text); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("keeping %s: %w", name, err) // never happens in memory
+	}
+	return &List{Name: name, open: func() (io.ReadCloser, error) { return gzip.NewReader(bytes.NewReader(kept.Bytes())) }}, nil
 }
 
 // About says what a list turned out to be.

@@ -5,6 +5,7 @@ package lists
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 func read(tb testing.TB, name string, input []byte) (text string, places []string, about About, err error) {
 	tb.Helper()
 	form := Form{}
-	about, err = Of(name, input).Read(tb.Context(), "", func(row Row) error {
+	about, err = of(name, input).Read(tb.Context(), "", func(row Row) error {
 		if row.Form != form {
 			form = row.Form
 			text += string(form.Format) + "\n" + form.Header
@@ -30,6 +31,11 @@ func read(tb testing.TB, name string, input []byte) (text string, places []strin
 		return nil
 	})
 	return text, places, about, err
+}
+
+// of returns a list in memory.
+func of(name string, text []byte) *List {
+	return &List{Name: name, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}
 }
 
 func encoded(t *testing.T, text string, encode func(string) (string, error)) []byte {
@@ -193,7 +199,7 @@ func TestRead_SaysWhatIsNoList(t *testing.T) {
 func TestRead_SaysWhereLongJSONIsDamaged(t *testing.T) {
 	row := `{"username":"` + strings.Repeat("x", decode.MaxRowBytes/2) + "\"},\n"
 	text := []byte("[\n" + strings.Repeat(row, 2*decode.MaxBytes/decode.MaxRowBytes) + ";]")
-	_, err := Of("a.json", text).Read(t.Context(), "", func(Row) error { return nil })
+	_, err := of("a.json", text).Read(t.Context(), "", func(Row) error { return nil })
 	if err == nil || !strings.HasPrefix(err.Error(), "a.json: the JSON has a syntax error after line 2049") {
 		t.Error(err)
 	}
