@@ -81,7 +81,9 @@ func TestImport_Prints(t *testing.T) {
 func TestImport_Refuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "customers.csv", german)
+	write(t, "joined.csv", "sep=;\nusername;fullName\ncarl;Carl\n\nfullName;username\nDora;dora\n")
 	for want, args := range map[string][]string{
+		"joined.csv: line 5: another header":   {"customers.csv", "joined.csv", "--name", "x"},
 		`required flag(s) "name" not set`:      {"customers.csv"},
 		`--name "Customers" cannot be`:         {"customers.csv", "--name", "Customers"},
 		"at most 63":                           {"customers.csv", "--name", strings.Repeat("x", 64)},
