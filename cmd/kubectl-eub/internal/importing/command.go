@@ -59,8 +59,8 @@ The ConfigMaps have compressed lists of less than 1 MiB each. Their names depend
 with these rows, and the others stay. The order of rows is kept.
 
 The output goes to standard output, to be applied with kubectl apply --server-side (a list is too long for kubectl apply without that), or
-with --directory into a folder with a kustomization.yaml. With --apply the command applies it itself, the lists first, then the batch, and
-then deletes the lists that earlier imports of this batch left. Importing the same lists again changes nothing.
+with --directory into a folder of its own with a kustomization.yaml. With --apply the command applies it itself, the lists first, then the
+batch, and then deletes the lists that earlier imports of this batch left. Importing the same lists again changes nothing.
 
 You need the role edit, for --apply only.`,
 		Example: `  # See what is in a list, and what would be applied
@@ -79,7 +79,7 @@ You need the role edit, for --apply only.`,
 	flags.StringVar(&o.format, "format", "", "CSV, JSON, NDJSON or YAML; by default what the name or the text of each list shows")
 	flags.StringVar(&o.apiKey, "api-key-secret", "",
 		"Secret with the API key, or SECRET/KEY; by default that of the batch in the cluster with --apply, else alloy")
-	flags.StringVarP(&o.folder, "directory", "d", "", "write into this folder, with a kustomization.yaml")
+	flags.StringVarP(&o.folder, "directory", "d", "", "write into this folder, which is for this batch only, with a kustomization.yaml")
 	flags.StringVarP(&o.output, "output", "o", "yaml", "yaml, json, or name")
 	flags.BoolVar(&o.secret, "secret", false, "write Secrets instead of ConfigMaps")
 	flags.BoolVar(&o.apply, "apply", false, "apply to the cluster, and delete what earlier imports of this batch left")

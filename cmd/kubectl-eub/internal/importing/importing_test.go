@@ -160,16 +160,52 @@ func TestImport_WritesAFolder(t *testing.T) {
 	}
 }
 
-func TestImport_LeavesTheKustomizationOfOthers(t *testing.T) {
+func TestImport_LeavesTheFilesOfOthers(t *testing.T) {
+	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization", "batch.yaml"} {
+		t.Chdir(t.TempDir())
+		write(t, "customers.csv", german)
+		write(t, name, "resources: []\n")
+		_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", ".")
+		if err == nil || err.Error() != name+" was not written by an import of the batch customers; choose another folder" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if names, _ := files(t, "."); len(names) != 2 {
+			t.Error(names)
+		}
+	}
+}
+
+// A folder has one batch: a second one would take the place of the first, which Git would then delete.
+func TestImport_LeavesTheFolderOfAnotherBatch(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "customers.csv", german)
-	write(t, "kustomization.yaml", "resources: []\n")
-	_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", ".")
-	if err == nil || !strings.Contains(err.Error(), "was not written by this command") {
-		t.Error(err)
+	for name, want := range map[string]bool{"customers": true, "customers-1": false} {
+		_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", "folder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := run(t, "", "customers.csv", "--name", name, "-d", "folder"); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if names, _ := files(t, "."); len(names) != 2 {
+	if names, _ := files(t, "folder"); len(names) != 3 {
 		t.Error(names)
+	}
+}
+
+func TestImport_WritesSecretsForTheirOwnerOnly(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "customers.csv", german)
+	for _, args := range [][]string{{}, {"--secret"}} {
+		if _, _, err := run(t, "", append(args, "customers.csv", "--name", "customers", "-d", "folder")...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, _ := files(t, "folder")
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join("folder", name)); err != nil || name[0] == 'c' && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the mode %v, %v", name, info.Mode(), err)
+		}
 	}
 }
 
