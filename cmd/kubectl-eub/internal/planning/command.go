@@ -55,7 +55,7 @@ The list is that of a batch in the cluster (NAME), that of a manifest (-f with a
 manifest does not have are read from the cluster), or lists that kubectl eub import would take for a batch (FILE... with --name).
 
 The shortest time is that of an operator with its defaults, if the API answers at once: 1000 users a request, 20 requests and then 10 a
-second, one at a time. Users that leave the list stay in Alloy.
+second, one at a time. Users that leave the list stay in Alloy. A user that the API has rejected once is sent a second time.
 
 The exit code is 0 if there is nothing to do, 2 if there is, and 1 after an error.
 
@@ -108,7 +108,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 		return err
 	}
 	plan := &Plan{Name: wanted.batch.Name, Namespace: wanted.namespace}
-	comparison := newComparison(plan)
+	comparison := newComparison(plan, wanted.batch.Spec.UpdatePolicy)
 	if stored.UID != "" { // else it has no slices
 		err := pages.EachSlice(ctx, kube, stored, func(slice *v1alpha1.EmbeddedUserSlice) error {
 			comparison.addSlice(slice)
@@ -193,9 +193,9 @@ func (o *options) meant(args []string) (name string, files []string, err error) 
 
 // isFile reports whether an argument means a file rather than a batch.
 func isFile(arg string) bool {
-	_, err := os.Stat(arg)
+	info, err := os.Stat(arg)
 	_, hasFormat := decode.FormatOf(arg)
-	return err == nil || hasFormat || arg == "-"
+	return err == nil && !info.IsDir() || hasFormat || arg == "-"
 }
 
 // addList adds the rows of a batch to a tally: spec.users, and files or, without any, spec.usersFrom.
