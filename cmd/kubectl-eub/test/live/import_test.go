@@ -189,6 +189,37 @@ func TestImport_Refused(t *testing.T) {
 	}
 }
 
+// An import changes what is its own: not what others say of the batch, and not the lists of a batch with a similar name.
+func TestImport_LeavesWhatIsNotItsOwn(t *testing.T) {
+	w := newWorld(t, "own", simulator.Options{})
+	w.start()
+	batch := w.Batch("customers")
+	batch.Spec.Suspend = true
+	w.Must(w.Create(w.Context(), batch))
+	path := w.file("customers.csv", "username\nann\n")
+	long := strings.Repeat("x", 63)
+	names := []string{"customers", "customers-1", long}
+	for _, name := range names {
+		w.mustRun(editor, "import", path, "--name", name, "--apply")
+	}
+	w.Await("customers-1", v1alpha1.ReasonSucceeded)
+	w.Await(long, v1alpha1.ReasonSucceeded)
+	w.Await("customers", v1alpha1.ReasonSuspended)
+	before := w.versions()
+	out := w.mustRun(editor, "import", w.file("customers.csv", "username\nann\nbob\n"), "--name", "customers", "--apply")
+	if !strings.Contains(out, "customers changed") || strings.Count(out, " deleted\n") != 1 {
+		t.Errorf("a change: %s", out)
+	}
+	after := w.versions()
+	for object, version := range before {
+		if name, isOther := strings.CutPrefix(object, "ConfigMap "); isOther && after[object] != version &&
+			(strings.HasPrefix(name, "customers-1-") || strings.HasPrefix(name, long)) {
+			t.Errorf("%s was changed", object)
+		}
+	}
+	w.Await("customers", v1alpha1.ReasonSuspended)
+}
+
 // Whoever copies an example gets what it says.
 func TestImport_Examples(t *testing.T) {
 	w := newWorld(t, "import-examples", simulator.Options{})
