@@ -105,7 +105,7 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 	}
 	err := a.kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 	if apierrors.IsConflict(err) {
-		return fmt.Errorf("somebody else manages a field; --force-conflicts takes it over: %w", err)
+		return fmt.Errorf("somebody else manages a field of %s; --force-conflicts takes it over: %w", nameOf(object), err)
 	}
 	if err != nil {
 		err = fmt.Errorf("applying %s: %w", nameOf(object), err)

@@ -184,7 +184,7 @@ func TestImport_Refused(t *testing.T) {
 	}
 	w.Must(w.Create(w.Context(), w.Batch("customers")))
 	if _, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply", "--api-key-secret", "other"); code != 1 ||
-		!strings.Contains(errOut, "--force-conflicts takes it over") {
+		!strings.Contains(errOut, "manages a field of embeddeduserbatch.embedded.runalloy.com/customers; --force-conflicts takes it over") {
 		t.Errorf("a field that somebody else manages: exit code %d: %s", code, errOut)
 	}
 }
