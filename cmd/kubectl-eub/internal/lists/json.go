@@ -5,7 +5,6 @@ package lists
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,7 +70,10 @@ func (l *List) unreadable(ctx context.Context, about *About, found string) error
 	if err == nil && len(whole) <= decode.MaxBytes {
 		_, err = decode.Rows(ctx, whole, about.Format, limits, func(decode.Row) error { return nil })
 	}
-	return cmp.Or(err, errors.New(found))
+	if err == nil {
+		err = errors.New(found)
+	}
+	return err
 }
 
 // whole returns a text in UTF-8, of at most one byte more than most.

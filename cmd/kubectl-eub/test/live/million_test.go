@@ -113,7 +113,7 @@ func (w *world) watch(command *exec.Cmd) (took time.Duration, peak int, err erro
 	for poll := time.NewTicker(10 * time.Millisecond); ; {
 		select {
 		case <-process.Done():
-			return time.Since(process.Started), peak, process.Wait() //nolint:wrapcheck // of the command
+			return time.Since(process.Started), peak, process.Wait()
 		case <-poll.C:
 			if _, now, err := process.Memory(); err == nil {
 				peak = max(peak, now)

@@ -32,11 +32,11 @@ func TestPlan_IsWhatTheOperatorDoes(t *testing.T) {
 	w := newWorld(t, "planned", simulator.Options{})
 	w.start()
 	list := func(n int, more ...string) string {
-		text := "username,fullName\n"
+		rows := []string{"username,fullName"}
 		for i := range n {
-			text += fmt.Sprintf("customer-%04d,Customer\n", i)
+			rows = append(rows, fmt.Sprintf("customer-%04d,Customer", i))
 		}
-		return w.file("customers.csv", text+strings.Join(append(more, ""), "\n"))
+		return w.file("customers.csv", strings.Join(append(rows, more...), "\n"))
 	}
 	done := map[simulator.Operation]int{}
 	for _, step := range []struct {
