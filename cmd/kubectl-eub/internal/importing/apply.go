@@ -63,6 +63,9 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 			return err
 		}
 	}
+	if err := a.send(ctx, a.to.batch(list), client.DryRunAll); err != nil { // so that no lists are left of a batch that is refused
+		return err
+	}
 	for _, part := range distinct(list) {
 		object := a.to.objectOf(part)
 		before, isThere := a.earlier[nameOf(object)]
@@ -99,7 +102,15 @@ func (a *applier) find(ctx context.Context, kind string) error {
 
 // apply applies an object, and says whether that changed it. before is what it was; empty if it did not exist.
 func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, before metav1.Object) error {
-	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
+	if err := a.send(ctx, object); err != nil {
+		return err
+	}
+	a.say(object, outcome(before, object))
+	return nil
+}
+
+func (a *applier) send(ctx context.Context, object *unstructured.Unstructured, options ...client.ApplyOption) error {
+	options = append(options, client.FieldOwner(fieldManager))
 	if a.conflicts {
 		options = append(options, client.ForceOwnership)
 	}
@@ -111,7 +122,6 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 		err = fmt.Errorf("applying %s: %w", nameOf(object), err)
 		return access.Explain(err, "patch", resources[object.GetKind()], client.ObjectKeyFromObject(object)) //nolint:wrapcheck // wrapped
 	}
-	a.say(object, outcome(before, object))
 	return nil
 }
 

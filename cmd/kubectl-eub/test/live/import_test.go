@@ -185,6 +185,11 @@ func TestImport_Refused(t *testing.T) {
 		!strings.Contains(errOut, "manages a field of embeddeduserbatch.embedded.runalloy.com/customers; --force-conflicts takes it over") {
 		t.Errorf("a field that somebody else manages: exit code %d: %s", code, errOut)
 	}
+	for name := range w.versions() {
+		if strings.HasPrefix(name, "ConfigMap customers") {
+			t.Errorf("%s was written for a batch that does not name it", name)
+		}
+	}
 }
 
 // An import changes what is its own: not what others say of the batch, and not the lists of a batch with a similar name.
