@@ -20,6 +20,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/pages"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
@@ -213,6 +214,7 @@ func (o *options) addList(
 		list, names, err := importing.Pack(ctx, o.Options, files, o.format)
 		for i := 0; err == nil && i < len(list); i++ {
 			err = t.Part(ctx, list[i], names)
+			list[i] = parts.Part{} // not needed any more
 		}
 		return err //nolint:wrapcheck // names the list
 	}
