@@ -123,6 +123,8 @@ func TestComparison_OfFullNames(t *testing.T) {
 	unidentified := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Hash: users.Hash(bob)}
 	owned := unidentified
 	owned.UserID = "1"
+	named := owned
+	named.Hash = users.Hash(renamed)
 	for name, test := range map[string]struct {
 		policy v1alpha1.UpdatePolicy
 		result v1alpha1.UserResult
@@ -131,6 +133,7 @@ func TestComparison_OfFullNames(t *testing.T) {
 	}{
 		"another one of an owned user is written":        {v1alpha1.UpdatePolicyUpdate, owned, renamed, Plan{Names: 1, Requests: 1}},
 		"the same row of an owned user":                  {v1alpha1.UpdatePolicyUpdate, owned, bob, Plan{}},
+		"a row without one of an owned user":             {v1alpha1.UpdatePolicyUpdate, named, bob, Plan{}},
 		"another one of a user that is not owned":        {v1alpha1.UpdatePolicyUpdate, created, renamed, Plan{}},
 		"another one of an owned user, and none is kept": {v1alpha1.UpdatePolicyCreateOnly, owned, renamed, Plan{}},
 		"a user that is to be looked up":                 {v1alpha1.UpdatePolicyUpdate, unidentified, bob, Plan{Unidentified: 1, Requests: 1}},
