@@ -168,7 +168,12 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}
-		about, err := input.Read(ctx, decode.Format(strings.ToUpper(format)), func(row lists.Row) error { return packer.Add(row, i) })
+		about, err := input.Read(ctx, decode.Format(strings.ToUpper(format)), func(row lists.Row) error {
+			if err := packer.Add(row, i); err != nil {
+				return fmt.Errorf("%s: %w", input.Name, err)
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}

@@ -4,6 +4,8 @@ package importing
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,7 +84,13 @@ func TestImport_Refuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "customers.csv", german)
 	write(t, "joined.csv", "sep=;\nusername;fullName\ncarl;Carl\n\nfullName;username\nDora;dora\n")
+	var long strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&long, "- username: %x\n", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
+	write(t, "long.yaml", long.String()+"- username: 7\n")
 	for want, args := range map[string][]string{
+		"long.yaml: a YAML with invalid rows":  {"customers.csv", "long.yaml", "--name", "x"},
 		"joined.csv: line 5: another header":   {"customers.csv", "joined.csv", "--name", "x"},
 		`required flag(s) "name" not set`:      {"customers.csv"},
 		`--name "Customers" cannot be`:         {"customers.csv", "--name", "Customers"},
