@@ -46,21 +46,29 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	o := &options{Options: shared}
 	c := &cobra.Command{
 		Use:   "import FILE... --name NAME",
-		Short: "Make a batch of lists of users, in files of a spreadsheet or of a program",
-		Long: `Read lists of users, check every row as the operator does, and write ConfigMaps and the batch that names them.
+		Short: "Make a batch of lists of users in files",
+		Long: `Read lists of users, check every row as the operator does, and write ConfigMaps
+and the batch that names them.
 
-A list is a CSV with the columns username and, optionally, fullName, a JSON array or lines of JSON of objects with these fields, or a YAML
-sequence of them, plain or compressed with gzip; - is standard input. Fields of a CSV may be separated by commas, semicolons, tabs or
-vertical bars, and text may be UTF-8, UTF-16 or Windows-1252. The command says on standard error what it found, how many users there are,
-how many rows repeat others, and which rows are invalid, with the line and the cure. Invalid rows are kept, and the operator reports them
+A list is a CSV with the columns username and, optionally, fullName, a JSON
+array or lines of JSON of objects with these fields, or a YAML sequence of them,
+plain or compressed with gzip; - is standard input. Fields of a CSV may be
+separated by commas, semicolons, tabs or vertical bars, and text may be UTF-8,
+UTF-16 or Windows-1252. The command says on standard error what it found, how
+many users there are, how many rows repeat others, and which rows are invalid,
+with the line and the cure. Invalid rows are kept, and the operator reports them
 with the same words. A CSV of kubectl eub results is read as it was written.
 
-The ConfigMaps have compressed lists of less than 1 MiB each. Their names depend on the rows: when some rows change, so do the ConfigMaps
-with these rows, and the others stay. The order of rows is kept.
+The ConfigMaps have compressed lists of less than 1 MiB each. Their names depend
+on the rows: when some rows change, so do the ConfigMaps with these rows, and
+the others stay. The order of rows is kept.
 
-The output goes to standard output, to be applied with kubectl apply --server-side (a list is too long for kubectl apply without that), or
-with --directory into a folder of its own with a kustomization.yaml. With --apply the command applies it itself, the lists first, then the
-batch, and then deletes the lists that earlier imports of this batch left. Importing the same lists again changes nothing.
+The output goes to standard output, to be applied with kubectl apply
+--server-side (a list is too long for kubectl apply without that), or with
+--directory into a folder of its own with a kustomization.yaml. With --apply the
+command applies it itself, the lists first, then the batch, and then deletes the
+lists that earlier imports of this batch left. Importing the same lists again
+changes nothing.
 
 You need the role edit, for --apply only.`,
 		Example: `  # See what is in a list, and what would be applied
@@ -69,8 +77,8 @@ You need the role edit, for --apply only.`,
   # Apply it
   kubectl eub import customers.csv --name customers --apply
 
-  # Into a folder for Git, in Secrets
-  kubectl eub import customers.csv more.json.gz --name customers --secret --directory clusters/production/customers`,
+  # Two lists, in Secrets, into a folder for Git
+  kubectl eub import customers.csv more.json.gz --name customers --secret -d git`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}

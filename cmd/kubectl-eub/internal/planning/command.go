@@ -49,18 +49,26 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan NAME | -f BATCH | FILE... --name NAME",
 		Short: "Say what the operator would do for a list, and change nothing",
-		Long: `Compare a list with the results that the cluster has, and say how many users would be sent, which are settled, how many rows are
-invalid by themselves, and how many users would leave the list; and how many requests that takes at least, and how long.
+		Long: `Compare a list with the results that the cluster has, and say how many users
+would be sent, which are settled, how many rows are invalid by themselves, and
+how many users would leave the list; and how many requests that takes at least,
+and how long.
 
-The list is that of a batch in the cluster (NAME), that of a manifest (-f with a file, a folder, or - for standard input; lists that the
-manifest does not have are read from the cluster), or lists that kubectl eub import would take for a batch (FILE... with --name).
+The list is that of a batch in the cluster (NAME), that of a manifest (-f with a
+file, a folder, or - for standard input; lists that the manifest does not have
+are read from the cluster), or lists that kubectl eub import would take for a
+batch (FILE... with --name).
 
-The shortest time is that of an operator with its defaults, if the API answers at once: 1000 users a request, 20 requests and then 10 a
-second, one at a time. Users that leave the list stay in Alloy. A user that the API has rejected once is sent a second time.
+The shortest time is that of an operator with its defaults, if the API answers
+at once: 1000 users a request, 20 requests and then 10 a second, one at a time.
+Users that leave the list stay in Alloy. A user that the API has rejected once
+is sent a second time.
 
-The exit code is 0 if there is nothing to do, 2 if there is, and 1 after an error.
+The exit code is 0 if there is nothing to do, 2 if there is, and 1 after an
+error.
 
-You need the rights of view, the ClusterRole slice-viewer, and that to get the Secrets that the list is in.`,
+You need the rights of view, the ClusterRole slice-viewer, and that to get the
+Secrets that the list is in.`,
 		Example: `  # What is still to be done for a batch?
   kubectl eub plan customers
 

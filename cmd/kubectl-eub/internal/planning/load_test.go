@@ -7,6 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
 )
 
 // What kubectl eub import writes, and kubectl applies, can be planned.
@@ -52,5 +57,16 @@ func TestMeant(t *testing.T) {
 	}
 	if _, _, err := o.meant([]string{filepath.Join("customers", "list")}); err == nil {
 		t.Error("a file is taken for a batch")
+	}
+}
+
+// Help is read in terminals of 80 columns.
+func TestHelp_Fits(t *testing.T) {
+	for _, c := range []*cobra.Command{importing.NewCommand(&command.Options{}), NewCommand(&command.Options{})} {
+		for line := range strings.SplitSeq("  "+c.Name()+"       "+c.Short+"\n"+c.Long+"\n"+c.Example, "\n") {
+			if len(line) > 80 {
+				t.Errorf("%s, %d columns: %s", c.Name(), len(line), line)
+			}
+		}
 	}
 }
