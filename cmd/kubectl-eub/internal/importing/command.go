@@ -172,7 +172,7 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 		return nil, nil, errors.New("standard input can be read once; give - only once")
 	}
 	for i, path := range paths {
-		input, err := lists.Open(path, o.In)
+		input, err := lists.Open(ctx, path, o.In)
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}

@@ -59,9 +59,9 @@ type List struct {
 const Stdin = "-"
 
 // Open returns the list with a path. Standard input or a pipe, such as <(command), can be read once, and is kept in memory, compressed.
-func Open(path string, stdin io.Reader) (*List, error) {
+func Open(ctx context.Context, path string, stdin io.Reader) (*List, error) {
 	if path == Stdin {
-		return keep("standard input", stdin)
+		return keep(ctx, "standard input", stdin)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -81,15 +81,25 @@ func Open(path string, stdin io.Reader) (*List, error) {
 		return nil, fmt.Errorf("opening a list: %w", err)
 	}
 	defer pipe.Close() //nolint:errcheck // only read
-	return keep(path, pipe)
+	return keep(ctx, path, pipe)
 }
 
-// keep returns a list with the text of a reader.
-func keep(name string, text io.Reader) (*List, error) {
+// keep returns a list with the text of a reader. It does not wait for a reader that blocks once the context has ended.
+func keep(ctx context.Context, name string, text io.Reader) (*List, error) {
 	var kept bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&kept, gzip.BestSpeed) // a level that there is
-	if _, err := io.Copy(w, text); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(w, text)
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading %s: %w", name, ctx.Err())
+	case err := <-read:
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("keeping %s: %w", name, err) // never happens in memory

@@ -3,6 +3,9 @@
 package lists
 
 import (
+	"context"
+	"errors"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -15,7 +18,7 @@ func TestOpen_KeepsStandardInputCompressed(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	list, err := Open(Stdin, strings.NewReader(strings.Repeat(row, rows)))
+	list, err := Open(t.Context(), Stdin, strings.NewReader(strings.Repeat(row, rows)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,5 +31,15 @@ func TestOpen_KeepsStandardInputCompressed(t *testing.T) {
 	about, err := list.Read(t.Context(), "", func(Row) error { n++; return nil })
 	if err != nil || n != rows || about.String() != "NDJSON, UTF-8" {
 		t.Errorf("%d rows of %s, %v", n, about, err)
+	}
+}
+
+// Ctrl+C ends a command that waits for somebody to type.
+func TestOpen_EndsWithItsContext(t *testing.T) {
+	stdin, _ := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, Stdin, stdin); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
