@@ -3,14 +3,19 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/onsi/gomega"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/planning"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
+	"github.com/embedded-user-operator/embedded-user-operator/test/testenv"
 )
 
 // planned returns a plan.
@@ -73,4 +78,22 @@ func TestPlan_IsWhatTheOperatorDoes(t *testing.T) {
 			t.Errorf("the plan afterwards is %+v", after)
 		}
 	}
+}
+
+// A command that waits for standard input ends when somebody insists.
+func TestPlan_Ends(t *testing.T) {
+	w := newWorld(t, "ends", simulator.Options{})
+	command := w.command(reader, "plan", "-f", "-")
+	stdin, err := command.StdinPipe()
+	w.Must(err)
+	defer stdin.Close() //nolint:errcheck // nobody writes
+	process, err := testenv.StartProcess(command)
+	w.Must(err)
+	w.Cleanup(process.Kill)
+	_, err = stdin.Write(bytes.Repeat([]byte("# no batch\n"), 1<<15)) // more than a pipe holds: the command is reading
+	w.Must(err)
+	w.Eventually(func() <-chan struct{} {
+		_ = command.Process.Signal(syscall.SIGTERM) // fails once it has ended
+		return process.Done()
+	}).Should(gomega.BeClosed())
 }
