@@ -34,7 +34,8 @@ func TestEscape(t *testing.T) {
 		}
 	}
 	for _, field := range []string{
-		"a; b", "line\nbreak", "", "demo@runalloy.com", "user_12345", "Gregg Mojica", "12345@example.com", "O'Neil", "a=b", "a-1", "株式会社", "7of9", "marvin",
+		"a; b", "line\nbreak",
+		"", "demo@runalloy.com", "user_12345", "Gregg Mojica", "12345@example.com", "O'Neil", "a=b", "a-1", "株式会社", "7of9", "marvin",
 		"June Carter", "trueman",
 	} {
 		if got := Escape(field); got != field {
