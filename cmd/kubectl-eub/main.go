@@ -25,6 +25,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl+C ends whatever does not heed the first, such as a wait for standard input
 	defer stop()
 	log.SetLogger(logr.Discard()) // commands tell people what matters
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}

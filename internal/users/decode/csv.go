@@ -16,10 +16,7 @@ import (
 func readCSV(text *bufio.Reader, out *rows) error {
 	separators := wrongSeparators(text)
 	reader := &Records{text: text, comma: ','}
-	header, err := reader.next()
-	if errors.Is(err, io.EOF) {
-		return listError("the CSV is empty; begin it with a header: username,fullName")
-	}
+	header, err := reader.Header()
 	var place columns
 	if err == nil {
 		place, err = columnsOf(header)
@@ -29,7 +26,7 @@ func readCSV(text *bufio.Reader, out *rows) error {
 	case separators:
 		return listError("the columns of the CSV are not separated by commas; save it with commas")
 	default:
-		return unreadableHeader(err, reader.start)
+		return err
 	}
 	out.isList = true // the header says so
 	width, stray := len(header), QuoteError("")
@@ -50,19 +47,6 @@ func readCSV(text *bufio.Reader, out *rows) error {
 		if err != nil {
 			return err
 		}
-	}
-}
-
-// unreadableHeader translates an error of the header.
-func unreadableHeader(err error, line int) error {
-	var stray QuoteError
-	switch {
-	case errors.Is(err, errRowTooLarge):
-		return listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")
-	case errors.As(err, &stray):
-		return listError(at(line, string(stray)))
-	default:
-		return err
 	}
 }
 

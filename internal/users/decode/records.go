@@ -41,6 +41,21 @@ const (
 	errNeverClosed QuoteError = "a double quote is never closed; add one at the end of the field"
 )
 
+// Header returns the fields of the first record. The error says why the list cannot be read.
+func (r *Records) Header() ([]string, error) {
+	fields, err := r.next()
+	var stray QuoteError
+	switch {
+	case errors.Is(err, io.EOF):
+		err = listError("the CSV is empty; begin it with a header: username,fullName")
+	case errors.Is(err, errRowTooLarge):
+		err = listError("the header of the CSV has more than 64 KiB; begin it with a line: username,fullName")
+	case errors.As(err, &stray):
+		err = listError(at(r.start, string(stray)))
+	}
+	return fields, err
+}
+
 // Next returns the fields of the next record, which are valid until the next call, and the line in which it begins, from 1. The error is
 // io.EOF after the last record, a QuoteError, or says why the list cannot be read.
 func (r *Records) Next() (fields []string, line int, err error) {

@@ -63,18 +63,21 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 			return err
 		}
 	}
+	if err := a.send(ctx, a.to.batch(list), client.DryRunAll); err != nil { // so that no lists are left of a batch that is refused
+		return err
+	}
 	for _, part := range distinct(list) {
 		object := a.to.objectOf(part)
-		version := ""
-		if before := a.earlier[nameOf(object)]; before != nil {
-			version = before.ResourceVersion
+		before, isThere := a.earlier[nameOf(object)]
+		if !isThere {
+			before = &metav1.PartialObjectMetadata{}
 		}
 		delete(a.earlier, nameOf(object))
-		if err := a.apply(ctx, object, version); err != nil {
+		if err := a.apply(ctx, object, before); err != nil {
 			return err
 		}
 	}
-	if err := a.apply(ctx, a.to.batch(list), batch.ResourceVersion); err != nil {
+	if err := a.apply(ctx, a.to.batch(list), batch); err != nil {
 		return err
 	}
 	return a.deleteEarlier(ctx)
@@ -97,29 +100,43 @@ func (a *applier) find(ctx context.Context, kind string) error {
 	return nil
 }
 
-// apply applies an object, and says whether that changed it. Its version was that before; empty if it did not exist.
-func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, version string) error {
-	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
+// apply applies an object, and says whether that changed it. before is what it was; empty if it did not exist.
+func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, before metav1.Object) error {
+	if err := a.send(ctx, object); err != nil {
+		return err
+	}
+	a.say(object, outcome(before, object))
+	return nil
+}
+
+func (a *applier) send(ctx context.Context, object *unstructured.Unstructured, options ...client.ApplyOption) error {
+	options = append(options, client.FieldOwner(fieldManager))
 	if a.conflicts {
 		options = append(options, client.ForceOwnership)
 	}
 	err := a.kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 	if apierrors.IsConflict(err) {
-		return fmt.Errorf("somebody else manages a field; --force-conflicts takes it over: %w", err)
+		return fmt.Errorf("somebody else manages a field of %s; --force-conflicts takes it over: %w", nameOf(object), err)
 	}
 	if err != nil {
 		err = fmt.Errorf("applying %s: %w", nameOf(object), err)
 		return access.Explain(err, "patch", resources[object.GetKind()], client.ObjectKeyFromObject(object)) //nolint:wrapcheck // wrapped
 	}
-	what := "changed"
-	switch version {
-	case object.GetResourceVersion():
-		what = "unchanged"
-	case "":
-		what = "created"
-	}
-	a.say(object, what)
 	return nil
+}
+
+// outcome says what applying an object did to it. Of a batch only the generation counts, because the operator may have written the status
+// meanwhile; a list has none.
+func outcome(before, after metav1.Object) string {
+	switch {
+	case before.GetUID() == "":
+		return "created"
+	case before.GetResourceVersion() == after.GetResourceVersion(),
+		before.GetGeneration() > 0 && before.GetGeneration() == after.GetGeneration():
+		return "unchanged"
+	default:
+		return "changed"
+	}
 }
 
 // say prints what happened to an object: its name alone for scripts, as kubectl does.

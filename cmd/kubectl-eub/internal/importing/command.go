@@ -46,21 +46,29 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	o := &options{Options: shared}
 	c := &cobra.Command{
 		Use:   "import FILE... --name NAME",
-		Short: "Make a batch of lists of users, in files of a spreadsheet or of a program",
-		Long: `Read lists of users, check every row as the operator does, and write ConfigMaps and the batch that names them.
+		Short: "Make a batch of lists of users in files",
+		Long: `Read lists of users, check every row as the operator does, and write ConfigMaps
+and the batch that names them.
 
-A list is a CSV with the columns username and, optionally, fullName, a JSON array or lines of JSON of objects with these fields, or a YAML
-sequence of them, plain or compressed with gzip; - is standard input. Fields of a CSV may be separated by commas, semicolons, tabs or
-vertical bars, and text may be UTF-8, UTF-16 or Windows-1252. The command says on standard error what it found, how many users there are,
-how many rows repeat others, and which rows are invalid, with the line and the cure. Invalid rows are kept, and the operator reports them
+A list is a CSV with the columns username and, optionally, fullName, a JSON
+array or lines of JSON of objects with these fields, or a YAML sequence of them,
+plain or compressed with gzip; - is standard input. Fields of a CSV may be
+separated by commas, semicolons, tabs or vertical bars, and text may be UTF-8,
+UTF-16 or Windows-1252. The command says on standard error what it found, how
+many users there are, how many rows repeat others, and which rows are invalid,
+with the line and the cure. Invalid rows are kept, and the operator reports them
 with the same words. A CSV of kubectl eub results is read as it was written.
 
-The ConfigMaps have compressed lists of less than 1 MiB each. Their names depend on the rows: when some rows change, so do the ConfigMaps
-with these rows, and the others stay. The order of rows is kept.
+The ConfigMaps have compressed lists of less than 1 MiB each. Their names depend
+on the rows: when some rows change, so do the ConfigMaps with these rows, and
+the others stay. The order of rows is kept.
 
-The output goes to standard output, to be applied with kubectl apply --server-side (a list is too long for kubectl apply without that), or
-with --directory into a folder with a kustomization.yaml. With --apply the command applies it itself, the lists first, then the batch, and
-then deletes the lists that earlier imports of this batch left. Importing the same lists again changes nothing.
+The output goes to standard output, to be applied with kubectl apply
+--server-side (a list is too long for kubectl apply without that), or with
+--directory into a folder of its own with a kustomization.yaml. With --apply the
+command applies it itself, the lists first, then the batch, and then deletes the
+lists that earlier imports of this batch left. Importing the same lists again
+changes nothing.
 
 You need the role edit, for --apply only.`,
 		Example: `  # See what is in a list, and what would be applied
@@ -69,8 +77,8 @@ You need the role edit, for --apply only.`,
   # Apply it
   kubectl eub import customers.csv --name customers --apply
 
-  # Into a folder for Git, in Secrets
-  kubectl eub import customers.csv more.json.gz --name customers --secret --directory clusters/production/customers`,
+  # Two lists, in Secrets, into a folder for Git
+  kubectl eub import customers.csv more.json.gz --name customers --secret -d git`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args) },
 	}
@@ -79,7 +87,7 @@ You need the role edit, for --apply only.`,
 	flags.StringVar(&o.format, "format", "", "CSV, JSON, NDJSON or YAML; by default what the name or the text of each list shows")
 	flags.StringVar(&o.apiKey, "api-key-secret", "",
 		"Secret with the API key, or SECRET/KEY; by default that of the batch in the cluster with --apply, else alloy")
-	flags.StringVarP(&o.folder, "directory", "d", "", "write into this folder, with a kustomization.yaml")
+	flags.StringVarP(&o.folder, "directory", "d", "", "write into this folder, which is for this batch only, with a kustomization.yaml")
 	flags.StringVarP(&o.output, "output", "o", "yaml", "yaml, json, or name")
 	flags.BoolVar(&o.secret, "secret", false, "write Secrets instead of ConfigMaps")
 	flags.BoolVar(&o.apply, "apply", false, "apply to the cluster, and delete what earlier imports of this batch left")
@@ -164,11 +172,16 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 		return nil, nil, errors.New("standard input can be read once; give - only once")
 	}
 	for i, path := range paths {
-		input, err := lists.Open(path, o.In)
+		input, err := lists.Open(ctx, path, o.In)
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}
-		about, err := input.Read(ctx, decode.Format(strings.ToUpper(format)), func(row lists.Row) error { return packer.Add(row, i) })
+		about, err := input.Read(ctx, decode.Format(strings.ToUpper(format)), func(row lists.Row) error {
+			if err := packer.Add(row, i); err != nil {
+				return fmt.Errorf("%s: %w", input.Name, err)
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}

@@ -19,21 +19,36 @@ import (
 const (
 	kustomization = "kustomization.yaml"
 	batchFile     = "batch.yaml"
-	// generated is the first line of a kustomization.yaml that an import wrote.
-	generated = "# Written by kubectl eub import, which replaces this folder's lists and this file."
 )
+
+// others are what kustomize takes for kustomization.yaml as well. It refuses a folder with two of them.
+var others = []string{"kustomization.yml", "Kustomization"}
+
+// mark is the first line of the files that have the same name in every folder.
+func (t target) mark() string {
+	return fmt.Sprintf("# Written by kubectl eub import for the batch %s, which replaces this file and the lists in this folder.\n", t.name)
+}
+
+// checkFolder returns an error if the folder has files of somebody else, or of another batch, that an import would replace.
+func (o *options) checkFolder(to target) error {
+	for _, name := range append([]string{kustomization, batchFile}, others...) {
+		path := filepath.Join(o.folder, name)
+		switch before, err := os.ReadFile(path); { //nolint:gosec // in the folder that was asked for
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("reading what is in the folder: %w", err)
+		case !bytes.HasPrefix(before, []byte(to.mark())):
+			return fmt.Errorf("%s was not written by an import of the batch %s; choose another folder", path, to.name)
+		}
+	}
+	return nil
+}
 
 // writeFolder writes a file for every object, and a kustomization.yaml. It deletes the files of lists that are not of this import. A file
 // that has its content already is not written.
 func (o *options) writeFolder(to target, list []parts.Part) error {
-	path := filepath.Join(o.folder, kustomization)
-	before, err := os.ReadFile(path) //nolint:gosec // in the folder that was asked for
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("reading what is in the folder: %w", err)
-	case !bytes.HasPrefix(before, []byte(generated)):
-		return fmt.Errorf("%s was not written by this command; choose another folder", path)
+	if err := o.checkFolder(to); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(o.folder, 0o755); err != nil { //nolint:gosec // a folder as everybody makes it; Secrets have their own mode
 		return fmt.Errorf("making the folder: %w", err)
@@ -50,8 +65,8 @@ func (o *options) writeFolder(to target, list []parts.Part) error {
 		}
 	}
 	files = append(files, batchFile)
-	var text bytes.Buffer
-	if err := printYAML(&text, to.batch(list)); err != nil {
+	text := bytes.NewBufferString(to.mark())
+	if err := printYAML(text, to.batch(list)); err != nil {
 		return err
 	}
 	if err := o.writeFile(batchFile, text.Bytes()); err != nil {
@@ -63,7 +78,7 @@ func (o *options) writeFolder(to target, list []parts.Part) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", kustomization, err)
 	}
-	if err := o.writeFile(kustomization, append([]byte(generated+"\n"), resources...)); err != nil {
+	if err := o.writeFile(kustomization, append([]byte(to.mark()), resources...)); err != nil {
 		return err
 	}
 	return o.deleteOthers(to, files)
@@ -78,6 +93,7 @@ func (o *options) writeFile(name string, text []byte) error {
 	mode := fs.FileMode(0o644)
 	if o.secret {
 		mode = 0o600
+		_ = os.Chmod(path, mode) // if it was there for everybody
 	}
 	if err := os.WriteFile(path, text, mode); err != nil {
 		return fmt.Errorf("writing the folder: %w", err)

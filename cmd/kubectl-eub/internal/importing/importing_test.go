@@ -4,6 +4,8 @@ package importing
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -81,7 +83,15 @@ func TestImport_Prints(t *testing.T) {
 func TestImport_Refuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "customers.csv", german)
+	write(t, "joined.csv", "sep=;\nusername;fullName\ncarl;Carl\n\nfullName;username\nDora;dora\n")
+	var long strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&long, "- username: %x\n", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
+	write(t, "long.yaml", long.String()+"- username: 7\n")
 	for want, args := range map[string][]string{
+		"long.yaml: a YAML with invalid rows":  {"customers.csv", "long.yaml", "--name", "x"},
+		"joined.csv: line 5: another header":   {"customers.csv", "joined.csv", "--name", "x"},
 		`required flag(s) "name" not set`:      {"customers.csv"},
 		`--name "Customers" cannot be`:         {"customers.csv", "--name", "Customers"},
 		"at most 63":                           {"customers.csv", "--name", strings.Repeat("x", 64)},
@@ -158,16 +168,52 @@ func TestImport_WritesAFolder(t *testing.T) {
 	}
 }
 
-func TestImport_LeavesTheKustomizationOfOthers(t *testing.T) {
+func TestImport_LeavesTheFilesOfOthers(t *testing.T) {
+	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization", "batch.yaml"} {
+		t.Chdir(t.TempDir())
+		write(t, "customers.csv", german)
+		write(t, name, "resources: []\n")
+		_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", ".")
+		if err == nil || err.Error() != name+" was not written by an import of the batch customers; choose another folder" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if names, _ := files(t, "."); len(names) != 2 {
+			t.Error(names)
+		}
+	}
+}
+
+// A folder has one batch: a second one would take the place of the first, which Git would then delete.
+func TestImport_LeavesTheFolderOfAnotherBatch(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "customers.csv", german)
-	write(t, "kustomization.yaml", "resources: []\n")
-	_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", ".")
-	if err == nil || !strings.Contains(err.Error(), "was not written by this command") {
-		t.Error(err)
+	for name, want := range map[string]bool{"customers": true, "customers-1": false} {
+		_, _, err := run(t, "", "customers.csv", "--name", "customers", "-d", "folder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := run(t, "", "customers.csv", "--name", name, "-d", "folder"); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if names, _ := files(t, "."); len(names) != 2 {
+	if names, _ := files(t, "folder"); len(names) != 3 {
 		t.Error(names)
+	}
+}
+
+func TestImport_WritesSecretsForTheirOwnerOnly(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "customers.csv", german)
+	for _, args := range [][]string{{}, {"--secret"}} {
+		if _, _, err := run(t, "", append(args, "customers.csv", "--name", "customers", "-d", "folder")...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, _ := files(t, "folder")
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join("folder", name)); err != nil || name[0] == 'c' && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the mode %v, %v", name, info.Mode(), err)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -41,10 +40,10 @@ func (l *List) readCSV(ctx context.Context, about *About, visit func(Row) error)
 		above++
 		isSaid = err == nil && line == "\n"
 	}
-	records := decode.NewRecords(text, separator)
-	header, line, err := records.Next()
+	records := decode.NewRecords(io.MultiReader(strings.NewReader(strings.Repeat("\n", above)), text), separator) // lines keep their numbers
+	header, err := records.Header()
 	if err != nil {
-		return unreadableHeader(ctx, err, above+line)
+		return err //nolint:wrapcheck // says what is wrong with the list
 	}
 	t, err := newTable(ctx, separator, header)
 	if err != nil {
@@ -54,7 +53,7 @@ func (l *List) readCSV(ctx context.Context, about *About, visit func(Row) error)
 	var stray decode.QuoteError
 	for {
 		record, line, err := records.Next()
-		row := Row{Form: t.form, Place: Place(above + line)} //nolint:gosec // no list is so long
+		row := Row{Form: t.form, Place: Place(line)} //nolint:gosec // no list is so long
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -72,15 +71,6 @@ func (l *List) readCSV(ctx context.Context, about *About, visit func(Row) error)
 			return err
 		}
 	}
-}
-
-// unreadableHeader returns what the operator says of a CSV without a header that can be read.
-func unreadableHeader(ctx context.Context, err error, line int) error {
-	if errors.Is(err, io.EOF) {
-		_, err = decode.Rows(ctx, nil, decode.CSV, limits, func(decode.Row) error { return nil })
-		return err //nolint:wrapcheck // says what is wrong with the list
-	}
-	return fmt.Errorf("line %d: %w", line, err)
 }
 
 // limits are those for every list.

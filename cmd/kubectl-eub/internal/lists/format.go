@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/sheet"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
 
@@ -40,21 +41,27 @@ func (l *List) formatOf(encoding Encoding) (decode.Format, error) {
 var separators = map[byte]string{',': "commas", ';': "semicolons", '\t': "tabs", '|': "vertical bars"}
 
 // separatorOf returns the separator of a CSV that begins with head, and whether the first line only says which one it is, as Excel
-// understands it: sep=;
+// understands it: sep=; Of a header that names no column of a user it is the one that the header has most of.
 func separatorOf(head []byte) (separator byte, isSaid bool) {
-	head = bytes.TrimLeft(head, "\n")
-	header, _, _ := bytes.Cut(head, []byte("\n"))
-	if said, found := bytes.CutPrefix(bytes.ToLower(header), []byte("sep=")); found && len(said) == 1 && separators[said[0]] != "" {
+	line, _, _ := bytes.Cut(bytes.TrimLeft(head, "\n"), []byte("\n"))
+	if said, found := bytes.CutPrefix(bytes.ToLower(line), []byte("sep=")); found && len(said) == 1 && separators[said[0]] != "" {
 		return said[0], true
 	}
-	for _, separator := range []byte{',', ';', '\t', '|'} {
-		for name := range bytes.SplitSeq(header, []byte{separator}) {
-			if isColumn(string(bytes.Trim(name, ` "`)), "username") || isColumn(string(bytes.Trim(name, ` "`)), "fullName") {
-				return separator, false
+	header, _, _ := bytes.Cut(bytes.TrimLeft(head, "\n ,;\t|"), []byte("\n")) // lines of nothing but separators are no header
+	separator, most := byte(','), 0
+	for _, candidate := range []byte(",;\t|") {
+		n := 0
+		for name := range bytes.SplitSeq(header, []byte{candidate}) {
+			if name := string(bytes.Trim(name, ` "`)); isColumn(name, sheet.ColumnUsername) || isColumn(name, sheet.ColumnFullName) {
+				return candidate, false
 			}
+			n++
+		}
+		if n > most {
+			separator, most = candidate, n
 		}
 	}
-	return ',', false
+	return separator, false
 }
 
 // isColumn reports whether a field of a header names a column, as the operator's decoder does.

@@ -25,15 +25,19 @@ func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error
 	lines := &lineCounter{text: text}
 	decoder := json.NewDecoder(lines)
 	start, err := decoder.Token()
+	bad := func() error {
+		return l.unreadable(ctx, about, fmt.Sprintf("the JSON has a syntax error after line %d, or a row of more than 64 KiB; check the commas, "+
+			"quotes and brackets there", lines.at(decoder.InputOffset())))
+	}
 	if err != nil || start != json.Delim('[') {
-		return l.unreadable(ctx, about)
+		return bad()
 	}
 	var value json.RawMessage
 	var row bytes.Buffer
 	shape := shape{isEmpty: true}
 	for decoder.More() {
 		if err := decoder.Decode(&value); err != nil || len(value) > decode.MaxRowBytes {
-			return l.unreadable(ctx, about)
+			return bad()
 		}
 		row.Reset()
 		if err := json.Compact(&row, value); err != nil {
@@ -51,22 +55,23 @@ func (l *List) readJSON(ctx context.Context, about *About, visit func(Row) error
 		}
 	}
 	if _, err := decoder.Token(); err != nil {
-		return l.unreadable(ctx, about)
+		return bad()
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) || !shape.isList && !shape.isEmpty {
-		return l.unreadable(ctx, about)
+		return bad()
 	}
 	return nil
 }
 
-// unreadable returns what the operator says of a list that it cannot read.
-func (l *List) unreadable(ctx context.Context, about *About) error {
+// unreadable returns what the operator says of a list that it cannot read. Of one that is too long for the operator, which would only say
+// that, it returns what is found here.
+func (l *List) unreadable(ctx context.Context, about *About, found string) error {
 	whole, err := l.whole(about, decode.MaxBytes)
-	if err != nil {
-		return err
+	if err == nil && len(whole) <= decode.MaxBytes {
+		_, err = decode.Rows(ctx, whole, about.Format, limits, func(decode.Row) error { return nil })
 	}
-	if _, err = decode.Rows(ctx, whole, about.Format, limits, func(decode.Row) error { return nil }); err == nil {
-		err = fmt.Errorf("the %s has a row that is too long, or a syntax error", about.Format)
+	if err == nil {
+		err = errors.New(found)
 	}
 	return err
 }
@@ -148,7 +153,7 @@ func (l *List) readNDJSON(ctx context.Context, about *About, visit func(Row) err
 		case ctx.Err() != nil:
 			return ctx.Err() //nolint:wrapcheck // somebody pressed Ctrl+C
 		case errors.Is(err, io.EOF) && !shape.isList:
-			return l.unreadable(ctx, about)
+			return l.unreadable(ctx, about, "no row has a username or a fullName; check the list and its format")
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:

@@ -5,6 +5,8 @@
 package lists
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -56,14 +58,10 @@ type List struct {
 // Stdin is the name of standard input on the command line.
 const Stdin = "-"
 
-// Open returns the list with a path; Stdin is read into memory, because it cannot be read twice.
-func Open(path string, stdin io.Reader) (*List, error) {
+// Open returns the list with a path. Standard input or a pipe, such as <(command), can be read once, and is kept in memory, compressed.
+func Open(ctx context.Context, path string, stdin io.Reader) (*List, error) {
 	if path == Stdin {
-		text, err := io.ReadAll(stdin)
-		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
-		}
-		return Of("standard input", text), nil
+		return keep(ctx, "standard input", stdin)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -71,21 +69,42 @@ func Open(path string, stdin io.Reader) (*List, error) {
 		return nil, fmt.Errorf("opening a list: %w", err)
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a folder; give files, such as %s", path, filepath.Join(path, "*.csv"))
-	case !info.Mode().IsRegular(): // a pipe, such as <(command)
-		text, err := os.ReadFile(path) //nolint:gosec // the file that was asked for
-		if err != nil {
-			return nil, fmt.Errorf("reading a list: %w", err)
-		}
-		return Of(path, text), nil
 	}
-	return &List{Name: path, open: func() (io.ReadCloser, error) {
+	open := func() (io.ReadCloser, error) {
 		return os.Open(path) //nolint:gosec // the file that was asked for; the error names it
-	}}, nil
+	}
+	if info.Mode().IsRegular() {
+		return &List{Name: path, open: open}, nil
+	}
+	pipe, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("opening a list: %w", err)
+	}
+	defer pipe.Close() //nolint:errcheck // only read
+	return keep(ctx, path, pipe)
 }
 
-// Of returns a list in memory.
-func Of(name string, text []byte) *List {
-	return &List{Name: name, open: func() (io.ReadCloser, error) { return io.NopCloser(newBytes(text)), nil }}
+// keep returns a list with the text of a reader. It does not wait for a reader that blocks once the context has ended.
+func keep(ctx context.Context, name string, text io.Reader) (*List, error) {
+	var kept bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&kept, gzip.BestSpeed) // a level that there is
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(w, text)
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading %s: %w", name, ctx.Err())
+	case err := <-read:
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("keeping %s: %w", name, err) // never happens in memory
+	}
+	return &List{Name: name, open: func() (io.ReadCloser, error) { return gzip.NewReader(bytes.NewReader(kept.Bytes())) }}, nil
 }
 
 // About says what a list turned out to be.
@@ -96,6 +115,8 @@ type About struct {
 	IsResults bool // a CSV of kubectl eub results
 	IsGzip    bool
 }
+
+func (a About) isUTF16() bool { return a.Encoding == UTF16LE || a.Encoding == UTF16BE }
 
 // String describes a list to a person.
 func (a About) String() string {
@@ -132,6 +153,9 @@ func (l *List) Read(ctx context.Context, format decode.Format, visit func(Row) e
 	}
 	var ofVisit error
 	err = read(ctx, &about, func(row Row) error {
+		if damaged := []byte("\ufffd"); about.isUTF16() && bytes.Contains(row.Text, damaged) {
+			row.Text = bytes.ReplaceAll(row.Text, damaged, []byte{0xff}) // no UTF-8 either: nobody is to get another name
+		}
 		ofVisit = visit(row)
 		return ofVisit
 	})

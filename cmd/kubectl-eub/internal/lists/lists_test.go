@@ -5,6 +5,7 @@ package lists
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 func read(tb testing.TB, name string, input []byte) (text string, places []string, about About, err error) {
 	tb.Helper()
 	form := Form{}
-	about, err = Of(name, input).Read(tb.Context(), "", func(row Row) error {
+	about, err = of(name, input).Read(tb.Context(), "", func(row Row) error {
 		if row.Form != form {
 			form = row.Form
 			text += string(form.Format) + "\n" + form.Header
@@ -30,6 +31,11 @@ func read(tb testing.TB, name string, input []byte) (text string, places []strin
 		return nil
 	})
 	return text, places, about, err
+}
+
+// of returns a list in memory.
+func of(name string, text []byte) *List {
+	return &List{Name: name, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}
 }
 
 func encoded(t *testing.T, text string, encode func(string) (string, error)) []byte {
@@ -77,6 +83,10 @@ func TestRead(t *testing.T) {
 		"Windows-1252": {"a.csv", encoded(t, strings.Replace(zoe, "Ünal", "Ünal–€", 1), charmap.Windows1252.NewEncoder().String),
 			"CSV\nusername,fullName\nzoe,Zoë Ünal–€\n", "CSV with commas, Windows-1252"},
 		"UTF-8 of which a row is damaged": {"a.csv", []byte(zoe + "b\xfcb,Zoë\n"), "CSV\n" + zoe + "b\xfcb,Zoë\n", "CSV with commas, UTF-8"},
+		"UTF-16 of which rows are damaged": {"a.csv", []byte("\xff\xfeu\x00s\x00e\x00r\x00n\x00a\x00m\x00e\x00\n\x00a\x00\x00\xd8\n\x00b\x00c"),
+			"CSV\nusername\na\xff\nb\xff\n", "CSV with commas, UTF-16, little endian"},
+		"semicolons, below an empty row": {"a.csv", []byte(";;\nusername;fullName\na;b\n"),
+			"CSV\nusername,fullName\na,b\n", "CSV with semicolons, UTF-8"},
 		"columns in another order": {
 			"a.csv", []byte("FullName,Username\nAnn,ann\n"),
 			"CSV\nusername,fullName\nann,Ann\n", "CSV with commas, UTF-8",
@@ -154,18 +164,23 @@ func TestRead_SaysWhereRowsAre(t *testing.T) {
 }
 
 func TestRead_SaysWhatIsNoList(t *testing.T) {
+	long := strings.Repeat("x", decode.MaxRowBytes)
 	for name, test := range map[string]struct{ file, input, want string }{
 		"a workbook":               {"a.xlsx", "PK\x03\x04...", "save the sheet as CSV UTF-8"},
 		"nothing":                  {"a.csv", "", "the CSV is empty"},
 		"a column that is unknown": {"a.csv", "username,age\na,1\n", "column 2 of the CSV's header is neither username nor fullName"},
 		"no header":                {"a.csv", "ann,Ann\n", "column 1 of the CSV's header"},
 		"a quote that swallows":    {"a.csv", "username,fullName\na,\"b\nc,d\n", "line 2: a double quote is never closed"},
+		"one below a separator":    {"a.csv", "sep=;\nusername;fullName\na;\"b\nc;d\n", "line 3: a double quote is never closed"},
+		"one in the header":        {"a.csv", "username,\"full\nName\n", "a.csv: line 1: a double quote is never closed"},
+		"a long header":            {"a.csv", "username," + long + "\n", "a.csv: the header of the CSV has more than 64 KiB"},
+		"other columns":            {"a.csv", "E-Mail;Name\na;b\n", "column 1 of the CSV's header is neither username nor fullName"},
 		"JSON that is cut off":     {"a.json", `[{"username":"a"}`, "the JSON ends before its array does"},
 		"JSON that goes on":        {"a.json", `[] []`, "the JSON continues after its array"},
 		"an object":                {"a.json", `{"username":"a"}`, "the JSON is not an array"},
 		"another list":             {"a.json", `[7, {"name":"x"}]`, "no row has a username or a fullName"},
 		"an error page":            {"a.ndjson", "<html>\n<p>Bad gateway\n", "no row has a username or a fullName"},
-		"a long row":               {"a.json", `["` + strings.Repeat("x", decode.MaxRowBytes) + `"]`, "has more than 64 KiB"},
+		"a long row":               {"a.json", `["` + long + `"]`, "has more than 64 KiB"},
 		"no NDJSON":                {"a.ndjson", "\n", "the NDJSON is empty"},
 		"no YAML":                  {"a.yaml", "a: b\n", "the YAML is not a sequence"},
 		"a damaged gzip":           {"a.csv.gz", "\x1f\x8b\x08\x00", "the gzip is damaged"},
@@ -177,6 +192,16 @@ func TestRead_SaysWhatIsNoList(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// A list that the operator would not read at all is cut, so that its length is not what is wrong with it.
+func TestRead_SaysWhereLongJSONIsDamaged(t *testing.T) {
+	row := `{"username":"` + strings.Repeat("x", decode.MaxRowBytes/2) + "\"},\n"
+	text := []byte("[\n" + strings.Repeat(row, 2*decode.MaxBytes/decode.MaxRowBytes) + ";]")
+	_, err := of("a.json", text).Read(t.Context(), "", func(Row) error { return nil })
+	if err == nil || !strings.HasPrefix(err.Error(), "a.json: the JSON has a syntax error after line 2049") {
+		t.Error(err)
 	}
 }
 

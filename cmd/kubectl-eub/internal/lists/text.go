@@ -36,8 +36,6 @@ const (
 	bufSize = 64 << 10
 )
 
-func newBytes(text []byte) io.Reader { return bytes.NewReader(text) }
-
 // expanded is a list without its compression.
 type expanded struct {
 	*bufio.Reader

@@ -20,6 +20,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/importing"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/pages"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
@@ -48,18 +49,26 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan NAME | -f BATCH | FILE... --name NAME",
 		Short: "Say what the operator would do for a list, and change nothing",
-		Long: `Compare a list with the results that the cluster has, and say how many users would be sent, which are settled, how many rows are
-invalid by themselves, and how many users would leave the list; and how many requests that takes at least, and how long.
+		Long: `Compare a list with the results that the cluster has, and say how many users
+would be sent, which are settled, how many rows are invalid by themselves, and
+how many users would leave the list; and how many requests that takes at least,
+and how long.
 
-The list is that of a batch in the cluster (NAME), that of a manifest (-f with a file, a folder, or - for standard input; lists that the
-manifest does not have are read from the cluster), or lists that kubectl eub import would take for a batch (FILE... with --name).
+The list is that of a batch in the cluster (NAME), that of a manifest (-f with a
+file, a folder, or - for standard input; lists that the manifest does not have
+are read from the cluster), or lists that kubectl eub import would take for a
+batch (FILE... with --name).
 
-The shortest time is that of an operator with its defaults, if the API answers at once: 1000 users a request, 20 requests and then 10 a
-second, one at a time. Users that leave the list stay in Alloy.
+The shortest time is that of an operator with its defaults, if the API answers
+at once: 1000 users a request, 20 requests and then 10 a second, one at a time.
+Users that leave the list stay in Alloy. A user that the API has rejected once
+is sent a second time.
 
-The exit code is 0 if there is nothing to do, 2 if there is, and 1 after an error.
+The exit code is 0 if there is nothing to do, 2 if there is, and 1 after an
+error.
 
-You need the rights of view, the ClusterRole slice-viewer, and that to get the Secrets that the list is in.`,
+You need the rights of view, the ClusterRole slice-viewer, and that to get the
+Secrets that the list is in.`,
 		Example: `  # What is still to be done for a batch?
   kubectl eub plan customers
 
@@ -108,7 +117,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 		return err
 	}
 	plan := &Plan{Name: wanted.batch.Name, Namespace: wanted.namespace}
-	comparison := newComparison(plan)
+	comparison := newComparison(plan, wanted.batch.Spec.UpdatePolicy)
 	if stored.UID != "" { // else it has no slices
 		err := pages.EachSlice(ctx, kube, stored, func(slice *v1alpha1.EmbeddedUserSlice) error {
 			comparison.addSlice(slice)
@@ -193,9 +202,9 @@ func (o *options) meant(args []string) (name string, files []string, err error) 
 
 // isFile reports whether an argument means a file rather than a batch.
 func isFile(arg string) bool {
-	_, err := os.Stat(arg)
+	info, err := os.Stat(arg)
 	_, hasFormat := decode.FormatOf(arg)
-	return err == nil || hasFormat || arg == "-"
+	return err == nil && !info.IsDir() || hasFormat || arg == "-"
 }
 
 // addList adds the rows of a batch to a tally: spec.users, and files or, without any, spec.usersFrom.
@@ -213,6 +222,7 @@ func (o *options) addList(
 		list, names, err := importing.Pack(ctx, o.Options, files, o.format)
 		for i := 0; err == nil && i < len(list); i++ {
 			err = t.Part(ctx, list[i], names)
+			list[i] = parts.Part{} // not needed any more
 		}
 		return err //nolint:wrapcheck // names the list
 	}

@@ -23,6 +23,8 @@ type Plan struct {
 	RepeatedRows int `json:"repeatedRows"`
 	// Names counts the users that exist whose full names would be written.
 	Names int `json:"names,omitempty"`
+	// Unidentified counts the users that would be looked up, so that their full names can be written later.
+	Unidentified int `json:"unidentified,omitempty"`
 	// Leave counts the users that are in slices and not in the list.
 	Leave int `json:"leave"`
 	// AnotherKey reports whether the slices have another API key than the batch: the users are looked up with the new one first.
@@ -38,6 +40,7 @@ type Send struct {
 	Waiting   int `json:"waiting"`   // are in a slice, without a result
 	Again     int `json:"again"`     // have a result that is to be confirmed
 	Corrected int `json:"corrected"` // were rejected as another row
+	Second    int `json:"second"`    // were rejected once, which is tried a second time
 }
 
 // Done counts users that the operator would not send, by result.
@@ -48,36 +51,47 @@ type Done struct {
 }
 
 // Users returns the number of users to be sent.
-func (s Send) Users() int { return s.New + s.Waiting + s.Again + s.Corrected }
+func (s Send) Users() int { return s.New + s.Waiting + s.Again + s.Corrected + s.Second }
 
 // HasWork reports whether the operator would change anything.
 func (p *Plan) HasWork() bool {
-	return p.Send.Users() > 0 || p.Names > 0 || p.Leave > 0 || p.AnotherKey
+	return p.Send.Users() > 0 || p.Names > 0 || p.Unidentified > 0 || p.Leave > 0 || p.AnotherKey
 }
 
-// state is what is known of a user of a slice.
-type state uint8
+// state is what is known of a user of a slice, and above that a hash of the hash that its result has of the row, if any.
+type state uint64
 
 const (
-	rankBits  state = 3 // as ledger.Rank
-	isPending state = 4
-	isWanted  state = 8 // by the list
+	rankBits       state = 3 // as ledger.Rank
+	isPending      state = 4
+	isWanted       state = 8  // by the list
+	isOwned        state = 16 // the operator is to keep the full name
+	isUnidentified state = 32
+	isRetriable    state = 64
+
+	hashShift = 8
 )
+
+func (s state) with(flag state, isSet bool) state {
+	if isSet {
+		s |= flag
+	}
+	return s
+}
 
 // comparison compares a list with slices. It keeps hashes of usernames, as [tally.Tally] does.
 type comparison struct {
-	seed    maphash.Seed
-	users   map[uint64]state
-	invalid map[uint64]v1alpha1.UserResult // users that the API rejected
-	names   map[uint64]uint64              // of the users whose full names the operator keeps: hashes of the hashes of their rows
-	plan    *Plan
+	seed   maphash.Seed
+	users  map[uint64]state
+	policy v1alpha1.UpdatePolicy // of the list
+	plan   *Plan
 }
 
-func newComparison(plan *Plan) *comparison {
-	return &comparison{
-		seed: maphash.MakeSeed(), users: map[uint64]state{}, invalid: map[uint64]v1alpha1.UserResult{}, names: map[uint64]uint64{}, plan: plan,
-	}
+func newComparison(plan *Plan, policy v1alpha1.UpdatePolicy) *comparison {
+	return &comparison{seed: maphash.MakeSeed(), users: map[uint64]state{}, policy: policy, plan: plan}
 }
+
+func (c *comparison) hash(row string) state { return state(maphash.String(c.seed, row)) << hashShift }
 
 // addSlice adds the users of a slice, and those that left it and whose results it still has.
 func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
@@ -86,19 +100,18 @@ func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
 		c.users[key] |= 0
 	}
 	for _, result := range slice.Status.Results {
-		key, rank := maphash.String(c.seed, result.Username), state(ledger.Rank(result)) //nolint:gosec // at most 3
-		if rank < c.users[key]&rankBits {
+		key, is := maphash.String(c.seed, result.Username), state(ledger.Rank(result)) //nolint:gosec // at most 3
+		if is < c.users[key]&rankBits {
 			continue // another slice has a better one
 		}
-		if result.Pending != "" {
-			rank |= isPending
+		is = is.with(isPending, result.Pending != "").with(isRetriable, ledger.IsRetriable(result))
+		if c.policy == v1alpha1.UpdatePolicyUpdate {
+			is = is.with(isOwned, ledger.Owns(result)).with(isUnidentified, ledger.IsUnidentified(result))
 		}
-		if c.users[key] = rank; result.Result == v1alpha1.ResultInvalid {
-			c.invalid[key] = result
+		if result.Hash != "" {
+			is |= c.hash(result.Hash)
 		}
-		if slice.Spec.UpdatePolicy == v1alpha1.UpdatePolicyUpdate && ledger.Owns(result) {
-			c.names[key] = maphash.String(c.seed, result.Hash)
-		}
+		c.users[key] = is
 	}
 }
 
@@ -106,8 +119,8 @@ func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
 func (c *comparison) addUser(user users.User) error {
 	key := maphash.String(c.seed, user.Username)
 	is, known := c.users[key]
+	isSame := func() bool { return is>>hashShift == c.hash(users.Hash(user))>>hashShift } // as the row that was sent
 	send, settled := &c.plan.Send, &c.plan.Settled
-	rejected := c.invalid[key]
 	switch {
 	case !known:
 		send.New++
@@ -118,15 +131,20 @@ func (c *comparison) addUser(user users.User) error {
 		send.Again++
 	case is&rankBits == 3:
 		settled.Created++
-		if hash, isKept := c.names[key]; isKept && user.FullName != "" && hash != maphash.String(c.seed, users.Hash(user)) {
+		if is&isUnidentified != 0 {
+			c.plan.Unidentified++
+		}
+		if is&isOwned != 0 && user.FullName != "" && !isSame() {
 			c.plan.Names++
 		}
 	case is&rankBits == 2:
 		settled.Existing++
-	case !ledger.IsSent(v1alpha1.User(user), rejected):
-		settled.Invalid++
-	default:
+	case !isSame():
 		send.Corrected++
+	case is&isRetriable != 0:
+		send.Second++
+	default:
+		settled.Invalid++
 	}
 	c.users[key] = is | isWanted
 	return nil
@@ -139,7 +157,11 @@ func (c *comparison) end() {
 			c.plan.Leave++
 		}
 	}
-	c.plan.Requests = (c.plan.Send.Users()+v1alpha1.MaxSliceUsers-1)/v1alpha1.MaxSliceUsers + c.plan.Names
+	lookups := c.plan.Unidentified
+	if lookups > ledger.MaxReads {
+		lookups = 1 // the list of all users
+	}
+	c.plan.Requests = (c.plan.Send.Users()+v1alpha1.MaxSliceUsers-1)/v1alpha1.MaxSliceUsers + c.plan.Names + lookups
 	c.plan.Seconds = shortest(c.plan.Requests).Seconds()
 }
 

@@ -3,7 +3,6 @@
 package planning
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -68,14 +68,15 @@ func readManifests(path string, stdin io.Reader) (*manifests, error) {
 
 // add adds the objects of a text. Others than batches, ConfigMaps and Secrets do not matter.
 func (m *manifests) add(name string, text io.Reader) error {
-	documents := yaml.NewYAMLReader(bufio.NewReader(text))
+	documents := yaml.NewYAMLOrJSONDecoder(text, 4096)
 	for {
-		document, err := documents.Read()
+		var document runtime.RawExtension
+		err := documents.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == nil {
-			err = m.addObject(document)
+		if err == nil && len(document.Raw) > 0 {
+			err = m.addObject(document.Raw)
 		}
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", name, err)

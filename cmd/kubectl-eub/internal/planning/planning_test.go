@@ -26,14 +26,20 @@ func slice(results []v1alpha1.UserResult, usernames ...string) *v1alpha1.Embedde
 	return s
 }
 
-// updating returns a slice whose full names are kept, with results.
-func updating(results ...v1alpha1.UserResult) *v1alpha1.EmbeddedUserSlice {
-	s := slice(results)
-	s.Spec.UpdatePolicy = v1alpha1.UpdatePolicyUpdate
-	for _, result := range results {
-		s.Spec.Users = append(s.Spec.Users, v1alpha1.User{Username: result.Username})
+// compare returns what is planned for a list with a policy.
+func compare(t *testing.T, policy v1alpha1.UpdatePolicy, slices []*v1alpha1.EmbeddedUserSlice, list []users.User) (plan Plan) {
+	t.Helper()
+	c := newComparison(&plan, policy)
+	for _, slice := range slices {
+		c.addSlice(slice)
 	}
-	return s
+	for _, user := range list {
+		if err := c.addUser(user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.end()
+	return plan
 }
 
 func TestComparison(t *testing.T) {
@@ -46,7 +52,8 @@ func TestComparison(t *testing.T) {
 	created := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated}
 	existing := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultExisting}
 	missing := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Pending: v1alpha1.PendingMissing}
-	owned := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Hash: users.Hash(bob), UserID: "1"}
+	twice := rejected(bob)
+	twice.Retried = true
 	one := []v1alpha1.UserResult{}
 	for name, test := range map[string]struct {
 		slices stored
@@ -72,8 +79,11 @@ func TestComparison(t *testing.T) {
 		"a user that is confirmed": {
 			stored{slice(append(one, missing), "bob")}, list{bob}, Plan{Send: Send{Again: 1}, Requests: 1},
 		},
-		"a user that the API rejected": {
-			stored{slice(append(one, rejected(bob)), "bob")}, list{bob}, Plan{Settled: Done{Invalid: 1}},
+		"a user that the API rejected twice": {
+			stored{slice(append(one, twice), "bob")}, list{bob}, Plan{Settled: Done{Invalid: 1}},
+		},
+		"a user that the API rejected once is sent a second time": {
+			stored{slice(append(one, rejected(bob)), "bob")}, list{bob}, Plan{Send: Send{Second: 1}, Requests: 1},
 		},
 		"a row that was corrected": {
 			stored{slice(append(one, rejected(bob)), "bob")}, list{{Username: "bob", FullName: "B"}}, Plan{Send: Send{Corrected: 1}, Requests: 1},
@@ -93,38 +103,53 @@ func TestComparison(t *testing.T) {
 		"a result beside none": {
 			stored{slice(append(one, created), "bob"), slice(nil, "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
 		},
-		"another full name of an owned user is written": {
-			stored{updating(owned)}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}, Names: 1, Requests: 1},
-		},
-		"the same row of an owned user": {
-			stored{updating(owned)}, list{bob}, Plan{Settled: Done{Created: 1}},
-		},
-		"another full name of a user that is not owned": {
-			stored{updating(created)}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}},
-		},
-		"another full name of an owned user, and names are not kept": {
-			stored{slice(append(one, owned), "bob")}, list{{Username: "bob", FullName: "B"}}, Plan{Settled: Done{Created: 1}},
-		},
 		"a thousand users a request, and": {
 			nil, many(1001), Plan{Send: Send{New: 1001}, Requests: 2},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var plan Plan
-			c := newComparison(&plan)
-			for _, slice := range test.slices {
-				c.addSlice(slice)
-			}
-			for _, user := range test.list {
-				if err := c.addUser(user); err != nil {
-					t.Fatal(err)
-				}
-			}
-			c.end()
+			plan := compare(t, v1alpha1.UpdatePolicyCreateOnly, test.slices, test.list)
 			if diff := cmp.Diff(test.want, plan); diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The policy is that of the list: the slices still have another one if it is new.
+func TestComparison_OfFullNames(t *testing.T) {
+	bob, renamed := users.User{Username: "bob"}, users.User{Username: "bob", FullName: "B"}
+	created := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated}
+	unidentified := v1alpha1.UserResult{Username: "bob", Result: v1alpha1.ResultCreated, Hash: users.Hash(bob)}
+	owned := unidentified
+	owned.UserID = "1"
+	named := owned
+	named.Hash = users.Hash(renamed)
+	for name, test := range map[string]struct {
+		policy v1alpha1.UpdatePolicy
+		result v1alpha1.UserResult
+		list   users.User
+		want   Plan
+	}{
+		"another one of an owned user is written":        {v1alpha1.UpdatePolicyUpdate, owned, renamed, Plan{Names: 1, Requests: 1}},
+		"the same row of an owned user":                  {v1alpha1.UpdatePolicyUpdate, owned, bob, Plan{}},
+		"a row without one of an owned user":             {v1alpha1.UpdatePolicyUpdate, named, bob, Plan{}},
+		"another one of a user that is not owned":        {v1alpha1.UpdatePolicyUpdate, created, renamed, Plan{}},
+		"another one of an owned user, and none is kept": {v1alpha1.UpdatePolicyCreateOnly, owned, renamed, Plan{}},
+		"a user that is to be looked up":                 {v1alpha1.UpdatePolicyUpdate, unidentified, bob, Plan{Unidentified: 1, Requests: 1}},
+		"one that is, and has another full name": {
+			v1alpha1.UpdatePolicyUpdate, unidentified, renamed, Plan{Unidentified: 1, Names: 1, Requests: 2},
+		},
+		"nobody is looked up if no full name is kept": {v1alpha1.UpdatePolicyCreateOnly, unidentified, bob, Plan{}},
+	} {
+		for _, before := range []v1alpha1.UpdatePolicy{v1alpha1.UpdatePolicyCreateOnly, v1alpha1.UpdatePolicyUpdate} {
+			stored := slice([]v1alpha1.UserResult{test.result}, "bob")
+			stored.Spec.UpdatePolicy, test.want.Settled.Created = before, 1
+			got := compare(t, test.policy, []*v1alpha1.EmbeddedUserSlice{stored}, []users.User{test.list})
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
 	}
 }
 
@@ -165,14 +190,14 @@ func TestPrintText(t *testing.T) {
 		spec     *v1alpha1.EmbeddedUserBatchSpec
 	}{
 		"much": {&Plan{
-			Send:    Send{New: 98_000, Waiting: 1500, Again: 3, Corrected: 2},
+			Send:    Send{New: 98_000, Waiting: 1500, Again: 3, Corrected: 2, Second: 1},
 			Settled: Done{Created: 900_000, Existing: 4000, Invalid: 12}, InvalidRows: 3, RepeatedRows: 40, Leave: 5, Requests: 100,
 		}, findings, spec},
 		"nothing":     {&Plan{Settled: Done{Created: 3}}, nil, spec},
 		"leave":       {&Plan{Settled: Done{Created: 3}, Leave: 1}, nil, spec},
 		"suspended":   {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Suspend: true}},
 		"observes":    {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Mode: v1alpha1.ModeObserve}},
-		"names":       {&Plan{Settled: Done{Created: 3}, Names: 2, Requests: 2}, nil, spec},
+		"names":       {&Plan{Settled: Done{Created: 3}, Names: 2, Unidentified: 1, Requests: 3}, nil, spec},
 		"another-key": {&Plan{Settled: Done{Created: 3}, AnotherKey: true}, nil, spec},
 	} {
 		test.plan.Name, test.plan.Namespace = "customers", "default"

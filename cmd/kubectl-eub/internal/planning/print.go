@@ -60,11 +60,15 @@ func printText(out io.Writer, plan *Plan, findings []tally.Finding, spec *v1alph
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "Batch %s in namespace %s\n", plan.Name, plan.Namespace)
 	text.WriteString(line("users to be sent", part{plan.Send.New, "new"}, part{plan.Send.Waiting, "waiting"},
-		part{plan.Send.Again, "to be confirmed"}, part{plan.Send.Corrected, "corrected"}))
+		part{plan.Send.Again, "to be confirmed"}, part{plan.Send.Corrected, "corrected"},
+		part{plan.Send.Second, "rejected once"}))
 	text.WriteString(line("users settled", part{plan.Settled.Created, "created"}, part{plan.Settled.Existing, "existing"},
 		part{plan.Settled.Invalid, "rejected by the API"}))
 	if plan.Names > 0 {
 		fmt.Fprintf(&text, "%12s  of them with a full name to be written\n", terminal.Number(plan.Names))
+	}
+	if plan.Unidentified > 0 {
+		fmt.Fprintf(&text, "%12s  of them to be looked up, so that their full names can be written later\n", terminal.Number(plan.Unidentified))
 	}
 	fmt.Fprintf(&text, "%12s  rows invalid by themselves\n", terminal.Number(plan.InvalidRows))
 	for _, found := range findings {

@@ -76,7 +76,9 @@ var inLine = regexp.MustCompile(`^line (\d+): `)
 
 // Part adds the rows of a part, read as the operator reads them. The lists are what the parts were made of.
 func (t *Tally) Part(ctx context.Context, part parts.Part, lists []string) error {
+	next := 0 // row
 	_, err := decode.Rows(ctx, part.Data, part.Form.Format, Limits, func(row decode.Row) error {
+		next = row.Index + 1
 		problem := row.Problem
 		if part.Origins != nil {
 			problem = inLine.ReplaceAllString(problem, "") // which is that of the part
@@ -89,8 +91,13 @@ func (t *Tally) Part(ctx context.Context, part parts.Part, lists []string) error
 			return lists[origin.List] + " " + origin.Place.String()
 		})
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		return nil
+	case next < len(part.Origins) && inLine.MatchString(err.Error()): // another header
+		origin := part.Origins[next]
+		return fmt.Errorf("%s: %s: %s", lists[origin.List], origin.Place, inLine.ReplaceAllString(err.Error(), ""))
+	default:
 		return fmt.Errorf("%s: %w", lists[part.List], err)
 	}
-	return nil
 }

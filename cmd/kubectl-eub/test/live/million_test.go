@@ -94,8 +94,17 @@ func (w *world) long(thousands int) {
 	}
 }
 
-// measure runs a command and returns how long it took, and its peak memory.
+// measure runs a command that succeeds, and returns how long it took, and its peak memory.
 func (w *world) measure(command *exec.Cmd) (took time.Duration, peak int) {
+	w.Helper()
+	took, peak, err := w.watch(command)
+	w.Must(err)
+	return took, peak
+}
+
+// watch does the same for a command that may fail. It asks for the memory while the command runs: what is known of it afterwards begins
+// with that of the test.
+func (w *world) watch(command *exec.Cmd) (took time.Duration, peak int, err error) {
 	w.Helper()
 	process, err := testenv.StartProcess(command)
 	w.Must(err)
@@ -103,9 +112,7 @@ func (w *world) measure(command *exec.Cmd) (took time.Duration, peak int) {
 	for poll := time.NewTicker(10 * time.Millisecond); ; {
 		select {
 		case <-process.Done():
-			took = time.Since(process.Started)
-			w.Must(process.Wait())
-			return took, peak
+			return time.Since(process.Started), peak, process.Wait()
 		case <-poll.C:
 			if _, now, err := process.Memory(); err == nil {
 				peak = max(peak, now)
