@@ -90,3 +90,30 @@ func TestMeter(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// The rate is that of the last half minute, whatever happened before it.
+func TestMeter_ForgetsWhatIsLongAgo(t *testing.T) {
+	for name, test := range map[string]struct {
+		samples []sample
+		at      time.Duration
+		want    *Pace
+	}{
+		"users are sent again after an hour without the API": {
+			[]sample{{now, 0, 10000}, {now.Add(2 * time.Second), 4000, 10000}, {now.Add(time.Hour), 7000, 10000}}, time.Hour,
+			&Pace{PerSecond: 100, Left: &metav1.Duration{Duration: 30 * time.Second}},
+		},
+		"one of a million users was sent, and then none in a day": {
+			[]sample{{now, 0, 1e6}, {now.Add(2 * time.Second), 1, 1e6}}, 24 * time.Hour, &Pace{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m meter
+			for _, s := range test.samples {
+				m.add(s.at, s.done, s.total)
+			}
+			if diff := cmp.Diff(test.want, m.pace(now.Add(test.at))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	labelColumns  = 11  // of the label before a paragraph
-	maxColumns    = 120 // a longer line is hard to read
-	maxBarColumns = 40
-	minBarColumns = 10
+	labelColumns   = 11  // of the label before a paragraph
+	maxColumns     = 120 // a longer line is hard to read
+	maxBarColumns  = 40
+	minBarColumns  = 10
+	minNameColumns = 12 // of a batch beside its state
 )
 
 // screen is a text that is being written.
@@ -57,8 +58,12 @@ func (s *screen) heading(r *Report) {
 	if r.Reason != "" && r.State != Unseen && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
-	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), s.columns-terminal.Width(state)-3)
-	s.printf("%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
+	between, room := "   ", s.columns-terminal.Width(state)-3
+	if room < minNameColumns {
+		between, room = "\n", s.columns
+	}
+	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), room)
+	s.printf("%s%s%s\n\n", s.palette.Paint(terminal.Bold, name), between, s.palette.Paint(toneOf(r.State), terminal.Cut(state, s.columns)))
 	s.printf("%s\n\n", bar(r, s.columns))
 	c := r.Counts
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
@@ -88,7 +93,11 @@ func bar(r *Report, columns int) string {
 		text = "         no users yet"
 	}
 	if r.Pace != nil && r.State == Working && done < total {
-		text += fmt.Sprintf("   %s/s", terminal.Number(int64(r.Pace.PerSecond)))
+		rate := terminal.Number(int64(r.Pace.PerSecond))
+		if r.Pace.PerSecond > 0 && r.Pace.PerSecond < 1 {
+			rate = "<1"
+		}
+		text += "   " + rate + "/s"
 		if r.Pace.Left != nil {
 			text += "   " + terminal.Duration(r.Pace.Left.Duration) + " left"
 		}

@@ -156,12 +156,23 @@ func TestScreen(t *testing.T) {
 			if strings.ContainsRune(text, '\x1b') {
 				t.Error("the screen has an escape sequence that a user chose")
 			}
-			for line := range strings.SplitSeq(text, "\n") {
-				if terminal.Width(line) > 100 {
-					t.Errorf("%d columns: %s", terminal.Width(line), line)
+			// A line that the terminal breaks in two would spoil the next screen of --watch, which is drawn over this one.
+			for _, columns := range []int{100, 40, 20} {
+				for line := range strings.SplitSeq(Screen(&report, columns, false, now), "\n") {
+					if terminal.Width(line) > columns {
+						t.Errorf("%d columns instead of %d: %s", terminal.Width(line), columns, line)
+					}
 				}
 			}
 		})
+	}
+}
+
+func TestBar_OfASlowRate(t *testing.T) {
+	r := sending()
+	r.Pace.PerSecond = 0.2
+	if text := bar(&r, 100); !strings.Contains(text, "   <1/s   59s left") {
+		t.Error(text)
 	}
 }
 

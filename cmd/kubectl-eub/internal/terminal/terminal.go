@@ -72,8 +72,9 @@ func Pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(columns-Width(text), 0))
 }
 
-// Wrap splits a text into lines of at most so many columns, at spaces. A word that is longer has a line of its own.
+// Wrap splits a text into lines of at most so many columns, at spaces. A word that is longer is broken, as a terminal does.
 func Wrap(text string, columns int) []string {
+	columns = max(columns, 2) // a character takes up to two
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -85,6 +86,10 @@ func Wrap(text string, columns int) []string {
 		default:
 			lines = append(lines, line)
 			line = word
+		}
+		for Width(line) > columns {
+			begin := runewidth.Truncate(line, columns, "")
+			lines, line = append(lines, begin), line[len(begin):]
 		}
 	}
 	if line != "" {

@@ -36,7 +36,8 @@ func TestWrap(t *testing.T) {
 		"nothing":                           {"", nil},
 		"what fits":                         {"one two", []string{"one two"}},
 		"what does not":                     {"one two three four", []string{"one two", "three four"}},
-		"a word that is longer than a line": {"a incomprehensibilities b", []string{"a", "incomprehensibilities", "b"}},
+		"a word that is longer than a line": {"a incomprehensibilities b", []string{"a", "incomprehe", "nsibilitie", "s b"}},
+		"wide characters without a space":   {"株式会社株式会社", []string{"株式会社株", "式会社"}},
 		"wide characters":                   {"株式 会社 株式", []string{"株式 会社", "株式"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +45,12 @@ func TestWrap(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWrap_WithoutRoom(t *testing.T) {
+	if diff := cmp.Diff([]string{"株", "ab", "c"}, Wrap("株abc", -1)); diff != "" {
+		t.Error(diff)
 	}
 }
 
