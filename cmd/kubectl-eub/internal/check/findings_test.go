@@ -86,6 +86,7 @@ func TestFindings(t *testing.T) {
 				{batch: batch("newer", ready("False", "OfANewerOperator"), stalled("OfANewerOperator"), key("True", "Accepted")), secret: exists},
 				{batch: unseen, secret: exists},
 				{batch: full, rows: 9500, secret: exists},
+				{batch: batch("silent", ready("Unknown", "Progressing"), key("True", "Accepted")), secret: exists},
 			}
 			f.quotas = []quota{{"small", 5, 5}, {"large", 5, 100}}
 			return f

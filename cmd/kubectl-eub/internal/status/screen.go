@@ -55,7 +55,7 @@ func (s *screen) printf(format string, args ...any) { _, _ = fmt.Fprintf(&s.Buil
 
 func (s *screen) heading(r *Report) {
 	state := string(r.State)
-	if r.Reason != "" && r.State != Unseen && r.Reason != state {
+	if r.Reason != "" && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
 	between, room := "   ", s.columns-terminal.Width(state)-3
@@ -132,16 +132,17 @@ func (s *screen) paragraph(label string, tone terminal.Tone, texts ...string) {
 
 func (s *screen) verdict(r *Report) {
 	s.paragraph("State", terminal.Plain, r.words)
-	if r.Message != "" && r.State != Unseen {
+	if r.Message != "" {
 		s.paragraph("", terminal.Faint, "“"+r.Message+"”")
 	}
-	tone := terminal.Plain
-	if r.State.NeedsPerson() {
+	tone, do := terminal.Plain, r.Do
+	if hint := Hint(r, s.now); hint != "" {
+		do = hint
+	}
+	if r.State.NeedsPerson() || r.Silence(s.now) > 0 {
 		tone = terminal.Bold
 	}
-	if r.Do != "" {
-		s.paragraph("To do", tone, r.Do)
-	}
+	s.paragraph("To do", tone, do)
 }
 
 func (s *screen) key(r *Report) {

@@ -25,7 +25,7 @@ func later(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)}
 // batch returns a batch with conditions, of which the first is Ready; Reconciling or Stalled follows from it.
 func batch(name string, counts v1alpha1.UserCounts, conditions ...metav1.Condition) *v1alpha1.EmbeddedUserBatch {
 	b := &v1alpha1.EmbeddedUserBatch{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, Generation: 3},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, Generation: 3, CreationTimestamp: ago(time.Minute)},
 		Spec: v1alpha1.EmbeddedUserBatchSpec{
 			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"},
 			UsersFrom: []v1alpha1.UsersSource{
@@ -148,7 +148,7 @@ func suspended() Report {
 func TestScreen(t *testing.T) {
 	for name, report := range map[string]Report{
 		"sending": sending(), "retrying": retrying(), "invalid": invalid(), "key-missing": keyMissing(), "unseen": unseen(), "done": done(),
-		"suspended": suspended(),
+		"suspended": suspended(), "silent": silent(), "changed": changed(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := Screen(&report, 100, false, now)
@@ -176,8 +176,22 @@ func TestBar_OfASlowRate(t *testing.T) {
 	}
 }
 
+// A batch that an operator has begun with, and that stays as it is.
+func silent() Report {
+	r := sending()
+	r.LastChange = ago(5 * time.Minute)
+	return r
+}
+
+// What was Ready before the last change is not.
+func changed() Report {
+	b := batch("changed", v1alpha1.UserCounts{Created: 40}, condition(v1alpha1.ConditionReady, "True", v1alpha1.ReasonSucceeded, "40 created"))
+	b.Generation++
+	return New(b, nil, nil, nil)
+}
+
 func TestFleet(t *testing.T) {
-	golden.Equal(t, "fleet", Fleet([]Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended()}, 150, false))
+	golden.Equal(t, "fleet", Fleet([]Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended(), changed()}, 150, false))
 	golden.Equal(t, "fleet-empty", Fleet(nil, 150, false))
 }
 

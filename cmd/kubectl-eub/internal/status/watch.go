@@ -5,6 +5,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -38,6 +39,7 @@ type watcher struct {
 	meter   meter
 	details details
 	loaded  time.Time // when the details were read
+	lost    error     // why the batch cannot be followed at the moment
 	last    Report
 }
 
@@ -46,7 +48,7 @@ type watcher struct {
 func (w *watcher) run(ctx context.Context) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	batches, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error, 1)
+	batches, lost, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error), make(chan error, 1)
 	go func() {
 		failed <- follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 			select {
@@ -54,7 +56,12 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 			case <-ctx.Done():
 			}
 			return false
-		}, func(err error) { terminal.Note(w.warn, "Lost the batch, and trying again: %v", err) })
+		}, func(err error) {
+			select {
+			case lost <- err:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
@@ -62,7 +69,13 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	for {
 		select {
 		case batch = <-batches:
+			w.lost = nil
 			w.meter.add(time.Now(), batch.Status.Counts.Total-batch.Status.Counts.Pending, batch.Status.Counts.Total)
+		case w.lost = <-lost:
+			if batch == nil || !w.display.wantsDetails() { // a screen shows it, and would be spoiled by a line between
+				terminal.Note(w.warn, "%s: %v", lostNote, w.lost)
+				continue
+			}
 		case <-redraw.C:
 			if batch == nil || !w.display.wantsDetails() {
 				continue
@@ -82,16 +95,24 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	}
 }
 
+// lostNote says that the API server is away.
+const lostNote = "Lost the batch, and trying again"
+
 func (w *watcher) show(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) error {
 	now := time.Now()
-	if w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
+	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
-		if ctx.Err() == nil && err != nil {
-			terminal.Note(w.warn, "%v", err)
+		if err != nil {
+			read = w.details
+			read.missing = []string{err.Error()}
 		}
 		w.details, w.loaded = read, now
 	}
-	w.last = New(batch, w.details.slices, w.details.events, w.details.missing)
+	missing := w.details.missing
+	if w.lost != nil {
+		missing = []string{fmt.Sprintf("changes. %s: %v", lostNote, w.lost)}
+	}
+	w.last = New(batch, w.details.slices, w.details.events, missing)
 	w.last.Pace = w.meter.pace(now)
 	return w.display.show(&w.last)
 }

@@ -92,13 +92,33 @@ func TestStatus_GoesOnAfterTheAPIServerWasAway(t *testing.T) {
 	command.Stdout, command.Stderr = out, errOut
 	w.Must(command.Start())
 	w.Eventually(func() string { return string(out.Bytes()) }).Should(gomega.ContainSubstring("Unseen"))
+	c := w.open(w.command(viewer, "status", "customers", "--watch"), 100)
+	w.Eventually(c.last).Should(gomega.ContainSubstring("Unseen"))
 	w.Must(plane.RestartAPIServer())
 	w.start()
+	w.Eventually(c.done).Should(gomega.Receive(gomega.BeNil()))
+	w.showsOnScreen(c, "Not shown  changes. Lost the batch, and trying again")
 	if err := command.Wait(); err != nil || !strings.Contains(string(out.Bytes()), "away/customers Ready: 3 of 3") {
 		t.Errorf("%v\n%s\n%s", err, out.Bytes(), errOut.Bytes())
 	}
 	if n := strings.Count(string(errOut.Bytes()), "Lost the batch, and trying again"); n > 1 {
 		t.Errorf("it says %d times that the API server is away: %s", n, errOut.Bytes())
+	}
+}
+
+// showsOnScreen checks that some screen had a text, and that nothing was written between screens, which would move the next one.
+func (w *world) showsOnScreen(c *console, text string) {
+	w.Helper()
+	hasText := false
+	for _, screen := range c.screens() {
+		screen = escapes.ReplaceAllString(screen, "")
+		hasText = hasText || strings.Contains(screen, text)
+		if screen != "" && !strings.HasPrefix(screen, w.Namespace+"/customers") {
+			w.Errorf("something is written between screens:\n%s", screen)
+		}
+	}
+	if !hasText {
+		w.Errorf("no screen has %q; the last is\n%s", text, c.last())
 	}
 }
 
