@@ -231,7 +231,7 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, key client.O
 		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 	case errors.Is(err, context.DeadlineExceeded):
 		r := status.New(last, nil, nil, nil)
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Line(&r))}
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Late(&r))}
 	case err != nil:
 		return access.Explain(err, "watch", access.Batches, key) //nolint:wrapcheck // wrapped
 	case !c.isDone(last):

@@ -227,7 +227,7 @@ func (o *options) ended(last *Report, err error) error {
 		if last.Name == "" {
 			return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 		}
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Line(last))}
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Late(last))}
 	case errors.Is(err, context.Canceled):
 		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
 	case err != nil:

@@ -28,8 +28,8 @@ func Line(r *Report) string {
 	return terminal.Clean(text)
 }
 
-// Hint returns what to do about a batch that was waited for in vain, if that seems to be for want of an operator; else it is empty.
-func Hint(r *Report, now time.Time) string {
+// hint returns what to do about a batch if it seems to lack an operator; else it is empty.
+func hint(r *Report, now time.Time) string {
 	silence := r.Silence(now)
 	switch {
 	case r.State == Unseen:
@@ -40,6 +40,15 @@ func Hint(r *Report, now time.Time) string {
 	default:
 		return ""
 	}
+}
+
+// Late returns a report on a batch that was waited for in vain: its line, and what to do if that seems to be for want of an operator.
+func Late(r *Report) string {
+	text := Line(r)
+	if do := hint(r, time.Now()); do != "" {
+		text += "\nTo do: " + terminal.Clean(do)
+	}
+	return text
 }
 
 // Ending returns what to do at the end of a watch, in a line; empty for nothing.

@@ -136,8 +136,8 @@ func (s *screen) verdict(r *Report) {
 		s.paragraph("", terminal.Faint, "“"+r.Message+"”")
 	}
 	tone, do := terminal.Plain, r.Do
-	if hint := Hint(r, s.now); hint != "" {
-		do = hint
+	if lacks := hint(r, s.now); lacks != "" {
+		do = lacks
 	}
 	if r.State.NeedsPerson() || r.Silence(s.now) > 0 {
 		tone = terminal.Bold
@@ -245,8 +245,11 @@ func (s *screen) invalid(r *Report) {
 		label = ""
 	}
 	if more := int(r.Counts.Invalid) - min(len(r.Invalid), maxInvalid); more > 0 {
-		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid",
-			terminal.Number(more), advice.Target(r.Namespace, r.Name)))
+		how := "and %s more: kubectl eub results %s --result Invalid"
+		if len(r.Invalid) == 0 {
+			how = "%s: kubectl eub results %s --result Invalid"
+		}
+		s.paragraph(label, terminal.Plain, fmt.Sprintf(how, terminal.Number(more), advice.Target(r.Namespace, r.Name)))
 	}
 }
 
