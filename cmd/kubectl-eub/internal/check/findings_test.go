@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -93,7 +96,7 @@ func TestFindings(t *testing.T) {
 		}(),
 		"unknown": func() *facts {
 			f := well()
-			f.served, f.schemaErr, f.operatorsErr = nil, errors.New("forbidden"), errors.New("forbidden")
+			f.served, f.schemaErr, f.operatorsErr = nil, errors.New("forbidden"), apierrors.NewForbidden(appsv1.Resource("deployments"), "", nil)
 			f.operators, f.batches = nil, nil
 			return f
 		}(),
@@ -108,6 +111,46 @@ func TestFindings_NewerCRDs(t *testing.T) {
 	f.served[v1alpha1.EmbeddedUserSliceKind] = append(f.served[v1alpha1.EmbeddedUserSliceKind], "spec.priority")
 	if got := crds(f); got.Level != Warn || !strings.Contains(got.Says, "EmbeddedUserSlice.spec.priority") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestFindings_NameTheRightOfEachCommand(t *testing.T) {
+	for _, test := range []struct {
+		denied right
+		want   []string
+	}{
+		{right{"watch", access.Batches}, []string{"status", "retry, suspend, resume, approve"}},
+		{right{"list", access.Secrets}, []string{"import --apply"}}, // it looks for the lists of earlier imports
+		{right{"get", access.Secrets}, []string{"results --rows"}},
+		{right{"create", access.Secrets}, []string{"import --apply --secret"}},
+	} {
+		f := well()
+		f.denied = map[right]bool{test.denied: true}
+		var got []string
+		for _, finding := range permissions(f) {
+			command, says, _ := strings.Cut(finding.Says, ": ")
+			got = append(got, command)
+			if want := fmt.Sprintf("you may not %s %s in namespace demo;", test.denied.verb, test.denied.resource); !strings.HasPrefix(says, want) {
+				t.Error(says)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%+v: %s", test.denied, diff)
+		}
+	}
+}
+
+// Only somebody who may not list Deployments is told so.
+func TestFindings_OperatorsThatCannotBeListed(t *testing.T) {
+	for want, err := range map[string]error{
+		"You may not list deployments.apps in all namespaces": apierrors.NewForbidden(appsv1.Resource("deployments"), "", nil),
+		"The Deployments cannot be listed: it is too slow":    errors.New("it is too slow"),
+	} {
+		f := well()
+		f.operators, f.operatorsErr = nil, err
+		if got := operators(f); len(got) != 1 || got[0].Level != Unknown || !strings.HasPrefix(got[0].Says, want) {
+			t.Errorf("%v: %+v", err, got)
+		}
 	}
 }
 

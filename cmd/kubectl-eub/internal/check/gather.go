@@ -88,7 +88,7 @@ func (g *gatherer) operators(ctx context.Context) ([]Operator, error) {
 	var list appsv1.DeploymentList
 	name, value, _ := strings.Cut(operatorLabel, "=")
 	if err := g.client.List(ctx, &list, client.MatchingLabels{name: value}); err != nil {
-		return nil, fmt.Errorf("listing the Deployments: %w", err)
+		return nil, err //nolint:wrapcheck // a finding quotes it
 	}
 	var found []Operator
 	for i := range list.Items {
