@@ -32,15 +32,18 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	o := &options{Options: shared}
 	c := &cobra.Command{
 		Use:   "check [NAME]",
-		Short: "Say what is wrong with the cluster and its batches, in a sentence each",
+		Short: "Say what is wrong with the cluster and its batches",
 		Long: `Check what the batches of a namespace need, and say in one sentence each what is
 wrong, and what to do about it:
 
   API server  whether it answers
-  CRDs        whether they are installed, and have the fields that this plugin knows
-  Operator    whether it runs, and is of this plugin's version, for those who may list Deployments
-  Rights      which commands you may use, and which right is missing for the others
-  Batch       what keeps it from being Ready; without a name all batches of the namespace
+  CRDs        whether they are installed, and have the fields that this plugin
+              knows
+  Operator    whether it runs, and is of this plugin's version, for those who
+              may list Deployments
+  Rights      which right is missing, and for which command
+  Batch       what keeps it from being Ready; without a name all batches of the
+              namespace
   Key         whether its Secret exists, and whether the API accepts the key
   Limits      whether it comes close to a limit, and what quotas leave
 

@@ -55,7 +55,7 @@ You need the right to patch embeddeduserbatches, which the role edit has.`
 func NewRetryCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: retry}, &cobra.Command{
 		Use:   "retry NAME",
-		Short: "Look up the users of a batch, and send those again that the API rejected",
+		Short: "Look all users up, and send those again that the API rejected",
 		Long: `Have the operator look up every user of a batch once: it creates those again
 that were deleted in Alloy, and sends those once more that the API rejected, for
 example after a plan or a setting of the account has changed. Rows that are
@@ -86,7 +86,7 @@ ends, and its results are recorded. The list is still read and may be changed
 meanwhile.
 
 If a manifest in Git sets spec.suspend, change it there too. Otherwise the next
-sync sets it back, or reports a conflict with the field manager kubectl-eub.
+sync sets it back, or reports a conflict about the field.
 
 With --wait the command ends when the operator has seen it, with exit code 0;
 with 1 if somebody undoes the change, 3 if --timeout has passed, and 130 after

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
@@ -59,5 +60,40 @@ func TestHelp_NamesThePluginAsPeopleRunIt(t *testing.T) {
 	}
 	if out, _, _ := run(t, "--version"); out != "kubectl eub version v1.2.3\n" {
 		t.Errorf("--version prints %q", out)
+	}
+}
+
+func TestCompletion_OfValues(t *testing.T) {
+	for args, want := range map[string]string{
+		"status -n x -o ":    "json\nyaml\nname\n:4\n",
+		"results --output ":  "table\ncsv\njson\nndjson\n:4\n",
+		"results --result ":  "Created\nExisting\nInvalid\nPending\n:4\n",
+		"check -o ":          "json\nyaml\n:4\n",
+		"retry -o ":          "name\n:4\n",
+		"import a --output ": "yaml\njson\nname\n:4\n",
+		"import a --format ": "CSV\nJSON\nNDJSON\nYAML\n:4\n",
+		"plan a --output ":   "text\njson\nyaml\n:4\n",
+		"plan a --format ":   "CSV\nJSON\nNDJSON\nYAML\n:4\n",
+	} {
+		out, _, code := run(t, append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		if code != 0 || out != want {
+			t.Errorf("%s: exit code %d, and %q", args, code, out)
+		}
+	}
+}
+
+// Help is read in terminals of 80 columns.
+func TestHelp_Fits(t *testing.T) {
+	plugin := root.New(command.NewOptions("v1.2.3", genericiooptions.NewTestIOStreamsDiscard()))
+	for _, c := range append([]*cobra.Command{plugin}, root.Commands(plugin)...) {
+		if c.Name() == "import" || c.Name() == "plan" {
+			continue
+		}
+		out, _, _ := run(t, append(strings.Fields(strings.TrimPrefix(c.CommandPath(), "kubectl eub")), "--help")...)
+		for line := range strings.SplitSeq(out, "\n") {
+			if len(line) > 80 && !strings.HasPrefix(line, "  import ") {
+				t.Errorf("%s, %d columns: %s", c.Name(), len(line), line)
+			}
+		}
 	}
 }

@@ -54,9 +54,11 @@ namespaces: first those that need a person.
 With --watch the screen is drawn anew until nothing more happens to the batch by
 itself. The exit code then says how it ended:
 
-  0  the batch is Ready: every user exists that must
-  1  a person is needed: the batch is stalled or suspended, or only observes; or it was deleted
-  3  --timeout has passed
+  0    the batch is Ready: every user exists that must
+  1    a person is needed: the batch is stalled or suspended, or only observes;
+       or it was deleted
+  3    --timeout has passed
+  130  Ctrl-C
 
 Where standard output is no terminal, as in CI, --watch prints one line for each
 change instead.
