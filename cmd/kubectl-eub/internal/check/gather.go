@@ -39,7 +39,8 @@ func (g *gatherer) gather(ctx context.Context, namespace, name, plugin string) (
 	f := &facts{namespace: namespace, now: time.Now(), plugin: plugin, denied: map[right]bool{}}
 	version, err := g.discovery.ServerVersion()
 	if err != nil {
-		return nil, fmt.Errorf("the API server does not answer; check --context, the kubeconfig and the network: %w", err)
+		err = fmt.Errorf("asking for the version of the API server: %w", err)
+		return nil, access.Explain(err, "get", "its version", client.ObjectKey{}) //nolint:wrapcheck // wrapped
 	}
 	f.kubernetes = version.GitVersion
 	if f.hasGroup, err = g.hasGroup(); err != nil || !f.hasGroup {

@@ -25,9 +25,8 @@ import (
 
 // Exit codes with --wait, besides 0: those of status --watch.
 const (
-	exitStalled     = 1
-	exitTimeout     = 3
-	exitInterrupted = 130
+	exitStalled = 1
+	exitTimeout = 3
 )
 
 // fieldManager is who changes a batch, in its managedFields.
@@ -226,7 +225,7 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, key client.O
 	}, func(err error) { terminal.Note(o.ErrOut, "Lost the batch, and trying again: %v", err) })
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
+		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
 	case errors.Is(err, context.DeadlineExceeded) && last == nil:
 		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 	case errors.Is(err, context.DeadlineExceeded):

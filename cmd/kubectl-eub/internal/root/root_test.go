@@ -4,6 +4,8 @@ package root_test
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -36,6 +38,8 @@ func TestErrors_SayWhatToDo(t *testing.T) {
 		"a name too much":             {[]string{"results", "a", "b"}, "see kubectl eub results --help"},
 		"a name that is missing":      {[]string{"retry"}, "see kubectl eub retry --help"},
 		"a command that there is not": {[]string{"statos"}, "status"},
+		"an API server that is away":  {[]string{"status", "a", "-s", "http://127.0.0.1:1"}, "check --context, the kubeconfig and the network"},
+		"a fleet of nowhere":          {[]string{"status", "-s", "http://127.0.0.1:1"}, "check --context, the kubeconfig and the network"},
 		"no cluster":                  {[]string{"status", "a", "--context", "none"}, "give --kubeconfig or --context"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +48,17 @@ func TestErrors_SayWhatToDo(t *testing.T) {
 				t.Errorf("exit code %d\nstandard output: %s\nstandard error: %s\nwant: %s", code, out, errOut, test.want)
 			}
 		})
+	}
+}
+
+func TestErrors_OfSomebodyWhoseLoginHasExpired(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	for _, args := range [][]string{{"status", "a"}, {"results", "a"}, {"retry", "a"}, {"check"}} {
+		_, errOut, code := run(t, append(args, "-s", server.URL)...)
+		if code != 1 || !strings.Contains(errOut, "the API server does not know you; log in again") {
+			t.Errorf("%v: exit code %d, and %s", args, code, errOut)
+		}
 	}
 }
 

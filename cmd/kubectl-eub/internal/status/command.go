@@ -24,9 +24,8 @@ import (
 
 // Exit codes of status --watch, besides 0 for a batch that became Ready.
 const (
-	exitStalled     = 1
-	exitTimeout     = 3
-	exitInterrupted = 130 // as a shell says of a program that Ctrl-C ended
+	exitStalled = 1
+	exitTimeout = 3
 )
 
 type options struct {
@@ -231,7 +230,7 @@ func (o *options) ended(last *Report, err error) error {
 		}
 		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Late(last))}
 	case errors.Is(err, context.Canceled):
-		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
+		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
 	case err != nil:
 		return err
 	case !last.State.NeedsPerson():

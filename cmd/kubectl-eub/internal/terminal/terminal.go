@@ -21,8 +21,10 @@ import (
 // DefaultWidth is the width of lines, in columns, where there is no terminal that has one.
 const DefaultWidth = 100
 
-// Note writes a line beside the output, such as to standard error. If that fails there is nobody left to tell.
-func Note(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+// Note writes a line beside the output, such as to standard error, and cleans it. If that fails there is nobody left to tell.
+func Note(out io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintln(out, Clean(fmt.Sprintf(format, args...)))
+}
 
 // Is reports whether a stream is a terminal.
 func Is(stream any) bool {

@@ -28,6 +28,14 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestNote_IsClean(t *testing.T) {
+	var out bytes.Buffer
+	Note(&out, "lost: %s", "\x1b[2J")
+	if got := out.String(); got != "lost: \ufffd[2J\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string

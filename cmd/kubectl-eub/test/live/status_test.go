@@ -134,6 +134,21 @@ func TestStatus_EndsWithCtrlC(t *testing.T) {
 	w.Equal("exit code", 130, command.ProcessState.ExitCode())
 }
 
+// A command that reads its input, or writes to a pager, does not see the first Ctrl-C.
+func TestCtrlC_EndsACommandThatWaitsForItsInput(t *testing.T) {
+	w := newWorld(t, "ctrl-c", simulator.Options{})
+	command := w.command(editor, "import", "-", "--name", "customers")
+	input, err := command.StdinPipe()
+	w.Must(err)
+	defer input.Close() //nolint:errcheck // nothing was written
+	w.Must(command.Start())
+	_, err = input.Write([]byte("username\n" + strings.Repeat("customer\n", 100_000))) // more than a pipe holds: the command reads
+	w.Must(err)
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	w.Eventually(func() chan error { _ = command.Process.Signal(os.Interrupt); return ended }).Should(gomega.Receive())
+}
+
 func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	w := newWorld(t, "stalled", simulator.Options{})
 	w.start()
