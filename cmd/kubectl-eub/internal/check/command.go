@@ -5,14 +5,12 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/discovery"
-	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -111,21 +109,10 @@ func (o *options) run(ctx context.Context, name string) error {
 }
 
 func (o *options) print(found []Finding) error {
-	var text []byte
-	var err error
-	switch o.output {
-	case "json":
-		text, err = json.MarshalIndent(map[string][]Finding{"findings": found}, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(map[string][]Finding{"findings": found})
-	default:
-		columns, _ := terminal.Size(o.Out)
-		_, err = io.WriteString(o.Out, Text(found, columns, terminal.PaletteFor(o.Out)))
-		return err //nolint:wrapcheck // wrapped by the caller
+	if o.output != "" {
+		return o.Print(o.output, map[string][]Finding{"findings": found}) //nolint:wrapcheck // wrapped by the caller
 	}
-	if err == nil {
-		_, err = o.Out.Write(text)
-	}
+	columns, _ := terminal.Size(o.Out)
+	_, err := io.WriteString(o.Out, Text(found, columns, terminal.PaletteFor(o.Out)))
 	return err //nolint:wrapcheck // wrapped by the caller
 }

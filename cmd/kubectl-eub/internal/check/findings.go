@@ -108,7 +108,11 @@ func findings(f *facts) []Finding {
 	for i := range f.batches {
 		found = append(found, f.batches[i].findings(f.now)...)
 	}
-	if len(f.batches) == 0 {
+	switch {
+	case len(f.batches) > 0:
+	case f.denied[right{"list", access.Batches}]:
+		found = append(found, Finding{"Batches", Unknown, "They cannot be listed; give the name of one.", ""})
+	default:
 		found = append(found, Finding{"Batches", OK, fmt.Sprintf("Namespace %s has no batch.", f.namespace), ""})
 	}
 	for _, q := range f.quotas {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -137,6 +138,16 @@ func TestFindings_NameTheRightOfEachCommand(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%+v: %s", test.denied, diff)
 		}
+	}
+}
+
+// Whoever may not list batches is not told that there are none.
+func TestFindings_BatchesThatCannotBeListed(t *testing.T) {
+	f := well()
+	f.batches, f.denied = nil, map[right]bool{{"list", access.Batches}: true}
+	at := slices.IndexFunc(findings(f), func(f Finding) bool { return f.Subject == "Batches" })
+	if at < 0 || findings(f)[at].Level != Unknown {
+		t.Errorf("%+v", findings(f))
 	}
 }
 

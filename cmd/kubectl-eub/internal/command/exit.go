@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -49,11 +48,8 @@ func Exit(err error, errOut io.Writer) int {
 		code, text = ExitInterrupted, "interrupted"
 	}
 	if text != "" {
-		lines := strings.Split(text, "\n")
-		for i := range lines {
-			lines[i] = terminal.Clean(lines[i]) // an error may quote a list, or what an API says
-		}
-		_, _ = fmt.Fprintln(errOut, "error:", strings.Join(lines, "\n")) // if that fails there is nobody left to tell
+		// An error may quote a list, or what an API says. If it cannot be written there is nobody left to tell.
+		_, _ = fmt.Fprintln(errOut, "error:", terminal.CleanLines(text))
 	}
 	return code
 }

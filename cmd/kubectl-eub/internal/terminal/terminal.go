@@ -63,6 +63,15 @@ func Clean(text string) string {
 	}, text)
 }
 
+// CleanLines cleans each line of a text.
+func CleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Width returns the number of columns that a text takes.
 func Width(text string) int { return runewidth.StringWidth(text) }
 

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -122,6 +123,27 @@ func (w *world) showsOnScreen(c *console, text string) {
 	}
 }
 
+// What the API said is in the status, and could be anything.
+func TestStatus_SendsATerminalNoControls(t *testing.T) {
+	w := newWorld(t, "controls", simulator.Options{})
+	w.CreateBatch("customers", testenv.Users("customer", 3)...)
+	batch := w.Load("customers")
+	const title = "\u009d0;owned\u009c"
+	batch.Status.ObservedGeneration = batch.Generation
+	batch.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying, Message: title,
+		LastTransitionTime: metav1.Now(),
+	}}
+	w.Must(w.Client.Status().Update(t.Context(), batch))
+	for _, output := range []string{"", "json", "yaml"} {
+		c := w.open(w.command(viewer, "status", "customers", "-o", output), 100)
+		w.Eventually(c.done).Should(gomega.Receive(gomega.BeNil()))
+		if text := c.written(); !strings.Contains(text, "0;owned") || strings.ContainsAny(text, "\u009c\u009d") {
+			t.Errorf("-o %q: %q", output, text)
+		}
+	}
+}
+
 func TestStatus_EndsWithCtrlC(t *testing.T) {
 	w := newWorld(t, "interrupted", simulator.Options{})
 	w.CreateBatch("customers", testenv.Users("customer", 3)...) // there is no operator
@@ -157,6 +179,9 @@ func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	const cure = "kubectl eub results customers -n stalled --result Invalid"
 	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, cure) {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
+	}
+	if fleet := w.mustRun(viewer, "status"); !strings.Contains(fleet, "kubectl eub retry customers -n stalled sends them again.\n") {
+		t.Errorf("what to do is cut in a file:\n%s", fleet)
 	}
 	screen := w.mustRun(viewer, "status", "customers")
 	for _, part := range []string{"Stalled (InvalidUsers)", `row 1 of spec.users, "�b"`, "To do", "InvalidUsers: Some users are invalid"} {
