@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy/simulator"
@@ -120,27 +119,6 @@ func (w *world) showsOnScreen(c *console, text string) {
 	}
 	if !hasText {
 		w.Errorf("no screen has %q; the last is\n%s", text, c.last())
-	}
-}
-
-// What the API said is in the status, and could be anything.
-func TestStatus_SendsATerminalNoControls(t *testing.T) {
-	w := newWorld(t, "controls", simulator.Options{})
-	w.CreateBatch("customers", testenv.Users("customer", 3)...)
-	batch := w.Load("customers")
-	const title = "\u009d0;owned\u009c"
-	batch.Status.ObservedGeneration = batch.Generation
-	batch.Status.Conditions = []metav1.Condition{{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRetrying, Message: title,
-		LastTransitionTime: metav1.Now(),
-	}}
-	w.Must(w.Client.Status().Update(t.Context(), batch))
-	for _, output := range []string{"", "json", "yaml"} {
-		c := w.open(w.command(viewer, "status", "customers", "-o", output), 100)
-		w.Eventually(c.done).Should(gomega.Receive(gomega.BeNil()))
-		if text := c.written(); !strings.Contains(text, "0;owned") || strings.ContainsAny(text, "\u009c\u009d") {
-			t.Errorf("-o %q: %q", output, text)
-		}
 	}
 }
 
