@@ -58,7 +58,7 @@ Kubernetes API server only, and never prints an API key.`,
 		}
 		child.Args = withHelp(child.Args)
 		for flag, of := range values[child.Name()] {
-			complete(child, flag, cobra.FixedCompletions(of, cobra.ShellCompDirectiveNoFileComp))
+			complete(child, flag, cobra.FixedCompletions(strings.Fields(of), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 	c.SetFlagErrorFunc(seeHelp)
@@ -66,20 +66,18 @@ Kubernetes API server only, and never prints an API key.`,
 	return c
 }
 
-// formats are those of a list.
-var formats = []string{"CSV", "JSON", "NDJSON", "YAML"}
+const output = "output" // a flag
+
+var onlyName = map[string]string{output: "name"}
 
 // values are the values of flags, by command.
-var values = map[string]map[string][]string{
-	"import":  {"output": {"yaml", "json", "name"}, "format": formats},
-	"plan":    {"output": {"text", "json", "yaml"}, "format": formats},
-	"status":  {"output": {"json", "yaml", "name"}},
-	"results": {"output": {"table", "csv", "json", "ndjson"}, "result": {"Created", "Existing", "Invalid", "Pending"}},
-	"check":   {"output": {"json", "yaml"}},
-	"retry":   {"output": {"name"}},
-	"suspend": {"output": {"name"}},
-	"resume":  {"output": {"name"}},
-	"approve": {"output": {"name"}},
+var values = map[string]map[string]string{
+	"import":  {output: "yaml json name", "format": "CSV JSON NDJSON YAML"},
+	"plan":    {output: "text json yaml", "format": "CSV JSON NDJSON YAML"},
+	"status":  {output: "json yaml name"},
+	"results": {output: "table csv json ndjson", "result": "Created Existing Invalid Pending"},
+	"check":   {output: "json yaml"},
+	"retry":   onlyName, "suspend": onlyName, "resume": onlyName, "approve": onlyName,
 }
 
 func add(c *cobra.Command, group string, children ...*cobra.Command) {

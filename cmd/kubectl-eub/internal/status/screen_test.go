@@ -191,7 +191,8 @@ func changed() Report {
 }
 
 func TestFleet(t *testing.T) {
-	golden.Equal(t, "fleet", Fleet([]Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended(), changed()}, 150, false))
+	reports := []Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended(), changed()}
+	golden.Equal(t, "fleet", Fleet(reports, 150, false))
 	golden.Equal(t, "fleet-empty", Fleet(nil, 150, false))
 }
 

@@ -4,7 +4,6 @@ package status
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -36,6 +35,7 @@ type watcher struct {
 	display display
 	warn    io.Writer
 
+	batch   *v1alpha1.EmbeddedUserBatch // nil until it was read
 	meter   meter
 	details details
 	loaded  time.Time // when the details were read
@@ -49,44 +49,31 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	batches, lost, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error), make(chan error, 1)
-	go func() {
-		failed <- follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-			}
-			return false
-		}, func(err error) {
-			select {
-			case lost <- err:
-			case <-ctx.Done():
-			}
-		})
-	}()
+	go func() { failed <- w.follow(ctx, batches, lost) }()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
-	var batch *v1alpha1.EmbeddedUserBatch
 	for {
 		select {
-		case batch = <-batches:
+		case w.batch = <-batches:
 			w.lost = nil
-			w.meter.add(time.Now(), batch.Status.Counts.Total-batch.Status.Counts.Pending, batch.Status.Counts.Total)
+			counts := &w.batch.Status.Counts
+			w.meter.add(time.Now(), counts.Total-counts.Pending, counts.Total)
 		case w.lost = <-lost:
-			if batch == nil || !w.display.wantsDetails() { // a screen shows it, and would be spoiled by a line between
+			if !w.hasScreen() { // which shows it, and would be spoiled by a line between
 				terminal.Note(w.warn, "%s: %v", lostNote, w.lost)
 				continue
 			}
 		case <-redraw.C:
-			if batch == nil || !w.display.wantsDetails() {
+			if !w.hasScreen() {
 				continue
 			}
 		case err := <-failed:
-			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			if ctx.Err() != nil {
 				return w.last, err
 			}
 			return w.last, access.Explain(err, "watch", access.Batches, w.key) //nolint:wrapcheck // wrapped
 		}
-		if err := w.show(ctx, batch); err != nil {
+		if err := w.show(ctx); err != nil {
 			return w.last, err
 		}
 		if w.last.State.Ends() {
@@ -95,11 +82,31 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	}
 }
 
+// follow sends what the API server says of the batch, and why it says nothing.
+func (w *watcher) follow(ctx context.Context, batches chan<- *v1alpha1.EmbeddedUserBatch, lost chan<- error) error {
+	//nolint:wrapcheck // says what failed
+	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+		}
+		return false
+	}, func(err error) {
+		select {
+		case lost <- err:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// hasScreen reports whether there is a screen that shows the batch, and time that passes.
+func (w *watcher) hasScreen() bool { return w.batch != nil && w.display.wantsDetails() }
+
 // lostNote says that the API server is away.
 const lostNote = "Lost the batch, and trying again"
 
-func (w *watcher) show(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) error {
-	now := time.Now()
+func (w *watcher) show(ctx context.Context) error {
+	now, batch := time.Now(), w.batch
 	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
 		if err != nil {
