@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	operatorLabel = "app.kubernetes.io/name=embedded-user-operator"
-	slicesQuota   = "count/embeddeduserslices.embedded.runalloy.com"
+	operatorLabel     = "app.kubernetes.io/name=embedded-user-operator"
+	operatorContainer = "manager"
+	slicesQuota       = "count/embeddeduserslices.embedded.runalloy.com"
 	// batchesPerPage bounds the memory for batches, of which each may have 10,000 users.
 	batchesPerPage = 20
 )
@@ -108,6 +109,9 @@ func (g *gatherer) operators(ctx context.Context) ([]Operator, error) {
 // versionOf returns the tag of the image of an operator; empty if it has none.
 func versionOf(d *appsv1.Deployment) string {
 	for _, container := range d.Spec.Template.Spec.Containers {
+		if container.Name != operatorContainer {
+			continue
+		}
 		image, _, _ := strings.Cut(container.Image, "@")
 		if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
 			return image[i+1:]
