@@ -27,6 +27,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl+C ends whatever does not heed the first, such as a wait for standard input
 	defer stop()
+	context.AfterFunc(ctx, stop)  // so that another Ctrl-C ends a command that waits for its input
 	log.SetLogger(logr.Discard()) // commands tell people what matters
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	return command.Exit(root.New(command.NewOptions(buildVersion(), streams)).ExecuteContext(ctx), streams.ErrOut)

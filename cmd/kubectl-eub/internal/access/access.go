@@ -4,7 +4,9 @@
 package access
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -53,9 +55,14 @@ func Missing(verb, resource, namespace string) string {
 
 // Explain returns an error of the API server with what to do about it, if something can be said.
 func Explain(err error, verb, resource string, key client.ObjectKey) error {
+	var unanswered *url.Error
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unanswered):
+		return fmt.Errorf("the API server does not answer; check --context, the kubeconfig and the network: %w", err)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the API server does not know you; log in again, or give another --context: %w", err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("%s: %w", Missing(verb, resource, key.Namespace), err)
 	case meta.IsNoMatchError(err):

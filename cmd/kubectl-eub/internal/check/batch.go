@@ -31,9 +31,6 @@ type batchFacts struct {
 	secret presence
 }
 
-// seenWithin is how long an operator that works takes at most to look at a batch.
-const seenWithin = time.Minute
-
 func (b *batchFacts) target() string { return advice.Target(b.batch.Namespace, b.batch.Name) }
 
 func (b *batchFacts) findings(now time.Time) []Finding {
@@ -45,6 +42,7 @@ func (b *batchFacts) state(now time.Time) Finding {
 	subject := "Batch " + b.batch.Name
 	r := status.New(b.batch, nil, nil, nil)
 	counts := fmt.Sprintf("%s of %s users are done", terminal.Number(r.Counts.Total-r.Counts.Pending), terminal.Number(r.Counts.Total))
+	silence := r.Silence(now)
 	a, isKnown := advice.For(r.Reason, b.target())
 	if !isKnown {
 		a.Words = r.Message
@@ -57,10 +55,10 @@ func (b *batchFacts) state(now time.Time) Finding {
 	case status.Suspended, status.Observed:
 		return Finding{subject, Warn, fmt.Sprintf("It is %s, and %s: %s", r.State, counts, a.Words), a.Do}
 	case status.Unseen:
-		if waited := now.Sub(lastChange(b.batch)); waited > seenWithin {
+		if silence > 0 {
 			says := fmt.Sprintf("No operator has looked at its last change for %s: it does not run, or does not watch this namespace.",
-				terminal.Duration(waited))
-			return Finding{subject, Fail, says, "Ask whoever runs the operator; see " + advice.Page + "."}
+				terminal.Duration(silence))
+			return Finding{subject, Fail, says, askOperator}
 		}
 		return Finding{subject, OK, "It has just changed, and the operator has not looked at it yet.", ""}
 	default:
@@ -68,20 +66,16 @@ func (b *batchFacts) state(now time.Time) Finding {
 		if r.Reason != v1alpha1.ReasonProgressing {
 			level = Warn
 		}
+		if silence > 0 {
+			says := fmt.Sprintf("It is Working (%s), and %s, but nothing has changed for %s: the operator may not run, or has other batches first.",
+				r.Reason, counts, terminal.Duration(silence))
+			return Finding{subject, Warn, says, askOperator}
+		}
 		return Finding{subject, level, fmt.Sprintf("It is Working (%s), and %s: %s", r.Reason, counts, a.Words), a.Do}
 	}
 }
 
-// lastChange returns when somebody last changed anything but the status.
-func lastChange(batch *v1alpha1.EmbeddedUserBatch) time.Time {
-	last := batch.CreationTimestamp.Time
-	for _, entry := range batch.ManagedFields {
-		if entry.Subresource == "" && entry.Time != nil && entry.Time.After(last) {
-			last = entry.Time.Time
-		}
-	}
-	return last
-}
+const askOperator = "Ask whoever runs the operator; see " + advice.Page + "."
 
 // key says whether the API key is there, and whether the API accepts it, as far as the operator knows.
 func (b *batchFacts) key() Finding {

@@ -5,14 +5,12 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/discovery"
-	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -32,15 +30,18 @@ func NewCommand(shared *command.Options) *cobra.Command {
 	o := &options{Options: shared}
 	c := &cobra.Command{
 		Use:   "check [NAME]",
-		Short: "Say what is wrong with the cluster and its batches, in a sentence each",
+		Short: "Say what is wrong with the cluster and its batches",
 		Long: `Check what the batches of a namespace need, and say in one sentence each what is
 wrong, and what to do about it:
 
   API server  whether it answers
-  CRDs        whether they are installed, and have the fields that this plugin knows
-  Operator    whether it runs, and is of this plugin's version, for those who may list Deployments
-  Rights      which commands you may use, and which right is missing for the others
-  Batch       what keeps it from being Ready; without a name all batches of the namespace
+  CRDs        whether they are installed, and have the fields that this plugin
+              knows
+  Operator    whether it runs, and is of this plugin's version, for those who
+              may list Deployments
+  Rights      which right is missing, and for which command
+  Batch       what keeps it from being Ready; without a name all batches of the
+              namespace
   Key         whether its Secret exists, and whether the API accepts the key
   Limits      whether it comes close to a limit, and what quotas leave
 
@@ -108,21 +109,10 @@ func (o *options) run(ctx context.Context, name string) error {
 }
 
 func (o *options) print(found []Finding) error {
-	var text []byte
-	var err error
-	switch o.output {
-	case "json":
-		text, err = json.MarshalIndent(map[string][]Finding{"findings": found}, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(map[string][]Finding{"findings": found})
-	default:
-		columns, _ := terminal.Size(o.Out)
-		_, err = io.WriteString(o.Out, Text(found, columns, terminal.PaletteFor(o.Out)))
-		return err //nolint:wrapcheck // wrapped by the caller
+	if o.output != "" {
+		return o.Print(o.output, map[string][]Finding{"findings": found}) //nolint:wrapcheck // wrapped by the caller
 	}
-	if err == nil {
-		_, err = o.Out.Write(text)
-	}
+	columns, _ := terminal.Size(o.Out)
+	_, err := io.WriteString(o.Out, Text(found, columns, terminal.PaletteFor(o.Out)))
 	return err //nolint:wrapcheck // wrapped by the caller
 }

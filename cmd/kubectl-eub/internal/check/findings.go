@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -43,7 +45,7 @@ type Operator struct {
 // right is something that a command must be allowed to do.
 type right struct{ verb, resource string }
 
-// rights are those that each command needs, in the order of its help.
+// rights are those that each command needs, besides those of the command that it extends.
 var rights = []struct {
 	command string
 	needs   []right
@@ -51,9 +53,10 @@ var rights = []struct {
 	{"status", slices.Concat(to(access.Batches, "get", "list", "watch"), to(access.Slices, "list"), to(access.Events, "list"))},
 	{"results", slices.Concat(to(access.Batches, "get"), to(access.Slices, "list"))},
 	{"plan", slices.Concat(to(access.Batches, "get"), to(access.Slices, "list"), to(access.ConfigMaps, "get"))},
-	{"import --apply", slices.Concat(
-		to(access.Batches, "get", "create", "patch"), to(access.ConfigMaps, "list", "create", "patch", "delete"))},
-	{"import --apply --secret", to(access.Secrets, "list", "create", "patch", "delete")},
+	{"results --rows", slices.Concat(to(access.ConfigMaps, "get"), to(access.Secrets, "get"))},
+	{"import --apply", slices.Concat(to(access.Batches, "get", "create", "patch"),
+		to(access.ConfigMaps, "list", "create", "patch", "delete"), to(access.Secrets, "list"))},
+	{"import --apply --secret", to(access.Secrets, "create", "patch", "delete")},
 	{"retry, suspend, resume, approve", to(access.Batches, "get", "patch", "watch")},
 }
 
@@ -105,7 +108,11 @@ func findings(f *facts) []Finding {
 	for i := range f.batches {
 		found = append(found, f.batches[i].findings(f.now)...)
 	}
-	if len(f.batches) == 0 {
+	switch {
+	case len(f.batches) > 0:
+	case f.denied[right{"list", access.Batches}]:
+		found = append(found, Finding{"Batches", Unknown, "They cannot be listed; give the name of one.", ""})
+	default:
 		found = append(found, Finding{"Batches", OK, fmt.Sprintf("Namespace %s has no batch.", f.namespace), ""})
 	}
 	for _, q := range f.quotas {
@@ -163,6 +170,8 @@ func some(names []string) string {
 func operators(f *facts) []Finding {
 	const subject = "Operator"
 	switch {
+	case f.operatorsErr != nil && !apierrors.IsForbidden(f.operatorsErr):
+		return []Finding{{subject, Unknown, fmt.Sprintf("The Deployments cannot be listed: %v.", f.operatorsErr), ""}}
 	case f.operatorsErr != nil:
 		return []Finding{{subject, Unknown, "You may not list deployments.apps in all namespaces, so that the operator's version " +
 			"cannot be told; whether it works shows in the batches below.", ""}}

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -86,13 +90,14 @@ func TestFindings(t *testing.T) {
 				{batch: batch("newer", ready("False", "OfANewerOperator"), stalled("OfANewerOperator"), key("True", "Accepted")), secret: exists},
 				{batch: unseen, secret: exists},
 				{batch: full, rows: 9500, secret: exists},
+				{batch: batch("silent", ready("Unknown", "Progressing"), key("True", "Accepted")), secret: exists},
 			}
 			f.quotas = []quota{{"small", 5, 5}, {"large", 5, 100}}
 			return f
 		}(),
 		"unknown": func() *facts {
 			f := well()
-			f.served, f.schemaErr, f.operatorsErr = nil, errors.New("forbidden"), errors.New("forbidden")
+			f.served, f.schemaErr, f.operatorsErr = nil, errors.New("forbidden"), apierrors.NewForbidden(appsv1.Resource("deployments"), "", nil)
 			f.operators, f.batches = nil, nil
 			return f
 		}(),
@@ -107,6 +112,56 @@ func TestFindings_NewerCRDs(t *testing.T) {
 	f.served[v1alpha1.EmbeddedUserSliceKind] = append(f.served[v1alpha1.EmbeddedUserSliceKind], "spec.priority")
 	if got := crds(f); got.Level != Warn || !strings.Contains(got.Says, "EmbeddedUserSlice.spec.priority") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestFindings_NameTheRightOfEachCommand(t *testing.T) {
+	for _, test := range []struct {
+		denied right
+		want   []string
+	}{
+		{right{"watch", access.Batches}, []string{"status", "retry, suspend, resume, approve"}},
+		{right{"list", access.Secrets}, []string{"import --apply"}}, // it looks for the lists of earlier imports
+		{right{"get", access.Secrets}, []string{"results --rows"}},
+		{right{"create", access.Secrets}, []string{"import --apply --secret"}},
+	} {
+		f := well()
+		f.denied = map[right]bool{test.denied: true}
+		var got []string
+		for _, finding := range permissions(f) {
+			command, says, _ := strings.Cut(finding.Says, ": ")
+			got = append(got, command)
+			if want := fmt.Sprintf("you may not %s %s in namespace demo;", test.denied.verb, test.denied.resource); !strings.HasPrefix(says, want) {
+				t.Error(says)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%+v: %s", test.denied, diff)
+		}
+	}
+}
+
+// Whoever may not list batches is not told that there are none.
+func TestFindings_BatchesThatCannotBeListed(t *testing.T) {
+	f := well()
+	f.batches, f.denied = nil, map[right]bool{{"list", access.Batches}: true}
+	at := slices.IndexFunc(findings(f), func(f Finding) bool { return f.Subject == "Batches" })
+	if at < 0 || findings(f)[at].Level != Unknown {
+		t.Errorf("%+v", findings(f))
+	}
+}
+
+// Only somebody who may not list Deployments is told so.
+func TestFindings_OperatorsThatCannotBeListed(t *testing.T) {
+	for want, err := range map[string]error{
+		"You may not list deployments.apps in all namespaces": apierrors.NewForbidden(appsv1.Resource("deployments"), "", nil),
+		"The Deployments cannot be listed: it is too slow":    errors.New("it is too slow"),
+	} {
+		f := well()
+		f.operators, f.operatorsErr = nil, err
+		if got := operators(f); len(got) != 1 || got[0].Level != Unknown || !strings.HasPrefix(got[0].Says, want) {
+			t.Errorf("%v: %+v", err, got)
+		}
 	}
 }
 

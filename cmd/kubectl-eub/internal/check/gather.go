@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	operatorLabel = "app.kubernetes.io/name=embedded-user-operator"
-	slicesQuota   = "count/embeddeduserslices.embedded.runalloy.com"
+	operatorLabel     = "app.kubernetes.io/name=embedded-user-operator"
+	operatorContainer = "manager"
+	slicesQuota       = "count/embeddeduserslices.embedded.runalloy.com"
 	// batchesPerPage bounds the memory for batches, of which each may have 10,000 users.
 	batchesPerPage = 20
 )
@@ -39,7 +40,8 @@ func (g *gatherer) gather(ctx context.Context, namespace, name, plugin string) (
 	f := &facts{namespace: namespace, now: time.Now(), plugin: plugin, denied: map[right]bool{}}
 	version, err := g.discovery.ServerVersion()
 	if err != nil {
-		return nil, fmt.Errorf("the API server does not answer; check --context, the kubeconfig and the network: %w", err)
+		err = fmt.Errorf("asking for the version of the API server: %w", err)
+		return nil, access.Explain(err, "get", "its version", client.ObjectKey{}) //nolint:wrapcheck // wrapped
 	}
 	f.kubernetes = version.GitVersion
 	if f.hasGroup, err = g.hasGroup(); err != nil || !f.hasGroup {
@@ -88,7 +90,7 @@ func (g *gatherer) operators(ctx context.Context) ([]Operator, error) {
 	var list appsv1.DeploymentList
 	name, value, _ := strings.Cut(operatorLabel, "=")
 	if err := g.client.List(ctx, &list, client.MatchingLabels{name: value}); err != nil {
-		return nil, fmt.Errorf("listing the Deployments: %w", err)
+		return nil, err //nolint:wrapcheck // a finding quotes it
 	}
 	var found []Operator
 	for i := range list.Items {
@@ -107,6 +109,9 @@ func (g *gatherer) operators(ctx context.Context) ([]Operator, error) {
 // versionOf returns the tag of the image of an operator; empty if it has none.
 func versionOf(d *appsv1.Deployment) string {
 	for _, container := range d.Spec.Template.Spec.Containers {
+		if container.Name != operatorContainer {
+			continue
+		}
 		image, _, _ := strings.Cut(container.Image, "@")
 		if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
 			return image[i+1:]
@@ -159,7 +164,8 @@ func (g *gatherer) batches(ctx context.Context, f *facts, name string) error {
 		var page v1alpha1.EmbeddedUserBatchList
 		err := g.client.List(ctx, &page, client.InNamespace(f.namespace), client.Limit(batchesPerPage), client.Continue(next))
 		if apierrors.IsForbidden(err) {
-			return nil // the findings about rights say so
+			f.denied[right{"list", access.Batches}] = true // as the review said, unless the rights have changed since
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("listing the batches: %w", err)

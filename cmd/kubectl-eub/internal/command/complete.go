@@ -21,7 +21,7 @@ import (
 const (
 	// completionTime is how long somebody who presses Tab waits at most.
 	completionTime = 3 * time.Second
-	// maxCompletions is more than anybody reads.
+	// maxCompletions is more than anybody reads, and the number of names in a page.
 	maxCompletions = 500
 )
 
@@ -48,7 +48,8 @@ func (o *Options) CompleteContext(_ *cobra.Command, _ []string, begin string) ([
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return beginning(slices.Sorted(maps.Keys(config.Contexts)), begin), cobra.ShellCompDirectiveNoFileComp
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(config.Contexts)), func(name string) bool { return !strings.HasPrefix(name, begin) })
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // complete returns the names of objects of a kind. It reads nothing else of them.
@@ -61,19 +62,22 @@ func (o *Options) complete(
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var found metav1.PartialObjectMetadataList
 	kind.Kind += "List"
-	found.SetGroupVersionKind(kind)
-	if err := kube.List(ctx, &found, client.InNamespace(namespace), client.Limit(maxCompletions)); err != nil {
-		return nil, cobra.ShellCompDirectiveError
+	var names []cobra.Completion
+	for next := ""; ; {
+		var found metav1.PartialObjectMetadataList
+		found.SetGroupVersionKind(kind)
+		err := kube.List(ctx, &found, client.InNamespace(namespace), client.Limit(maxCompletions), client.Continue(next))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		for i := range found.Items {
+			if name := found.Items[i].Name; strings.HasPrefix(name, begin) {
+				names = append(names, name)
+			}
+		}
+		if next = found.Continue; next == "" || len(names) >= maxCompletions {
+			return names, cobra.ShellCompDirectiveNoFileComp
+		}
 	}
-	names := make([]string, 0, len(found.Items))
-	for i := range found.Items {
-		names = append(names, found.Items[i].Name)
-	}
-	return beginning(names, begin), cobra.ShellCompDirectiveNoFileComp
-}
-
-func beginning(names []string, begin string) []cobra.Completion {
-	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, begin) })
 }

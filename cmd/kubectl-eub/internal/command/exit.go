@@ -3,9 +3,12 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
 // ExitError is an error with an exit code of its own.
@@ -24,20 +27,29 @@ func (e *ExitError) Error() string {
 // Unwrap returns the error without the code.
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// exitFailed is the exit code of every other error.
-const exitFailed = 1
+const (
+	// ExitInterrupted is the exit code after Ctrl-C, as a shell has it.
+	ExitInterrupted = 130
+	// exitFailed is the exit code of every other error.
+	exitFailed = 1
+)
 
 // Exit writes an error, if there is something to tell, and returns the exit code.
 func Exit(err error, errOut io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if text := err.Error(); text != "" {
-		_, _ = fmt.Fprintln(errOut, "error:", text) // if that fails there is nobody left to tell
-	}
+	code, text := exitFailed, err.Error()
 	var exit *ExitError
-	if errors.As(err, &exit) {
-		return exit.Code
+	switch {
+	case errors.As(err, &exit):
+		code = exit.Code
+	case errors.Is(err, context.Canceled):
+		code, text = ExitInterrupted, "interrupted"
 	}
-	return exitFailed
+	if text != "" {
+		// An error may quote a list, or what an API says. If it cannot be written there is nobody left to tell.
+		_, _ = fmt.Fprintln(errOut, "error:", terminal.CleanLines(text))
+	}
+	return code
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,7 +23,7 @@ import (
 var ErrDeleted = errors.New("the batch was deleted")
 
 // pause is the time between two tries to watch.
-const pause = time.Second
+var pause = time.Second // a test does not wait
 
 // Batch calls visit with a batch, and again whenever it has changed, until visit returns true or the context ends; then the error is that
 // of the context. It goes on while the API server is away: lost is called with the error, once until it is back.
@@ -32,18 +33,18 @@ func Batch(
 	f := &follower{client: c, key: key, visit: visit}
 	isLost := false
 	for {
-		seen := f.seen
+		watches := f.watches
 		done, err := f.once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err() //nolint:wrapcheck // the caller knows why it ended the context
 		case done:
 			return nil
-		case errors.Is(err, ErrDeleted), isGone(err) && f.seen > 0:
+		case errors.Is(err, ErrDeleted), isGone(err) && f.uid != "":
 			return ErrDeleted
-		case isFinal(err) && f.seen == 0:
+		case isFinal(err) && f.watches == 0:
 			return err
-		case f.seen > seen:
+		case f.watches > watches:
 			isLost = false
 		}
 		if err != nil && !isLost {
@@ -62,17 +63,18 @@ func isGone(err error) bool {
 	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// isFinal reports whether trying again cannot help somebody who has never seen the batch. Whoever has seen it may be refused while the API
+// isFinal reports whether trying again cannot help somebody who has never watched the batch. Whoever has may be refused while the API
 // server starts, before it has read the roles.
 func isFinal(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
 type follower struct {
-	client client.WithWatch
-	key    client.ObjectKey
-	visit  func(*v1alpha1.EmbeddedUserBatch) bool
-	seen   int // how often visit was called
+	client  client.WithWatch
+	key     client.ObjectKey
+	visit   func(*v1alpha1.EmbeddedUserBatch) bool
+	uid     types.UID // of the batch; empty until it was read
+	watches int       // how often a watch began
 }
 
 // once reads a batch and follows it until the API server ends the watch, as it does after some minutes.
@@ -81,7 +83,10 @@ func (f *follower) once(ctx context.Context) (done bool, err error) {
 	if err := f.client.Get(ctx, f.key, batch); err != nil {
 		return false, fmt.Errorf("reading batch %s: %w", f.key.Name, err)
 	}
-	f.seen++
+	if f.uid != "" && batch.UID != f.uid {
+		return false, ErrDeleted // and created again
+	}
+	f.uid = batch.UID
 	if f.visit(batch) {
 		return true, nil
 	}
@@ -92,6 +97,7 @@ func (f *follower) once(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("watching batch %s: %w", f.key.Name, err)
 	}
+	f.watches++
 	defer changes.Stop()
 	for change := range changes.ResultChan() {
 		batch, isBatch := change.Object.(*v1alpha1.EmbeddedUserBatch)
@@ -102,7 +108,7 @@ func (f *follower) once(ctx context.Context) (done bool, err error) {
 			return false, nil // as when the watch ends: the batch is read again
 		case !isBatch || change.Type == watch.Bookmark:
 		default:
-			if f.seen++; f.visit(batch) {
+			if f.visit(batch) {
 				return true, nil
 			}
 		}

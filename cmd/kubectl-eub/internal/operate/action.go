@@ -23,6 +23,9 @@ type change struct {
 	notes []string
 	// isDone reports whether what --wait waits for has happened, to a batch in which the patch is stored.
 	isDone func(*v1alpha1.EmbeddedUserBatch) bool
+	// holds reports whether nobody has undone the change, as a sync from Git may, or suspended the batch. Otherwise what --wait waits
+	// for may never happen.
+	holds func(*v1alpha1.EmbeddedUserBatch) bool
 	// cannotWait says why waiting would be in vain; empty if it would not.
 	cannotWait string
 }
@@ -54,8 +57,12 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 	c := change{
 		patch: annotate(v1alpha1.AnnotationReconcileAt, value), said: "asked to look up its users, and to send the rejected ones again",
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
-			handled := b.Status.LastHandledReconcileAt == value
+			last := b.Status.LastHandledReconcileAt
+			handled := last == value || last != "" && last == b.Annotations[v1alpha1.AnnotationReconcileAt] // of somebody who asked later
 			return status.StateOf(b).Ends() && (handled || slices.Contains(keepsFromLooking, reasonOf(b)))
+		},
+		holds: func(b *v1alpha1.EmbeddedUserBatch) bool {
+			return b.Annotations[v1alpha1.AnnotationReconcileAt] != "" && !b.Spec.Suspend
 		},
 	}
 	if batch.Spec.Suspend {
@@ -101,6 +108,7 @@ func suspend(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			return isSeen(b) && meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionSuspended)
 		},
+		holds: func(b *v1alpha1.EmbeddedUserBatch) bool { return b.Spec.Suspend },
 		notes: []string{"Nothing more is sent. A request that is running ends, and its results are recorded."},
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
@@ -117,6 +125,7 @@ func resume(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 	c := change{
 		patch: patchOf(nil, "spec", "suspend"), said: "resumed",
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool { return status.StateOf(b).Ends() },
+		holds:  func(b *v1alpha1.EmbeddedUserBatch) bool { return !b.Spec.Suspend },
 	}
 	if !batch.Spec.Suspend {
 		c.patch, c.said = nil, "was not suspended"
@@ -138,6 +147,9 @@ func approve(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		patch: annotate(v1alpha1.AnnotationApprove, value), said: "approved",
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			return b.Status.Approval != value && status.StateOf(b).Ends()
+		},
+		holds: func(b *v1alpha1.EmbeddedUserBatch) bool {
+			return b.Status.Approval != value || b.Annotations[v1alpha1.AnnotationApprove] == value && !b.Spec.Suspend
 		},
 	}
 	if ready := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionReady); ready != nil {

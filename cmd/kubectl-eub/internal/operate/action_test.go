@@ -86,6 +86,16 @@ func TestIsDone(t *testing.T) {
 		"retry that was not handled": {retry, batch("True", "Succeeded", nil), batch("True", "Succeeded", nil), false},
 		"retry that was handled": {retry, batch("True", "Succeeded", nil),
 			batch("True", "Succeeded", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.LastHandledReconcileAt = handled }), true},
+		"retry that another retry overtook": {retry, batch("True", "Succeeded", nil),
+			batch("True", "Succeeded", func(b *v1alpha1.EmbeddedUserBatch) {
+				b.Annotations = map[string]string{v1alpha1.AnnotationReconcileAt: "later"}
+				b.Status.LastHandledReconcileAt = "later"
+			}), true},
+		"retry that another retry overtook, which was not handled": {retry, batch("True", "Succeeded", nil),
+			batch("True", "Succeeded", func(b *v1alpha1.EmbeddedUserBatch) {
+				b.Annotations = map[string]string{v1alpha1.AnnotationReconcileAt: "later"}
+				b.Status.LastHandledReconcileAt = "earlier"
+			}), false},
 		"retry that was handled, and users are being sent again": {retry, batch("True", "Succeeded", nil),
 			batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.LastHandledReconcileAt = handled }), false},
 		"retry that cannot be handled without a key": {retry, batch("True", "Succeeded", nil),
@@ -105,6 +115,44 @@ func TestIsDone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := c.isDone(test.after); got != test.want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+}
+
+// A sync from Git may set a field back, and somebody who waits would wait for ever.
+func TestHolds(t *testing.T) {
+	suspended := func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true }
+	asking := func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Approval = "a" }
+	approved := func(b *v1alpha1.EmbeddedUserBatch) {
+		b.Status.Approval, b.Annotations = "a", map[string]string{v1alpha1.AnnotationApprove: "a"}
+	}
+	retried := func(value string) func(*v1alpha1.EmbeddedUserBatch) {
+		return func(b *v1alpha1.EmbeddedUserBatch) {
+			b.Annotations = map[string]string{v1alpha1.AnnotationReconcileAt: value}
+		}
+	}
+	for what, test := range map[string]struct {
+		decide        func(*v1alpha1.EmbeddedUserBatch, time.Time) (change, error)
+		before, after func(*v1alpha1.EmbeddedUserBatch)
+		want          bool
+	}{
+		"suspend":                                {suspend, nil, suspended, true},
+		"suspend that somebody has set back":     {suspend, nil, nil, false},
+		"resume":                                 {resume, suspended, nil, true},
+		"resume that somebody has set back":      {resume, suspended, suspended, false},
+		"retry":                                  {retry, nil, retried("2026-11-26T22:00:00.123Z"), true},
+		"retry that another one overtook":        {retry, nil, retried("later"), true},
+		"retry whose annotation was removed":     {retry, nil, nil, false},
+		"approve that the operator has not seen": {approve, asking, approved, true},
+		"approve whose annotation was removed":   {approve, asking, asking, false},
+		"approve that the operator has seen":     {approve, asking, nil, true},
+	} {
+		c, err := test.decide(batch("True", "Succeeded", test.before), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.holds(batch("True", "Succeeded", test.after)); got != test.want {
 			t.Errorf("%s: %t", what, got)
 		}
 	}

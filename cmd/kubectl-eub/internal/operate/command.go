@@ -25,9 +25,8 @@ import (
 
 // Exit codes with --wait, besides 0: those of status --watch.
 const (
-	exitStalled     = 1
-	exitTimeout     = 3
-	exitInterrupted = 130
+	exitStalled = 1
+	exitTimeout = 3
 )
 
 // fieldManager is who changes a batch, in its managedFields.
@@ -46,8 +45,8 @@ type options struct {
 const waiting = `
 
 With --wait the command ends when that has happened, and prints the batch as it
-is then. Its exit code is 0 if the batch is Ready, 1 if it needs a person, and 3
-if --timeout has passed.
+is then. Its exit code is 0 if the batch is Ready, 1 if it needs a person or
+somebody undoes the change, 3 if --timeout has passed, and 130 after Ctrl-C.
 
 You need the right to patch embeddeduserbatches, which the role edit has.`
 
@@ -55,7 +54,7 @@ You need the right to patch embeddeduserbatches, which the role edit has.`
 func NewRetryCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: retry}, &cobra.Command{
 		Use:   "retry NAME",
-		Short: "Look up the users of a batch, and send those again that the API rejected",
+		Short: "Look all users up, and send those again that the API rejected",
 		Long: `Have the operator look up every user of a batch once: it creates those again
 that were deleted in Alloy, and sends those once more that the API rejected, for
 example after a plan or a setting of the account has changed. Rows that are
@@ -83,11 +82,14 @@ func NewSuspendCommand(shared *command.Options) *cobra.Command {
 		Short: "Stop the requests of a batch",
 		Long: `Stop the requests of a batch, by setting spec.suspend. A request that is running
 ends, and its results are recorded. The list is still read and may be changed
-meanwhile. If the batch comes from Git, change it there too, or the next sync
-has it go on.
+meanwhile.
+
+If a manifest in Git sets spec.suspend, change it there too. Otherwise the next
+sync sets it back, or reports a conflict about the field.
 
 With --wait the command ends when the operator has seen it, with exit code 0;
-with 3 if --timeout has passed.
+with 1 if somebody undoes the change, 3 if --timeout has passed, and 130 after
+Ctrl-C.
 
 You need the right to patch embeddeduserbatches, which the role edit has.`,
 		Example: `  kubectl eub suspend customers
@@ -102,7 +104,10 @@ func NewResumeCommand(shared *command.Options) *cobra.Command {
 	return newCommand(&options{Options: shared, decide: resume}, &cobra.Command{
 		Use:   "resume NAME",
 		Short: "Have a suspended batch go on",
-		Long:  `Have a suspended batch go on, by removing spec.suspend.` + waiting,
+		Long: `Have a suspended batch go on, by removing spec.suspend.
+
+If a manifest in Git sets spec.suspend, remove it there too. Otherwise the next
+sync suspends the batch again.` + waiting,
 		Example: `  kubectl eub resume customers
 
   kubectl eub resume customers --wait --timeout 10m`,
@@ -216,23 +221,34 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, key client.O
 	var last *v1alpha1.EmbeddedUserBatch
 	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		last = batch
-		return c.isDone(batch)
+		return c.isDone(batch) || !c.holds(batch)
 	}, func(err error) { terminal.Note(o.ErrOut, "Lost the batch, and trying again: %v", err) })
-	if errors.Is(err, context.Canceled) {
-		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
-	}
-	if last == nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
+	case errors.Is(err, context.DeadlineExceeded) && last == nil:
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
+	case errors.Is(err, context.DeadlineExceeded):
+		r := status.New(last, nil, nil, nil)
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Late(&r))}
+	case err != nil:
 		return access.Explain(err, "watch", access.Batches, key) //nolint:wrapcheck // wrapped
+	case !c.isDone(last):
+		return fmt.Errorf("somebody undid the change of batch %s, or suspended it, before the change had an effect; "+
+			"if the batch comes from Git, change it there", key.Name)
+	default:
+		return o.happened(last)
 	}
-	r := status.New(last, nil, nil, nil)
-	if err != nil {
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Line(&r))}
-	}
+}
+
+// happened prints a batch after the change, and returns the error with the exit code.
+func (o *options) happened(batch *v1alpha1.EmbeddedUserBatch) error {
+	r := status.New(batch, nil, nil, nil)
 	if o.output == "" {
 		terminal.Note(o.Out, "%s", status.Line(&r))
 	}
 	if o.mayStop || !r.State.NeedsPerson() {
 		return nil
 	}
-	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s: %s", key.Name, r.State, terminal.Clean(status.Ending(&r)))}
+	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s: %s", r.Name, r.State, terminal.Clean(status.Ending(&r)))}
 }

@@ -41,8 +41,10 @@ func NewCommand(shared *command.Options) *cobra.Command {
 		Long: `List every user of a batch with its result, the reason, and what the API said.
 
   Created   an answer of the API proves that the operator created the user
-  Existing  the user exists without that proof; the reason UnconfirmedAttempt says that the operator may have created it
-  Invalid   the API rejected the user (RejectedByAPI), or its row is invalid by itself (InvalidRow, DuplicateUsername)
+  Existing  the user exists without that proof; the reason UnconfirmedAttempt
+            says that the operator may have created it
+  Invalid   the API rejected the user (RejectedByAPI), or its row is invalid by
+            itself (InvalidRow, DuplicateUsername)
   Pending   the user has no result yet, or is sent again
 
 Rows that are invalid by themselves come first, with the list, the row and the

@@ -6,6 +6,7 @@ package root
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,9 +57,27 @@ Kubernetes API server only, and never prints an API key.`,
 			complete(child, name.Name, o.CompleteBatch)
 		}
 		child.Args = withHelp(child.Args)
+		for flag, of := range values[child.Name()] {
+			complete(child, flag, cobra.FixedCompletions(strings.Fields(of), cobra.ShellCompDirectiveNoFileComp))
+		}
 	}
 	c.SetFlagErrorFunc(seeHelp)
+	c.SetUsageTemplate(strings.ReplaceAll(c.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 "))
 	return c
+}
+
+const output = "output" // a flag
+
+var onlyName = map[string]string{output: "name"}
+
+// values are the values of flags, by command.
+var values = map[string]map[string]string{
+	"import":  {output: "yaml json name", "format": "CSV JSON NDJSON YAML"},
+	"plan":    {output: "text json yaml", "format": "CSV JSON NDJSON YAML"},
+	"status":  {output: "json yaml name"},
+	"results": {output: "table csv json ndjson", "result": "Created Existing Invalid Pending"},
+	"check":   {output: "json yaml"},
+	"retry":   onlyName, "suspend": onlyName, "resume": onlyName, "approve": onlyName,
 }
 
 func add(c *cobra.Command, group string, children ...*cobra.Command) {

@@ -5,15 +5,14 @@ package status
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
@@ -24,9 +23,8 @@ import (
 
 // Exit codes of status --watch, besides 0 for a batch that became Ready.
 const (
-	exitStalled     = 1
-	exitTimeout     = 3
-	exitInterrupted = 130 // as a shell says of a program that Ctrl-C ended
+	exitStalled = 1
+	exitTimeout = 3
 )
 
 type options struct {
@@ -54,9 +52,11 @@ namespaces: first those that need a person.
 With --watch the screen is drawn anew until nothing more happens to the batch by
 itself. The exit code then says how it ended:
 
-  0  the batch is Ready: every user exists that must
-  1  a person is needed: the batch is stalled or suspended, or only observes; or it was deleted
-  3  --timeout has passed
+  0    the batch is Ready: every user exists that must
+  1    a person is needed: the batch is stalled or suspended, or only observes;
+       or it was deleted
+  3    --timeout has passed
+  130  Ctrl-C
 
 Where standard output is no terminal, as in CI, --watch prints one line for each
 change instead.
@@ -143,11 +143,14 @@ func (o *options) printFleet(ctx context.Context, from *cluster, namespace strin
 		return err
 	}
 	if o.output != "" {
-		return write(o.Out, o.output, struct {
+		return o.write(struct {
 			Batches []Report `json:"batches"`
 		}{reports}, reports)
 	}
-	columns, _ := terminal.Size(o.Out)
+	columns, rows := terminal.Size(o.Out)
+	if rows == 0 {
+		columns = math.MaxInt32 // a file has room for a long line
+	}
 	_, err = io.WriteString(o.Out, Fleet(reports, columns, terminal.PaletteFor(o.Out)))
 	return err //nolint:wrapcheck // says itself what failed
 }
@@ -191,7 +194,7 @@ func measured(
 
 func (o *options) print(r *Report) error {
 	if o.output != "" {
-		return write(o.Out, o.output, r, []Report{*r})
+		return o.write(r, []Report{*r})
 	}
 	columns, _ := terminal.Size(o.Out)
 	_, err := io.WriteString(o.Out, Screen(r, columns, terminal.PaletteFor(o.Out), time.Now()))
@@ -227,9 +230,9 @@ func (o *options) ended(last *Report, err error) error {
 		if last.Name == "" {
 			return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 		}
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Line(last))}
+		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Late(last))}
 	case errors.Is(err, context.Canceled):
-		return &command.ExitError{Code: exitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
+		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
 	case err != nil:
 		return err
 	case !last.State.NeedsPerson():
@@ -242,25 +245,14 @@ func (o *options) ended(last *Report, err error) error {
 }
 
 // write writes a value as JSON or YAML, or the names of the reports.
-func write(out io.Writer, format string, value any, reports []Report) error {
-	var text []byte
-	var err error
-	switch format {
-	case "json":
-		text, err = json.MarshalIndent(value, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(value)
-	default:
-		for i := range reports {
-			text = append(text, "embeddeduserbatch."+v1alpha1.SchemeGroupVersion.Group+"/"+reports[i].Name+"\n"...)
+func (o *options) write(value any, reports []Report) error {
+	if o.output != "name" {
+		return o.Print(o.output, value) //nolint:wrapcheck // says itself what failed
+	}
+	for i := range reports {
+		if _, err := fmt.Fprintf(o.Out, "embeddeduserbatch.%s/%s\n", v1alpha1.SchemeGroupVersion.Group, reports[i].Name); err != nil {
+			return fmt.Errorf("writing the names: %w", err)
 		}
-	}
-	if err == nil {
-		_, err = out.Write(text)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the status: %w", err)
 	}
 	return nil
 }

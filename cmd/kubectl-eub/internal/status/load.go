@@ -85,7 +85,7 @@ func (c *cluster) sliceRows(ctx context.Context, batch *v1alpha1.EmbeddedUserBat
 		if err := json.Unmarshal(text, &page); err != nil {
 			return nil, fmt.Errorf("decoding the table of slices: %w", err)
 		}
-		of, err := sliceRows(&page, batch.Name)
+		of, err := sliceRows(&page)
 		if err != nil {
 			return nil, err
 		}

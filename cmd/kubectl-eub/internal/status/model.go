@@ -57,23 +57,36 @@ func StateOf(batch *v1alpha1.EmbeddedUserBatch) State {
 type Report struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	State     State  `json:"state"`
-	// Reason and Message are those of the condition Ready; empty if there is none yet.
+	Verdict
+	Users
+	Conditions []Condition `json:"conditions"`
+	Lists      []List      `json:"lists"`
+	Key        Key         `json:"key"`
+	Slices     Slices      `json:"slices"`
+	Events     []Event     `json:"events,omitempty"`
+	// Missing says what is not shown, and why, such as without a right.
+	Missing []string `json:"missing,omitempty"`
+	// LastChange is when anything of the batch last changed, its status included.
+	LastChange metav1.Time `json:"lastChange"`
+}
+
+// Verdict is the state of a batch, and why.
+type Verdict struct {
+	State State `json:"state"`
+	// Reason and Message are those of the condition Ready; empty in the state Unseen, in which they are of what the batch was before.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 	// Do is what to do next; empty for nothing.
-	Do         string                 `json:"do,omitempty"`
-	Counts     v1alpha1.UserCounts    `json:"counts"`
-	Pace       *Pace                  `json:"pace,omitempty"` // absent where it was not measured
-	Conditions []Condition            `json:"conditions"`
-	Lists      []List                 `json:"lists"`
-	Key        Key                    `json:"key"`
-	Slices     Slices                 `json:"slices"`
-	Invalid    []v1alpha1.InvalidUser `json:"invalidUsers,omitempty"` // the first 100
-	Repeated   int32                  `json:"repeatedRows,omitempty"`
-	Events     []Event                `json:"events,omitempty"`
-	Missing    []string               `json:"missing,omitempty"` // rights without which something is not shown
-	words      string                 // of the state
+	Do    string `json:"do,omitempty"`
+	words string // of the state
+}
+
+// Users says how far the users of a batch are.
+type Users struct {
+	Counts   v1alpha1.UserCounts    `json:"counts"`
+	Pace     *Pace                  `json:"pace,omitempty"`         // absent where it was not measured
+	Invalid  []v1alpha1.InvalidUser `json:"invalidUsers,omitempty"` // the first 100
+	Repeated int32                  `json:"repeatedRows,omitempty"`
 }
 
 // Condition is a condition of a batch in words.
@@ -118,24 +131,49 @@ const maxEvents = 5
 // New returns the report on a batch. Its slices and events are nil where they cannot be read, which missing says.
 func New(batch *v1alpha1.EmbeddedUserBatch, rows []SliceRow, events []corev1.Event, missing []string) Report {
 	status := &batch.Status
-	r := Report{
-		Namespace: batch.Namespace, Name: batch.Name, State: StateOf(batch), Counts: status.Counts,
+	return Report{
+		Namespace: batch.Namespace, Name: batch.Name, Verdict: verdictOn(batch),
+		Users:      Users{Counts: status.Counts, Invalid: status.InvalidUsers, Repeated: status.RepeatedRows},
 		Conditions: conditionsOf(batch), Lists: listsOf(batch), Key: keyOf(batch), Slices: slicesOf(batch, rows),
-		Invalid: status.InvalidUsers, Repeated: status.RepeatedRows, Events: recent(events), Missing: missing,
+		Events: recent(events), Missing: missing, LastChange: lastChange(batch),
 	}
-	r.words, r.Do = advice.Unseen.Words, advice.Unseen.Do
-	if status.ObservedGeneration > 0 {
-		r.words = "The operator has not looked at the last change of this batch yet."
+}
+
+func verdictOn(batch *v1alpha1.EmbeddedUserBatch) Verdict {
+	v := Verdict{State: StateOf(batch), Do: advice.Unseen.Do, words: advice.Unseen.Words}
+	if batch.Status.ObservedGeneration > 0 {
+		v.words = "The operator has not looked at the last change of this batch yet."
 	}
-	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	if ready != nil {
-		r.Reason, r.Message = ready.Reason, ready.Message
-	}
-	if r.State != Unseen {
+	if v.State != Unseen {
+		ready := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionReady)
 		a, _ := advice.For(ready.Reason, advice.Target(batch.Namespace, batch.Name))
-		r.words, r.Do = a.Words, a.Do
+		v.Reason, v.Message, v.Do, v.words = ready.Reason, ready.Message, a.Do, a.Words
 	}
-	return r
+	return v
+}
+
+// lastChange returns when anything of a batch last changed.
+func lastChange(batch *v1alpha1.EmbeddedUserBatch) metav1.Time {
+	last := batch.CreationTimestamp
+	for _, entry := range batch.ManagedFields {
+		if entry.Time != nil && entry.Time.After(last.Time) {
+			last = *entry.Time
+		}
+	}
+	return last
+}
+
+// silentAfter is how long an operator that works leaves a batch as it is that it should be working on. It writes a status each second, but
+// may have other batches first.
+const silentAfter = 2 * time.Minute
+
+// Silence returns for how long nothing has changed of a batch that an operator should be working on; 0 if that is no surprise.
+func (r *Report) Silence(now time.Time) time.Duration {
+	isAwaited := r.State == Unseen || r.State == Working && r.Reason == v1alpha1.ReasonProgressing
+	if silence := now.Sub(r.LastChange.Time); isAwaited && silence > silentAfter {
+		return silence
+	}
+	return 0
 }
 
 func conditionsOf(batch *v1alpha1.EmbeddedUserBatch) []Condition {

@@ -46,9 +46,8 @@ func TestSliceRows(t *testing.T) {
 	table := &metav1.Table{ColumnDefinitions: columns, Rows: []metav1.TableRow{
 		{Cells: []any{"customers-1-0", "False", int64(1), int64(0), float64(2), int64(997), "1m", "customers", "2026-11-26T22:00:12Z", "503"}},
 		{Cells: []any{"customers-1-1", nil, nil, nil, nil, nil, "1m", "customers", nil, nil}},
-		{Cells: []any{"others-1-0", "True", int64(1), int64(0), int64(0), int64(0), "1m", "others", nil, ""}},
 	}}
-	rows, err := sliceRows(table, "customers")
+	rows, err := sliceRows(table)
 	want := []SliceRow{
 		{Name: "customers-1-0", Ready: "False", Pending: 997, Invalid: 2, Next: later(12 * time.Second), Message: "503"}, {Name: "customers-1-1"},
 	}
@@ -56,7 +55,7 @@ func TestSliceRows(t *testing.T) {
 		t.Error(err, diff)
 	}
 	table.ColumnDefinitions = columns[:9]
-	if _, err := sliceRows(table, "customers"); err == nil {
+	if _, err := sliceRows(table); err == nil {
 		t.Error("a table without the columns of this version is accepted")
 	}
 }
@@ -88,5 +87,32 @@ func TestMeter(t *testing.T) {
 	m.add(now.Add(161*time.Second), 4000, 10000) // users are sent again
 	if p := m.pace(now.Add(161 * time.Second)); p != nil {
 		t.Errorf("%+v", p)
+	}
+}
+
+// The rate is that of the last half minute, whatever happened before it.
+func TestMeter_ForgetsWhatIsLongAgo(t *testing.T) {
+	for name, test := range map[string]struct {
+		samples []sample
+		at      time.Duration
+		want    *Pace
+	}{
+		"users are sent again after an hour without the API": {
+			[]sample{{now, 0, 10000}, {now.Add(2 * time.Second), 4000, 10000}, {now.Add(time.Hour), 7000, 10000}}, time.Hour,
+			&Pace{PerSecond: 100, Left: &metav1.Duration{Duration: 30 * time.Second}},
+		},
+		"one of a million users was sent, and then none in a day": {
+			[]sample{{now, 0, 1e6}, {now.Add(2 * time.Second), 1, 1e6}}, 24 * time.Hour, &Pace{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m meter
+			for _, s := range test.samples {
+				m.add(s.at, s.done, s.total)
+			}
+			if diff := cmp.Diff(test.want, m.pace(now.Add(test.at))); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

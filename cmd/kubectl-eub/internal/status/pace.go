@@ -39,12 +39,17 @@ func (m *meter) add(at time.Time, done, total int32) {
 	}
 }
 
-// pace returns the rate of late; nil if it has not been seen for a second.
+// pace returns the rate in the window before now; nil if it has not been seen for a second.
 func (m *meter) pace(now time.Time) *Pace {
 	if len(m.samples) == 0 {
 		return nil
 	}
-	first, last := m.samples[0], m.samples[len(m.samples)-1]
+	first, last, began := m.samples[0], m.samples[len(m.samples)-1], now.Add(-paceWindow)
+	for _, s := range m.samples {
+		if !s.at.After(began) {
+			first = sample{began, s.done, s.total} // as it was when the window began
+		}
+	}
 	took := now.Sub(first.at)
 	if took < time.Second {
 		return nil

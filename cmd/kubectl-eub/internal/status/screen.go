@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	labelColumns  = 11  // of the label before a paragraph
-	maxColumns    = 120 // a longer line is hard to read
-	maxBarColumns = 40
-	minBarColumns = 10
+	labelColumns   = 11  // of the label before a paragraph
+	maxColumns     = 120 // a longer line is hard to read
+	maxBarColumns  = 40
+	minBarColumns  = 10
+	minNameColumns = 12 // of a batch beside its state
 )
 
 // screen is a text that is being written.
@@ -54,11 +55,15 @@ func (s *screen) printf(format string, args ...any) { _, _ = fmt.Fprintf(&s.Buil
 
 func (s *screen) heading(r *Report) {
 	state := string(r.State)
-	if r.Reason != "" && r.State != Unseen && r.Reason != state {
+	if r.Reason != "" && r.Reason != state {
 		state += " (" + r.Reason + ")"
 	}
-	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), s.columns-terminal.Width(state)-3)
-	s.printf("%s   %s\n\n", s.palette.Paint(terminal.Bold, name), s.palette.Paint(toneOf(r.State), state))
+	between, room := "   ", s.columns-terminal.Width(state)-3
+	if room < minNameColumns {
+		between, room = "\n", s.columns
+	}
+	name := terminal.Cut(terminal.Clean(r.Namespace+"/"+r.Name), room)
+	s.printf("%s%s%s\n\n", s.palette.Paint(terminal.Bold, name), between, s.palette.Paint(toneOf(r.State), terminal.Cut(state, s.columns)))
 	s.printf("%s\n\n", bar(r, s.columns))
 	c := r.Counts
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
@@ -88,7 +93,11 @@ func bar(r *Report, columns int) string {
 		text = "         no users yet"
 	}
 	if r.Pace != nil && r.State == Working && done < total {
-		text += fmt.Sprintf("   %s/s", terminal.Number(int64(r.Pace.PerSecond)))
+		rate := terminal.Number(int64(r.Pace.PerSecond))
+		if r.Pace.PerSecond > 0 && r.Pace.PerSecond < 1 {
+			rate = "<1"
+		}
+		text += "   " + rate + "/s"
 		if r.Pace.Left != nil {
 			text += "   " + terminal.Duration(r.Pace.Left.Duration) + " left"
 		}
@@ -123,16 +132,17 @@ func (s *screen) paragraph(label string, tone terminal.Tone, texts ...string) {
 
 func (s *screen) verdict(r *Report) {
 	s.paragraph("State", terminal.Plain, r.words)
-	if r.Message != "" && r.State != Unseen {
+	if r.Message != "" {
 		s.paragraph("", terminal.Faint, "“"+r.Message+"”")
 	}
-	tone := terminal.Plain
-	if r.State.NeedsPerson() {
+	tone, do := terminal.Plain, r.Do
+	if lacks := hint(r, s.now); lacks != "" {
+		do = lacks
+	}
+	if r.State.NeedsPerson() || r.Silence(s.now) > 0 {
 		tone = terminal.Bold
 	}
-	if r.Do != "" {
-		s.paragraph("To do", tone, r.Do)
-	}
+	s.paragraph("To do", tone, do)
 }
 
 func (s *screen) key(r *Report) {
@@ -235,8 +245,11 @@ func (s *screen) invalid(r *Report) {
 		label = ""
 	}
 	if more := int(r.Counts.Invalid) - min(len(r.Invalid), maxInvalid); more > 0 {
-		s.paragraph(label, terminal.Plain, fmt.Sprintf("and %s more: kubectl eub results %s --result Invalid",
-			terminal.Number(more), advice.Target(r.Namespace, r.Name)))
+		how := "and %s more: kubectl eub results %s --result Invalid"
+		if len(r.Invalid) == 0 {
+			how = "%s: kubectl eub results %s --result Invalid"
+		}
+		s.paragraph(label, terminal.Plain, fmt.Sprintf(how, terminal.Number(more), advice.Target(r.Namespace, r.Name)))
 	}
 }
 

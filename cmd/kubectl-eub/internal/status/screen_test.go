@@ -25,7 +25,7 @@ func later(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)}
 // batch returns a batch with conditions, of which the first is Ready; Reconciling or Stalled follows from it.
 func batch(name string, counts v1alpha1.UserCounts, conditions ...metav1.Condition) *v1alpha1.EmbeddedUserBatch {
 	b := &v1alpha1.EmbeddedUserBatch{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, Generation: 3},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: name, Generation: 3, CreationTimestamp: ago(time.Minute)},
 		Spec: v1alpha1.EmbeddedUserBatchSpec{
 			APIKeySecretRef: v1alpha1.APIKeySecretReference{Name: "alloy"},
 			UsersFrom: []v1alpha1.UsersSource{
@@ -148,7 +148,7 @@ func suspended() Report {
 func TestScreen(t *testing.T) {
 	for name, report := range map[string]Report{
 		"sending": sending(), "retrying": retrying(), "invalid": invalid(), "key-missing": keyMissing(), "unseen": unseen(), "done": done(),
-		"suspended": suspended(),
+		"suspended": suspended(), "silent": silent(), "changed": changed(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := Screen(&report, 100, false, now)
@@ -156,17 +156,43 @@ func TestScreen(t *testing.T) {
 			if strings.ContainsRune(text, '\x1b') {
 				t.Error("the screen has an escape sequence that a user chose")
 			}
-			for line := range strings.SplitSeq(text, "\n") {
-				if terminal.Width(line) > 100 {
-					t.Errorf("%d columns: %s", terminal.Width(line), line)
+			// A line that the terminal breaks in two would spoil the next screen of --watch, which is drawn over this one.
+			for _, columns := range []int{100, 40, 20} {
+				for line := range strings.SplitSeq(Screen(&report, columns, false, now), "\n") {
+					if terminal.Width(line) > columns {
+						t.Errorf("%d columns instead of %d: %s", terminal.Width(line), columns, line)
+					}
 				}
 			}
 		})
 	}
 }
 
+func TestBar_OfASlowRate(t *testing.T) {
+	r := sending()
+	r.Pace.PerSecond = 0.2
+	if text := bar(&r, 100); !strings.Contains(text, "   <1/s   59s left") {
+		t.Error(text)
+	}
+}
+
+// A batch that an operator has begun with, and that stays as it is.
+func silent() Report {
+	r := sending()
+	r.LastChange = ago(5 * time.Minute)
+	return r
+}
+
+// What was Ready before the last change is not.
+func changed() Report {
+	b := batch("changed", v1alpha1.UserCounts{Created: 40}, condition(v1alpha1.ConditionReady, "True", v1alpha1.ReasonSucceeded, "40 created"))
+	b.Generation++
+	return New(b, nil, nil, nil)
+}
+
 func TestFleet(t *testing.T) {
-	golden.Equal(t, "fleet", Fleet([]Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended()}, 150, false))
+	reports := []Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended(), changed()}
+	golden.Equal(t, "fleet", Fleet(reports, 150, false))
 	golden.Equal(t, "fleet-empty", Fleet(nil, 150, false))
 }
 

@@ -59,18 +59,17 @@ const (
 	columnReady   = "Ready"
 	columnPending = "Pending"
 	columnInvalid = "Invalid"
-	columnBatch   = "Batch"
 	columnNext    = "Next"
 	columnMessage = "Message"
 )
 
-// sliceRows returns the rows of a table of slices that are of a batch.
-func sliceRows(table *metav1.Table, batch string) ([]SliceRow, error) {
+// sliceRows returns the rows of a table of slices.
+func sliceRows(table *metav1.Table) ([]SliceRow, error) {
 	at := map[string]int{}
 	for i, column := range table.ColumnDefinitions {
 		at[column.Name] = i
 	}
-	for _, column := range []string{columnName, columnReady, columnPending, columnInvalid, columnBatch, columnNext, columnMessage} {
+	for _, column := range []string{columnName, columnReady, columnPending, columnInvalid, columnNext, columnMessage} {
 		if _, has := at[column]; !has {
 			return nil, fmt.Errorf("the API server's table of slices has no column %s: the CRDs are of another version; see kubectl eub check",
 				column)
@@ -79,9 +78,6 @@ func sliceRows(table *metav1.Table, batch string) ([]SliceRow, error) {
 	rows := make([]SliceRow, 0, len(table.Rows))
 	for _, cells := range table.Rows {
 		text := func(column string) string { s, _ := cells.Cells[at[column]].(string); return s }
-		if text(columnBatch) != batch {
-			continue
-		}
 		row := SliceRow{
 			Name: text(columnName), Ready: text(columnReady), Message: text(columnMessage),
 			Pending: count(cells.Cells[at[columnPending]]), Invalid: count(cells.Cells[at[columnInvalid]]),

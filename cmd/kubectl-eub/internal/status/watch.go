@@ -4,7 +4,7 @@ package status
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -35,9 +35,11 @@ type watcher struct {
 	display display
 	warn    io.Writer
 
+	batch   *v1alpha1.EmbeddedUserBatch // nil until it was read
 	meter   meter
 	details details
 	loaded  time.Time // when the details were read
+	lost    error     // why the batch cannot be followed at the moment
 	last    Report
 }
 
@@ -46,34 +48,32 @@ type watcher struct {
 func (w *watcher) run(ctx context.Context) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	batches, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error, 1)
-	go func() {
-		failed <- follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-			}
-			return false
-		}, func(err error) { terminal.Note(w.warn, "Lost the batch, and trying again: %v", err) })
-	}()
+	batches, lost, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error), make(chan error, 1)
+	go func() { failed <- w.follow(ctx, batches, lost) }()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
-	var batch *v1alpha1.EmbeddedUserBatch
 	for {
 		select {
-		case batch = <-batches:
-			w.meter.add(time.Now(), batch.Status.Counts.Total-batch.Status.Counts.Pending, batch.Status.Counts.Total)
+		case w.batch = <-batches:
+			w.lost = nil
+			counts := &w.batch.Status.Counts
+			w.meter.add(time.Now(), counts.Total-counts.Pending, counts.Total)
+		case w.lost = <-lost:
+			if !w.hasScreen() { // which shows it, and would be spoiled by a line between
+				terminal.Note(w.warn, "%s: %v", lostNote, w.lost)
+				continue
+			}
 		case <-redraw.C:
-			if batch == nil || !w.display.wantsDetails() {
+			if !w.hasScreen() {
 				continue
 			}
 		case err := <-failed:
-			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			if ctx.Err() != nil {
 				return w.last, err
 			}
 			return w.last, access.Explain(err, "watch", access.Batches, w.key) //nolint:wrapcheck // wrapped
 		}
-		if err := w.show(ctx, batch); err != nil {
+		if err := w.show(ctx); err != nil {
 			return w.last, err
 		}
 		if w.last.State.Ends() {
@@ -82,16 +82,44 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	}
 }
 
-func (w *watcher) show(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) error {
-	now := time.Now()
-	if w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
+// follow sends what the API server says of the batch, and why it says nothing.
+func (w *watcher) follow(ctx context.Context, batches chan<- *v1alpha1.EmbeddedUserBatch, lost chan<- error) error {
+	//nolint:wrapcheck // says what failed
+	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+		}
+		return false
+	}, func(err error) {
+		select {
+		case lost <- err:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// hasScreen reports whether there is a screen that shows the batch, and time that passes.
+func (w *watcher) hasScreen() bool { return w.batch != nil && w.display.wantsDetails() }
+
+// lostNote says that the API server is away.
+const lostNote = "Lost the batch, and trying again"
+
+func (w *watcher) show(ctx context.Context) error {
+	now, batch := time.Now(), w.batch
+	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
-		if ctx.Err() == nil && err != nil {
-			terminal.Note(w.warn, "%v", err)
+		if err != nil {
+			read = w.details
+			read.missing = []string{err.Error()}
 		}
 		w.details, w.loaded = read, now
 	}
-	w.last = New(batch, w.details.slices, w.details.events, w.details.missing)
+	missing := w.details.missing
+	if w.lost != nil {
+		missing = []string{fmt.Sprintf("changes. %s: %v", lostNote, w.lost)}
+	}
+	w.last = New(batch, w.details.slices, w.details.events, missing)
 	w.last.Pace = w.meter.pace(now)
 	return w.display.show(&w.last)
 }

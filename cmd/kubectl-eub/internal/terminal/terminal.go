@@ -21,8 +21,10 @@ import (
 // DefaultWidth is the width of lines, in columns, where there is no terminal that has one.
 const DefaultWidth = 100
 
-// Note writes a line beside the output, such as to standard error. If that fails there is nobody left to tell.
-func Note(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+// Note writes a line beside the output, such as to standard error, and cleans it. If that fails there is nobody left to tell.
+func Note(out io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintln(out, Clean(fmt.Sprintf(format, args...)))
+}
 
 // Is reports whether a stream is a terminal.
 func Is(stream any) bool {
@@ -61,6 +63,15 @@ func Clean(text string) string {
 	}, text)
 }
 
+// CleanLines cleans each line of a text.
+func CleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Width returns the number of columns that a text takes.
 func Width(text string) int { return runewidth.StringWidth(text) }
 
@@ -72,8 +83,9 @@ func Pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(columns-Width(text), 0))
 }
 
-// Wrap splits a text into lines of at most so many columns, at spaces. A word that is longer has a line of its own.
+// Wrap splits a text into lines of at most so many columns, at spaces. A word that is longer is broken, as a terminal does.
 func Wrap(text string, columns int) []string {
+	columns = max(columns, 2) // a character takes up to two
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -85,6 +97,10 @@ func Wrap(text string, columns int) []string {
 		default:
 			lines = append(lines, line)
 			line = word
+		}
+		for Width(line) > columns {
+			begin := runewidth.Truncate(line, columns, "")
+			lines, line = append(lines, begin), line[len(begin):]
 		}
 	}
 	if line != "" {

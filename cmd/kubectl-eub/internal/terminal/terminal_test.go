@@ -28,6 +28,14 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestNote_IsClean(t *testing.T) {
+	var out bytes.Buffer
+	Note(&out, "lost: %s", "\x1b[2J")
+	if got := out.String(); got != "lost: \ufffd[2J\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
@@ -36,7 +44,8 @@ func TestWrap(t *testing.T) {
 		"nothing":                           {"", nil},
 		"what fits":                         {"one two", []string{"one two"}},
 		"what does not":                     {"one two three four", []string{"one two", "three four"}},
-		"a word that is longer than a line": {"a incomprehensibilities b", []string{"a", "incomprehensibilities", "b"}},
+		"a word that is longer than a line": {"a incomprehensibilities b", []string{"a", "incomprehe", "nsibilitie", "s b"}},
+		"wide characters without a space":   {"株式会社株式会社", []string{"株式会社株", "式会社"}},
 		"wide characters":                   {"株式 会社 株式", []string{"株式 会社", "株式"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +53,12 @@ func TestWrap(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWrap_WithoutRoom(t *testing.T) {
+	if diff := cmp.Diff([]string{"株", "ab", "c"}, Wrap("株abc", -1)); diff != "" {
+		t.Error(diff)
 	}
 }
 

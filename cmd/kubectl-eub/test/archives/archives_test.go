@@ -113,6 +113,10 @@ func checkManifest(t *testing.T, m manifest) {
 			t.Errorf("a line of the description has %d bytes: %s", len(line), line)
 		}
 	}
+	// krew links the plugin alone into its folder of programs.
+	if !strings.Contains(m.Spec.Caveats, "store/eub/"+m.Spec.Version+"/kubectl_complete-eub") {
+		t.Errorf("the caveats do not say where what completes names is: %s", m.Spec.Caveats)
+	}
 	if m.Spec.Description == "" || m.Spec.Homepage == "" {
 		t.Error("a description or a homepage is missing")
 	}

@@ -3,8 +3,10 @@
 package live
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -39,6 +41,7 @@ func TestResults(t *testing.T) {
 	w.hasEveryUserOfTheList()
 	w.filters()
 	w.findsRows()
+	w.endsQuietly()
 }
 
 func (w *world) hasEveryUserOfTheList() {
@@ -97,6 +100,21 @@ func (w *world) filters() {
 	if code != 1 || !strings.Contains(errOut, "you may not list embeddeduserslices") {
 		w.Errorf("somebody who may not see slices: exit code %d, %s", code, errOut)
 	}
+}
+
+// endsQuietly checks that a reader that has seen enough, such as head, is no error worth a word.
+func (w *world) endsQuietly() {
+	w.Helper()
+	read, write, err := os.Pipe()
+	w.Must(err)
+	w.Must(read.Close())
+	var errOut bytes.Buffer
+	command := w.command(editor, "results", "customers", "--rows")
+	command.Stdout, command.Stderr = write, &errOut
+	if err := command.Run(); err == nil || errOut.Len() > 0 {
+		w.Errorf("%v: %s", err, &errOut)
+	}
+	w.Must(write.Close())
 }
 
 // findsRows checks that --rows finds everybody, for somebody who may read the lists.

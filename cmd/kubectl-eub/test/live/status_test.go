@@ -92,13 +92,33 @@ func TestStatus_GoesOnAfterTheAPIServerWasAway(t *testing.T) {
 	command.Stdout, command.Stderr = out, errOut
 	w.Must(command.Start())
 	w.Eventually(func() string { return string(out.Bytes()) }).Should(gomega.ContainSubstring("Unseen"))
+	c := w.open(w.command(viewer, "status", "customers", "--watch"), 100)
+	w.Eventually(c.last).Should(gomega.ContainSubstring("Unseen"))
 	w.Must(plane.RestartAPIServer())
 	w.start()
+	w.Eventually(c.done).Should(gomega.Receive(gomega.BeNil()))
+	w.showsOnScreen(c, "Not shown  changes. Lost the batch, and trying again")
 	if err := command.Wait(); err != nil || !strings.Contains(string(out.Bytes()), "away/customers Ready: 3 of 3") {
 		t.Errorf("%v\n%s\n%s", err, out.Bytes(), errOut.Bytes())
 	}
 	if n := strings.Count(string(errOut.Bytes()), "Lost the batch, and trying again"); n > 1 {
 		t.Errorf("it says %d times that the API server is away: %s", n, errOut.Bytes())
+	}
+}
+
+// showsOnScreen checks that some screen had a text, and that nothing was written between screens, which would move the next one.
+func (w *world) showsOnScreen(c *console, text string) {
+	w.Helper()
+	hasText := false
+	for _, screen := range c.screens() {
+		screen = escapes.ReplaceAllString(screen, "")
+		hasText = hasText || strings.Contains(screen, text)
+		if screen != "" && !strings.HasPrefix(screen, w.Namespace+"/customers") {
+			w.Errorf("something is written between screens:\n%s", screen)
+		}
+	}
+	if !hasText {
+		w.Errorf("no screen has %q; the last is\n%s", text, c.last())
 	}
 }
 
@@ -114,6 +134,21 @@ func TestStatus_EndsWithCtrlC(t *testing.T) {
 	w.Equal("exit code", 130, command.ProcessState.ExitCode())
 }
 
+// A command that reads its input, or writes to a pager, does not see the first Ctrl-C.
+func TestCtrlC_EndsACommandThatWaitsForItsInput(t *testing.T) {
+	w := newWorld(t, "ctrl-c", simulator.Options{})
+	command := w.command(editor, "import", "-", "--name", "customers")
+	input, err := command.StdinPipe()
+	w.Must(err)
+	defer input.Close() //nolint:errcheck // nothing was written
+	w.Must(command.Start())
+	_, err = input.Write([]byte("username\n" + strings.Repeat("customer\n", 100_000))) // more than a pipe holds: the command reads
+	w.Must(err)
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	w.Eventually(func() chan error { _ = command.Process.Signal(os.Interrupt); return ended }).Should(gomega.Receive())
+}
+
 func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	w := newWorld(t, "stalled", simulator.Options{})
 	w.start()
@@ -122,6 +157,9 @@ func TestStatus_ExitsWith1IfSomebodyIsNeeded(t *testing.T) {
 	const cure = "kubectl eub results customers -n stalled --result Invalid"
 	if code != 1 || !strings.Contains(out, "Stalled") || !strings.Contains(errOut, cure) {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errOut)
+	}
+	if fleet := w.mustRun(viewer, "status"); !strings.Contains(fleet, "kubectl eub retry customers -n stalled sends them again.\n") {
+		t.Errorf("what to do is cut in a file:\n%s", fleet)
 	}
 	screen := w.mustRun(viewer, "status", "customers")
 	for _, part := range []string{"Stalled (InvalidUsers)", `row 1 of spec.users, "�b"`, "To do", "InvalidUsers: Some users are invalid"} {
