@@ -51,8 +51,8 @@ Rows that are invalid by themselves come first, with the list, the row and the
 line where they are known. The users follow in the order of the slices, not in
 that of the list. The status of the batch names the first 100 invalid rows and
 users; with --rows the command reads the lists again, as the operator does, and
-so names all of them, and the row of every user. It streams: a million users take
-less than 100 MiB, and a list of any length does without --rows.
+so names all of them, and the row of every user. It streams: a million users
+take less than 100 MiB, and without --rows a list of any length does.
 
 The CSV is for spreadsheets: it is UTF-8 with a byte order mark. A field that a
 spreadsheet would take for a formula, a number, a date or a truth value has an
