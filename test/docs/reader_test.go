@@ -119,7 +119,8 @@ func (r *reader) checkout() {
 	programs := r.TempDir()
 	r.Must(os.Symlink(filepath.Join(root, "bin", "tools", "helm"), filepath.Join(programs, "helm")))
 	r.Must(os.Symlink(r.Plane.Kubectl(r.Context()).Path, filepath.Join(programs, "kubectl")))
-	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+strings.Join([]string{programs, filepath.Join(r.folder, "bin"), os.Getenv("PATH")}, ":"),
+	path := strings.Join([]string{programs, filepath.Join(r.folder, "bin"), os.Getenv("PATH")}, string(os.PathListSeparator))
+	r.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+path,
 		"NAMESPACE="+r.Namespace, "BATCH=customers") // of an alert
 }
 

@@ -51,7 +51,7 @@ func (w *world) openTmux(list string) *tmux {
 }
 
 func (t *tmux) command(args ...string) *exec.Cmd {
-	return exec.Command("tmux", append([]string{"-S", t.socket}, args...)...) //nolint:gosec // the test's own arguments
+	return exec.Command("tmux", append([]string{"-S", t.socket}, args...)...)
 }
 
 // enter types a command.
@@ -80,10 +80,9 @@ func (t *tmux) draw(name string, patterns ...string) {
 	}
 	text := filepath.Join(t.TempDir(), name)
 	t.Must(os.WriteFile(text, []byte(shown), 0o600))
-	//nolint:gosec // the test's own arguments
 	command := exec.Command("go", "tool", "-modfile", testenv.Root("hack", "freeze", "go.mod"), "freeze", text, "--language", "ansi",
-		"--font.family", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace", "--font.size", "13", "--border.radius", "8", "--padding", "16",
-		"--output", filepath.Join(*pictures, name+".svg"))
+		"--font.family", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace", "--font.size", "13",
+		"--border.radius", "8", "--padding", "16", "--output", filepath.Join(*pictures, name+".svg"))
 	command.Dir = testenv.Root("cmd", "kubectl-eub")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("drawing: %v: %s", err, out)
