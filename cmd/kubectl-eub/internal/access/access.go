@@ -4,6 +4,7 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
 // Resources that commands use.
@@ -51,6 +54,15 @@ func Missing(verb, resource, namespace string) string {
 		where = "in all namespaces"
 	}
 	return fmt.Sprintf("you may not %s %s %s; %s may", verb, resource, where, Who(verb, resource))
+}
+
+// Batch reads a batch. It is empty after an error, of which [Explain] says what to do about it.
+func Batch(ctx context.Context, reader client.Reader, key client.ObjectKey) (*v1alpha1.EmbeddedUserBatch, error) {
+	batch := &v1alpha1.EmbeddedUserBatch{}
+	if err := reader.Get(ctx, key, batch); err != nil {
+		return batch, Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", Batches, key)
+	}
+	return batch, nil
 }
 
 // Explain returns an error of the API server with what to do about it, if something can be said.

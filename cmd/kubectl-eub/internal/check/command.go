@@ -76,17 +76,13 @@ func (o *options) run(ctx context.Context, name string) error {
 	if o.output != "" && o.output != "json" && o.output != "yaml" {
 		return fmt.Errorf("--output %q is unknown; give json or yaml, or leave it out", o.output)
 	}
-	kube, err := o.Client()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
 	config, err := o.ConfigFlags.ToRESTConfig()
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	namespace, err := o.Namespace()
-	if err != nil {
-		return err //nolint:wrapcheck // says itself what failed
 	}
 	// Not that of the flags, which keeps answers on disk.
 	asks, err := discovery.NewDiscoveryClientForConfig(config)

@@ -16,6 +16,9 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 )
 
+// FieldManager is who changes objects, in their managedFields.
+const FieldManager = "kubectl-eub"
+
 // Options are those of every command.
 type Options struct {
 	genericiooptions.IOStreams
@@ -50,6 +53,15 @@ func (o *Options) Client() (client.WithWatch, error) {
 		return nil, fmt.Errorf("creating a client: %w", err)
 	}
 	return kube, nil
+}
+
+// Connect returns a client, and the namespace.
+func (o *Options) Connect() (kube client.WithWatch, namespace string, err error) {
+	if kube, err = o.Client(); err != nil {
+		return nil, "", err
+	}
+	namespace, err = o.Namespace()
+	return kube, namespace, err
 }
 
 // Namespace returns the namespace of --namespace or of the kubeconfig.

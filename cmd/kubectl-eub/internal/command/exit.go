@@ -28,6 +28,10 @@ func (e *ExitError) Error() string {
 func (e *ExitError) Unwrap() error { return e.Err }
 
 const (
+	// ExitStalled is the exit code after waiting for a batch that needs a person.
+	ExitStalled = 1
+	// ExitTimeout is the exit code after waiting for as long as --timeout says.
+	ExitTimeout = 3
 	// ExitInterrupted is the exit code after Ctrl-C, as a shell has it.
 	ExitInterrupted = 130
 	// exitFailed is the exit code of every other error.

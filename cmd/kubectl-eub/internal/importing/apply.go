@@ -16,12 +16,10 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
-
-// fieldManager is who manages the fields that an import applies.
-const fieldManager = "kubectl-eub"
 
 var resources = map[string]string{
 	usersource.ConfigMap: access.ConfigMaps, usersource.Secret: access.Secrets, v1alpha1.EmbeddedUserBatchKind: access.Batches,
@@ -38,13 +36,11 @@ type applier struct {
 
 // applyAll applies the lists, then the batch, and then deletes the lists that the batch does not name any more.
 func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) error {
-	kube, err := o.Client()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
-	if to.namespace, err = o.Namespace(); err != nil {
-		return err //nolint:wrapcheck // says itself what failed
-	}
+	to.namespace = namespace
 	a := &applier{options: o, kube: kube, to: to, earlier: map[string]*metav1.PartialObjectMetadata{}}
 	batch := &v1alpha1.EmbeddedUserBatch{}
 	key := client.ObjectKey{Namespace: to.namespace, Name: to.name}
@@ -110,7 +106,7 @@ func (a *applier) apply(ctx context.Context, object *unstructured.Unstructured, 
 }
 
 func (a *applier) send(ctx context.Context, object *unstructured.Unstructured, options ...client.ApplyOption) error {
-	options = append(options, client.FieldOwner(fieldManager))
+	options = append(options, client.FieldOwner(command.FieldManager))
 	if a.conflicts {
 		options = append(options, client.ForceOwnership)
 	}

@@ -23,15 +23,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
-// Exit codes with --wait, besides 0: those of status --watch.
-const (
-	exitStalled = 1
-	exitTimeout = 3
-)
-
-// fieldManager is who changes a batch, in its managedFields.
-const fieldManager = "kubectl-eub"
-
 type options struct {
 	*command.Options
 
@@ -163,18 +154,14 @@ func (o *options) run(ctx context.Context, name string) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	kube, err := o.Client()
-	if err != nil {
-		return err //nolint:wrapcheck // says itself what failed
-	}
-	namespace, err := o.Namespace()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: name}
-	batch := &v1alpha1.EmbeddedUserBatch{}
-	if err := kube.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
+	batch, err := access.Batch(ctx, kube, key)
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
 	}
 	c, err := o.decide(batch, time.Now())
 	switch {
@@ -184,7 +171,7 @@ func (o *options) run(ctx context.Context, name string) error {
 		return fmt.Errorf("batch %s cannot be waited for: %s; nothing was changed", name, c.cannotWait)
 	}
 	if c.patch != nil {
-		err := kube.Patch(ctx, batch, client.RawPatch(types.MergePatchType, c.patch), client.FieldOwner(fieldManager))
+		err := kube.Patch(ctx, batch, client.RawPatch(types.MergePatchType, c.patch), client.FieldOwner(command.FieldManager))
 		if err != nil {
 			return access.Explain(fmt.Errorf("changing batch %s: %w", name, err), "patch", access.Batches, key) //nolint:wrapcheck // wrapped
 		}
@@ -227,10 +214,10 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, key client.O
 	case errors.Is(err, context.Canceled):
 		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
 	case errors.Is(err, context.DeadlineExceeded) && last == nil:
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
+		return &command.ExitError{Code: command.ExitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 	case errors.Is(err, context.DeadlineExceeded):
 		r := status.New(last, nil, nil, nil)
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Late(&r))}
+		return &command.ExitError{Code: command.ExitTimeout, Err: fmt.Errorf("it has not happened after %s: %s", o.timeout, status.Late(&r))}
 	case err != nil:
 		return access.Explain(err, "watch", access.Batches, key) //nolint:wrapcheck // wrapped
 	case !c.isDone(last):
@@ -250,5 +237,6 @@ func (o *options) happened(batch *v1alpha1.EmbeddedUserBatch) error {
 	if o.mayStop || !r.State.NeedsPerson() {
 		return nil
 	}
-	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s: %s", r.Name, r.State, terminal.Clean(status.Ending(&r)))}
+	ending := terminal.Clean(status.Ending(&r))
+	return &command.ExitError{Code: command.ExitStalled, Err: fmt.Errorf("batch %s is %s: %s", r.Name, r.State, ending)}
 }

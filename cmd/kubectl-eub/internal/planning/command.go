@@ -103,11 +103,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 	if show == nil {
 		return fmt.Errorf("--output %q is unknown; give text, json or yaml", o.output)
 	}
-	kube, err := o.Client()
-	if err != nil {
-		return err //nolint:wrapcheck // says itself what failed
-	}
-	namespace, err := o.Namespace()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
@@ -164,11 +160,9 @@ func (o *options) load(
 	}
 	wanted.namespace = namespace
 	key := client.ObjectKey{Namespace: namespace, Name: name}
-	stored = &v1alpha1.EmbeddedUserBatch{}
-	err = kube.Get(ctx, key, stored)
+	stored, err = access.Batch(ctx, kube, key)
 	if mustExist := o.manifest == "" && len(files) == 0; err != nil && (mustExist || !apierrors.IsNotFound(err)) {
-		err = fmt.Errorf("reading batch %s: %w", name, err)
-		return list{}, nil, access.Explain(err, "get", access.Batches, key) //nolint:wrapcheck // wrapped
+		return list{}, nil, err //nolint:wrapcheck // says itself what failed
 	}
 	if wanted.batch == nil {
 		wanted.batch = stored.DeepCopy()

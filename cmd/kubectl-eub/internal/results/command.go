@@ -107,18 +107,14 @@ func (o *options) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	kube, err := o.Client()
-	if err != nil {
-		return err //nolint:wrapcheck // says itself what failed
-	}
-	namespace, err := o.Namespace()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: name}
-	batch := &v1alpha1.EmbeddedUserBatch{}
-	if err := kube.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
+	batch, err := access.Batch(ctx, kube, key)
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	if err := o.write(ctx, kube, batch, wanted); err != nil {

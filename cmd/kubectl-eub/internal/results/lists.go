@@ -15,6 +15,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
@@ -42,9 +43,6 @@ type entry struct {
 type place uint64
 
 const hashBits = 24
-
-// limits are those of an operator with its defaults.
-var limits = decode.Limits{Text: decode.MaxBytes, Memory: 256 << 20}
 
 func placeOf(source int, row int32, fullName uint64) place {
 	//nolint:gosec // there are at most 65 sources, and no negative rows
@@ -76,7 +74,7 @@ func readLists(ctx context.Context, reader client.Reader, batch *v1alpha1.Embedd
 		if data == nil {
 			continue // it is optional, or SourcesRead says that it is missing
 		}
-		_, err = usersource.Rows(ctx, source, data, limits, func(row decode.Row) error {
+		_, err = usersource.Rows(ctx, source, data, tally.Limits, func(row decode.Row) error {
 			return x.add(int32(row.Index), row.User, row.Problem, visit) //nolint:gosec // bounded by the size of a list
 		})
 		if err != nil {

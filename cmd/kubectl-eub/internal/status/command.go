@@ -21,12 +21,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
 
-// Exit codes of status --watch, besides 0 for a batch that became Ready.
-const (
-	exitStalled = 1
-	exitTimeout = 3
-)
-
 type options struct {
 	*command.Options
 
@@ -109,17 +103,13 @@ func (o *options) run(ctx context.Context, args []string) error {
 	if err := o.check(args); err != nil {
 		return err
 	}
-	kube, err := o.Client()
+	kube, namespace, err := o.Connect()
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
 	config, err := o.ConfigFlags.ToRESTConfig()
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	namespace, err := o.Namespace()
-	if err != nil {
-		return err //nolint:wrapcheck // says itself what failed
 	}
 	from, err := newCluster(kube, config)
 	switch {
@@ -160,9 +150,9 @@ func (o *options) printFleet(ctx context.Context, from *cluster, namespace strin
 const sampling = 2500 * time.Millisecond
 
 func (o *options) printOne(ctx context.Context, from *cluster, key client.ObjectKey) error {
-	batch := &v1alpha1.EmbeddedUserBatch{}
-	if err := from.client.Get(ctx, key, batch); err != nil {
-		return access.Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", access.Batches, key) //nolint:wrapcheck // wrapped
+	batch, err := access.Batch(ctx, from.client, key)
+	if err != nil {
+		return err //nolint:wrapcheck // says itself what failed
 	}
 	var m meter
 	if o.output == "" && terminal.Is(o.Out) && StateOf(batch) == Working && batch.Status.Counts.Pending > 0 {
@@ -228,9 +218,9 @@ func (o *options) ended(last *Report, err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		if last.Name == "" {
-			return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
+			return &command.ExitError{Code: command.ExitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 		}
-		return &command.ExitError{Code: exitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Late(last))}
+		return &command.ExitError{Code: command.ExitTimeout, Err: fmt.Errorf("the batch is %s after %s: %s", last.State, o.timeout, Late(last))}
 	case errors.Is(err, context.Canceled):
 		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; the batch goes on without being watched")}
 	case err != nil:
@@ -241,7 +231,7 @@ func (o *options) ended(last *Report, err error) error {
 	if !terminal.CanDraw(o.Out) { // a screen has it
 		terminal.Note(o.ErrOut, "%s", Ending(last))
 	}
-	return &command.ExitError{Code: exitStalled, Err: fmt.Errorf("batch %s is %s and does not go on by itself", last.Name, last.State)}
+	return &command.ExitError{Code: command.ExitStalled, Err: fmt.Errorf("batch %s is %s and does not go on by itself", last.Name, last.State)}
 }
 
 // write writes a value as JSON or YAML, or the names of the reports.
