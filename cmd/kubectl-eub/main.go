@@ -25,7 +25,6 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl+C ends whatever does not heed the first, such as a wait for standard input
 	defer stop()
 	context.AfterFunc(ctx, stop)  // so that another Ctrl-C ends a command that waits for its input
 	log.SetLogger(logr.Discard()) // commands tell people what matters

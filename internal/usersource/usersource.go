@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
@@ -48,6 +49,14 @@ func Value(configMap *corev1.ConfigMap, secret *corev1.Secret, key string) []byt
 		}
 	}
 	return nil
+}
+
+// Version identifies what an object has; empty for one that was not found. [digest.Of] those of all lists is status.plan.sources.
+func Version(object metav1.Object) string {
+	if object.GetUID() == "" {
+		return ""
+	}
+	return string(object.GetUID()) + "/" + object.GetResourceVersion()
 }
 
 // Rows calls visit for each row of a source; data is nil if it does not exist. It returns the size of the text that it read. The error is

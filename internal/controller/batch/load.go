@@ -4,11 +4,8 @@ package batch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +16,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/index"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/digest"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/plan"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
@@ -79,7 +77,7 @@ func (r *Reconciler) peek(ctx context.Context, name types.NamespacedName) (view,
 			return view{}, err
 		}
 	}
-	v.sources = digest(versions...)
+	v.sources = digest.Of(versions...)
 	return v, nil
 }
 
@@ -107,15 +105,7 @@ func (r *Reconciler) cachedVersion(ctx context.Context, namespace string, source
 	if client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("looking up %s %q: %w", kind, ref.Name, err)
 	}
-	return versionOf(metadata), nil
-}
-
-// versionOf returns the version of an object; "" for one that was not found.
-func versionOf(object client.Object) string {
-	if object.GetUID() == "" {
-		return ""
-	}
-	return string(object.GetUID()) + "/" + object.GetResourceVersion()
+	return usersource.Version(metadata), nil
 }
 
 // planVersion changes when a release reads lists or distributes users in another way, so that every batch is planned again. Since
@@ -137,7 +127,7 @@ func (v view) plan() v1alpha1.PlanStatus {
 	}
 	return v1alpha1.PlanStatus{
 		Version: planVersion, Generation: v.batch.Generation, Sources: v.sources,
-		Slices: digest(append(specs, string(v.batch.UID))...), Rejected: digest(rejected...),
+		Slices: digest.Of(append(specs, string(v.batch.UID))...), Rejected: digest.Of(rejected...),
 	}
 }
 
@@ -152,16 +142,6 @@ func (v view) hasRemovable() bool {
 	return slices.ContainsFunc(v.slices, func(slice cached.Slice) bool {
 		return slice.DeletionTimestamp.IsZero() && slice.IsRemovable
 	})
-}
-
-// digest returns 12 bytes in hex that identify some texts.
-func digest(texts ...string) string {
-	hash := sha256.New()
-	for _, text := range texts {
-		_, _ = io.WriteString(hash, text) // a hash never fails
-		_, _ = hash.Write([]byte{0})
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:12])
 }
 
 func byName(a, b cached.Slice) int { return plan.CompareNames(a.Name, b.Name) }

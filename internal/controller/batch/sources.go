@@ -17,6 +17,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/budget"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/conditions"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/digest"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
@@ -110,7 +111,7 @@ func (r *Reconciler) readWithin(ctx context.Context, v view, most decode.Limits)
 		}
 		text += n
 	}
-	read.sources = digest(versions...)
+	read.sources = digest.Of(versions...)
 	if problem != nil {
 		problem.plan.Sources = read.sources
 		return nil, problem
@@ -182,5 +183,5 @@ func (r *Reconciler) readSource(
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s %q: %w", kind, ref.Name, err)
 	}
-	return usersource.Value(configMap, secret, ref.Key), versionOf(object), nil
+	return usersource.Value(configMap, secret, ref.Key), usersource.Version(object), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/controller/cached"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/digest"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/ledger"
 )
 
@@ -50,7 +51,7 @@ func (t tally) isOtherAccount() bool { return t.missing*2 > t.known }
 // approval returns the value of the annotation that approves the creation of the missing users under a key. It is valid once: until
 // the next look-up is over.
 func (t tally) approval(batch *cached.Batch, fingerprint string) string {
-	return digest(string(batch.UID), fingerprint, lastResync(batch), hex.EncodeToString(t.usernames[:]))
+	return digest.Of(string(batch.UID), fingerprint, lastResync(batch), hex.EncodeToString(t.usernames[:]))
 }
 
 // compare compares the stored slices of a batch with the account's list.

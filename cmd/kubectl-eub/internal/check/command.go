@@ -80,9 +80,9 @@ func (o *options) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
-	config, err := o.ConfigFlags.ToRESTConfig()
+	config, err := o.Config()
 	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
+		return err //nolint:wrapcheck // says itself what failed
 	}
 	// Not that of the flags, which keeps answers on disk.
 	asks, err := discovery.NewDiscoveryClientForConfig(config)

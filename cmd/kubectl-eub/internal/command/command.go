@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -32,8 +33,11 @@ func NewOptions(version string, streams genericiooptions.IOStreams) *Options {
 	return &Options{IOStreams: streams, ConfigFlags: genericclioptions.NewConfigFlags(true), Version: version}
 }
 
-// Client returns a client for batches, slices and the resources of Kubernetes. It asks the API server nothing yet.
-func (o *Options) Client() (client.WithWatch, error) {
+// Config returns how to reach the API server.
+func (o *Options) Config() (*rest.Config, error) {
+	if _, err := clientcmd.ParseTimeout(*o.ConfigFlags.Timeout); err != nil {
+		return nil, fmt.Errorf("--request-timeout %q is no duration; give one such as 30s, or 0 for no limit", *o.ConfigFlags.Timeout)
+	}
 	config, err := o.ConfigFlags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w; give --kubeconfig or --context", err)
@@ -42,6 +46,15 @@ func (o *Options) Client() (client.WithWatch, error) {
 	config.UserAgent = "kubectl-eub/" + o.Version
 	config.QPS = -1 // the API server limits requests by itself, and more fairly
 	config.WarningHandler = rest.NewWarningWriter(o.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
+	return config, nil
+}
+
+// Client returns a client for batches, slices and the resources of Kubernetes. It asks the API server nothing yet.
+func (o *Options) Client() (client.WithWatch, error) {
+	config, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {

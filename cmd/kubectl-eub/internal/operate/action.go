@@ -5,7 +5,6 @@ package operate
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -46,11 +45,6 @@ func annotate(annotation, value string) []byte {
 	return patchOf(value, "metadata", "annotations", annotation)
 }
 
-// keepsFromLooking are the reasons for which a stalled batch looks nobody up until somebody changes something.
-var keepsFromLooking = []string{
-	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonAccountChanged,
-}
-
 // retry has the users of a batch looked up, and those sent again that the API rejected.
 func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 	value := now.UTC().Format("2006-01-02T15:04:05.000Z")
@@ -59,16 +53,20 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			last := b.Status.LastHandledReconcileAt
 			handled := last == value || last != "" && last == b.Annotations[v1alpha1.AnnotationReconcileAt] // of somebody who asked later
-			return status.StateOf(b).Ends() && (handled || slices.Contains(keepsFromLooking, reasonOf(b)))
+			return status.StateOf(b).Ends() && (handled || status.WaitsForKey(b))                           // without a key nobody is looked up
 		},
 		holds: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			return b.Annotations[v1alpha1.AnnotationReconcileAt] != "" && !b.Spec.Suspend
 		},
 	}
+	if batch.Spec.Mode == v1alpha1.ModeObserve {
+		c.said = "asked to look up its users"
+		c.notes = append(c.notes, "It only observes: nothing is sent before spec.mode is Apply.")
+	}
 	if batch.Spec.Suspend {
 		c.cannotWait = "it is suspended, and does so when it goes on; run kubectl eub resume " + target(batch)
 	}
-	switch reasonOf(batch) {
+	switch status.ReasonOf(batch) {
 	case v1alpha1.ReasonUnauthorized:
 		c.notes = append(c.notes, "The API rejected the key. That is not tried sooner because of this: "+
 			"put another key into the Secret, which is used at once.")
@@ -92,13 +90,6 @@ func selfInvalid(batch *v1alpha1.EmbeddedUserBatch) int32 {
 		return 0
 	}
 	return batch.Status.Plan.InvalidRows
-}
-
-func reasonOf(batch *v1alpha1.EmbeddedUserBatch) string {
-	if ready := meta.FindStatusCondition(batch.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		return ready.Reason
-	}
-	return ""
 }
 
 // suspend stops the requests of a batch.

@@ -43,6 +43,9 @@ func TestActions(t *testing.T) {
 		})},
 		{"retry while suspended", retry, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })},
 		{"retry with a rejected key", retry, batch("False", "Unauthorized", nil)},
+		{"retry of what only observes", retry, batch("Unknown", "Observed", func(b *v1alpha1.EmbeddedUserBatch) {
+			b.Spec.Mode = v1alpha1.ModeObserve
+		})},
 		{"retry with an unreadable list", retry, batch("False", "SourceUnreadable", nil)},
 		{"suspend", suspend, batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Counts.Pending = 5000 })},
 		{"suspend again", suspend, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })},

@@ -182,7 +182,23 @@ func (o *options) run(ctx context.Context, name string) error {
 	if !o.wait {
 		return nil
 	}
+	if o.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, o.timeout)
+		defer stop()
+	}
+	if status.WaitsForKey(batch) {
+		settle(ctx, kube, key)
+	}
 	return o.await(ctx, kube, key, c)
+}
+
+// settle waits a moment for a batch to go on whose Secret may have been mended just now.
+func settle(ctx context.Context, kube client.WithWatch, key client.ObjectKey) {
+	ctx, stop := context.WithTimeout(ctx, status.Settling)
+	defer stop()
+	isSettled := func(batch *v1alpha1.EmbeddedUserBatch) bool { return !status.WaitsForKey(batch) }
+	_ = follow.Batch(ctx, kube, key, isSettled, func(error) {}) // whoever waits next sees the error
 }
 
 // words returns what was done, in lines.
@@ -200,11 +216,6 @@ func (o *options) words(name string, c change) string {
 
 // await waits until a change has happened.
 func (o *options) await(ctx context.Context, kube client.WithWatch, key client.ObjectKey, c change) error {
-	if o.timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, o.timeout)
-		defer stop()
-	}
 	var last *v1alpha1.EmbeddedUserBatch
 	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		last = batch

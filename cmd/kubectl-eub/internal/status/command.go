@@ -107,9 +107,9 @@ func (o *options) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says itself what failed
 	}
-	config, err := o.ConfigFlags.ToRESTConfig()
+	config, err := o.Config()
 	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
+		return err //nolint:wrapcheck // says itself what failed
 	}
 	from, err := newCluster(kube, config)
 	switch {
@@ -162,7 +162,11 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 	if err != nil {
 		return err
 	}
-	r := New(batch, read.slices, read.events, read.missing)
+	isOutdated, err := from.isOutdated(ctx, batch)
+	if err != nil {
+		return err
+	}
+	r := sight{batch, isOutdated}.report(read.slices, read.events, read.missing)
 	r.Pace = m.pace(time.Now())
 	return o.print(&r)
 }

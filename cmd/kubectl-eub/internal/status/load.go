@@ -18,6 +18,8 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/digest"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
 // cluster reads what a report is made of.
@@ -65,6 +67,29 @@ func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 	}
 	d.events = events.Items
 	return d, nil
+}
+
+// isOutdated reports whether a list of a batch has changed since the operator read it, so that the status is an older list's. It returns
+// false for a batch whose state does not depend on that, and for somebody who may not read every list.
+func (c *cluster) isOutdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (bool, error) {
+	if !dependsOnLists(batch) {
+		return false, nil
+	}
+	versions := make([]string, len(batch.Spec.UsersFrom))
+	for i := range batch.Spec.UsersFrom {
+		kind, ref := usersource.Reference(&batch.Spec.UsersFrom[i])
+		var list metav1.PartialObjectMetadata
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+		err := c.client.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, &list)
+		if apierrors.IsForbidden(err) {
+			return false, nil
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
+		}
+		versions[i] = usersource.Version(&list)
+	}
+	return digest.Of(versions...) != batch.Status.Plan.Sources, nil
 }
 
 const (

@@ -14,45 +14,6 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 )
 
-// State is the situation of a batch in a word.
-type State string
-
-// States of a batch. A batch in one of the last three does not go on before somebody changes something; see State.Ends.
-const (
-	Unseen    State = "Unseen"    // no operator has looked at it, or at its last change
-	Working   State = "Working"   // users are being planned, sent or looked up, or the operator waits and tries again
-	Ready     State = "Ready"     // all users exist that must
-	Stalled   State = "Stalled"   // a person is needed
-	Suspended State = "Suspended" // users are pending, and spec.suspend is true
-	Observed  State = "Observed"  // users are pending, and spec.mode is Observe
-)
-
-// Ends reports whether nothing more happens to a batch by itself.
-func (s State) Ends() bool { return s == Ready || s.NeedsPerson() }
-
-// NeedsPerson reports whether a batch is not Ready, and does not become so by itself.
-func (s State) NeedsPerson() bool { return s == Stalled || s == Suspended || s == Observed }
-
-// StateOf returns the situation of a batch. A status of an older generation does not count.
-func StateOf(batch *v1alpha1.EmbeddedUserBatch) State {
-	conditions := batch.Status.Conditions
-	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
-	switch {
-	case ready == nil || batch.Status.ObservedGeneration != batch.Generation:
-		return Unseen
-	case ready.Status == metav1.ConditionTrue:
-		return Ready
-	case meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled):
-		return Stalled
-	case ready.Reason == v1alpha1.ReasonSuspended:
-		return Suspended
-	case ready.Reason == v1alpha1.ReasonObserved:
-		return Observed
-	default:
-		return Working
-	}
-}
-
 // Report is what status shows of a batch. As JSON and YAML it is stable: fields are added, and none changes its meaning.
 type Report struct {
 	Namespace string `json:"namespace"`

@@ -8,10 +8,12 @@ import (
 	"io"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/follow"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -35,7 +37,8 @@ type watcher struct {
 	display display
 	warn    io.Writer
 
-	batch   *v1alpha1.EmbeddedUserBatch // nil until it was read
+	began   time.Time
+	seen    sight // its batch is nil until it was read
 	meter   meter
 	details details
 	loaded  time.Time // when the details were read
@@ -43,20 +46,36 @@ type watcher struct {
 	last    Report
 }
 
+// sight is a batch as the API server has it.
+type sight struct {
+	batch      *v1alpha1.EmbeddedUserBatch
+	isOutdated bool // a list has changed since the operator read it
+}
+
+// report returns the report on a batch. What became of it before a list changed does not count.
+func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
+	r := New(s.batch, rows, events, missing)
+	if s.isOutdated {
+		r.Verdict = Verdict{State: Unseen, Do: advice.Unseen.Do, words: "The operator has not looked at the last change of a list yet."}
+	}
+	return r
+}
+
 // run shows a batch until nothing more happens to it by itself, and returns the last report. If the context ends first, the error is that
 // of the context.
 func (w *watcher) run(ctx context.Context) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	batches, lost, failed := make(chan *v1alpha1.EmbeddedUserBatch), make(chan error), make(chan error, 1)
-	go func() { failed <- w.follow(ctx, batches, lost) }()
+	w.began = time.Now()
+	sights, lost, failed := make(chan sight), make(chan error), make(chan error, 1)
+	go func() { failed <- w.follow(ctx, sights, lost) }()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
 	for {
 		select {
-		case w.batch = <-batches:
+		case w.seen = <-sights:
 			w.lost = nil
-			counts := &w.batch.Status.Counts
+			counts := &w.seen.batch.Status.Counts
 			w.meter.add(time.Now(), counts.Total-counts.Pending, counts.Total)
 		case w.lost = <-lost:
 			if !w.hasScreen() { // which shows it, and would be spoiled by a line between
@@ -64,7 +83,7 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 				continue
 			}
 		case <-redraw.C:
-			if !w.hasScreen() {
+			if !w.hasScreen() && !w.last.State.Ends() {
 				continue
 			}
 		case err := <-failed:
@@ -76,37 +95,51 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 		if err := w.show(ctx); err != nil {
 			return w.last, err
 		}
-		if w.last.State.Ends() {
+		if w.last.State.Ends() && w.isSettled() {
 			return w.last, nil
 		}
 	}
 }
 
+// isSettled reports whether the batch was watched for as long as it takes to believe its state.
+func (w *watcher) isSettled() bool {
+	return !WaitsForKey(w.seen.batch) || time.Since(w.began) >= Settling
+}
+
 // follow sends what the API server says of the batch, and why it says nothing.
-func (w *watcher) follow(ctx context.Context, batches chan<- *v1alpha1.EmbeddedUserBatch, lost chan<- error) error {
+func (w *watcher) follow(ctx context.Context, sights chan<- sight, lost chan<- error) error {
+	lose := func(err error) { send(ctx, lost, err) }
 	//nolint:wrapcheck // says what failed
 	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
-		select {
-		case batches <- batch:
-		case <-ctx.Done():
+		isOutdated, err := w.cluster.isOutdated(ctx, batch)
+		for ; err != nil && ctx.Err() == nil; isOutdated, err = w.cluster.isOutdated(ctx, batch) {
+			lose(err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(redrawInterval):
+			}
 		}
+		send(ctx, sights, sight{batch, isOutdated})
 		return false
-	}, func(err error) {
-		select {
-		case lost <- err:
-		case <-ctx.Done():
-		}
-	})
+	}, lose)
+}
+
+// send sends a value, unless the context ends first.
+func send[T any](ctx context.Context, to chan<- T, value T) {
+	select {
+	case to <- value:
+	case <-ctx.Done():
+	}
 }
 
 // hasScreen reports whether there is a screen that shows the batch, and time that passes.
-func (w *watcher) hasScreen() bool { return w.batch != nil && w.display.wantsDetails() }
+func (w *watcher) hasScreen() bool { return w.seen.batch != nil && w.display.wantsDetails() }
 
 // lostNote says that the API server is away.
 const lostNote = "Lost the batch, and trying again"
 
 func (w *watcher) show(ctx context.Context) error {
-	now, batch := time.Now(), w.batch
+	now, batch := time.Now(), w.seen.batch
 	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
 		if err != nil {
@@ -119,7 +152,7 @@ func (w *watcher) show(ctx context.Context) error {
 	if w.lost != nil {
 		missing = []string{fmt.Sprintf("changes. %s: %v", lostNote, w.lost)}
 	}
-	w.last = New(batch, w.details.slices, w.details.events, missing)
+	w.last = w.seen.report(w.details.slices, w.details.events, missing)
 	w.last.Pace = w.meter.pace(now)
 	return w.display.show(&w.last)
 }

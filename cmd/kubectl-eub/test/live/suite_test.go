@@ -81,11 +81,11 @@ func newWorld(t *testing.T, namespace string, options simulator.Options) *world 
 }
 
 // start starts an operator, which the end of the test kills.
-func (w *world) start() {
+func (w *world) start() *testenv.Operator {
 	w.Helper()
 	kubeconfig, err := plane.Impersonate(testenv.SystemNamespace)
 	w.Must(err)
-	w.StartOperator(testenv.OperatorOptions{
+	return w.StartOperator(testenv.OperatorOptions{
 		Path: operator, Kubeconfig: kubeconfig, Args: []string{"--alloy-timeout", "20s", "--watch-namespaces", w.Namespace},
 	})
 }
