@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"net/url"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
 // Resources that commands use.
@@ -63,6 +65,23 @@ func Batch(ctx context.Context, reader client.Reader, key client.ObjectKey) (*v1
 		return batch, Explain(fmt.Errorf("reading batch %s: %w", key.Name, err), "get", Batches, key)
 	}
 	return batch, nil
+}
+
+// List reads the text of a list; nil if it does not exist.
+func List(ctx context.Context, reader client.Reader, namespace string, source *v1alpha1.UsersSource) ([]byte, error) {
+	kind, ref := usersource.Reference(source)
+	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
+	object, resource := client.Object(configMap), ConfigMaps
+	if kind == usersource.Secret {
+		object, resource = secret, Secrets
+	}
+	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
+	if err := reader.Get(ctx, key, object); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, Explain(fmt.Errorf("reading %s %s: %w", kind, ref.Name, err), "get", resource, key)
+	}
+	return usersource.Value(configMap, secret, ref.Key), nil
 }
 
 // Explain returns an error of the API server with what to do about it, if something can be said.

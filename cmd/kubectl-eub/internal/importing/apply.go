@@ -16,8 +16,10 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
@@ -46,6 +48,9 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	key := client.ObjectKey{Namespace: to.namespace, Name: to.name}
 	if err := kube.Get(ctx, key, batch); client.IgnoreNotFound(err) != nil {
 		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key) //nolint:wrapcheck // names the right
+	}
+	if n := len(batch.Spec.Users); n > 0 {
+		terminal.Note(o.ErrOut, "The batch also has %s in spec.users, which stay and come first.", terminal.Count(n, "row", "rows"))
 	}
 	switch {
 	case a.to.apiKey.Name != "":
@@ -76,7 +81,13 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	if err := a.apply(ctx, a.to.batch(list), batch); err != nil {
 		return err
 	}
-	return a.deleteEarlier(ctx)
+	if err := a.deleteEarlier(ctx); err != nil {
+		return err
+	}
+	if o.output != outputName {
+		terminal.Note(o.ErrOut, "To follow it: kubectl eub status %s --watch", advice.Target(to.namespace, to.name))
+	}
+	return nil
 }
 
 // find finds the lists of earlier imports.

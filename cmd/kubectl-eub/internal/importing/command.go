@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/lists"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
 
@@ -158,11 +160,16 @@ func (o *options) read(ctx context.Context, paths []string) ([]parts.Part, error
 		list[i].Origins = nil // not needed any more
 	}
 	summarize(o.ErrOut, t, list, target{secret: o.secret}.kind())
-	if len(list) > maxSources {
-		return nil, fmt.Errorf("this needs %d %ss, and a batch can name %d; import the lists as several batches", len(list),
-			target{secret: o.secret}.kind(), maxSources)
+	return list, CheckCount(list)
+}
+
+// CheckCount returns an error for more parts than a batch can name.
+func CheckCount(list []parts.Part) error {
+	if len(list) > v1alpha1.MaxUsersFrom {
+		return fmt.Errorf("this needs %d ConfigMaps or Secrets, and a batch can name %d; import the lists as several batches",
+			len(list), v1alpha1.MaxUsersFrom)
 	}
-	return list, nil
+	return nil
 }
 
 // Pack cuts lists into parts, and says what each list is. It returns the names of the lists.
@@ -185,7 +192,7 @@ func Pack(ctx context.Context, o *command.Options, paths []string, format string
 		if err != nil {
 			return nil, nil, err //nolint:wrapcheck // names the list
 		}
-		_, _ = fmt.Fprintf(o.ErrOut, "%s: %s\n", input.Name, about)
+		_, _ = io.WriteString(o.ErrOut, terminal.Fit(o.ErrOut, fmt.Sprintf("%s: %s\n", input.Name, about))) // the output matters more
 		names = append(names, input.Name)
 	}
 	list, err = packer.Parts()

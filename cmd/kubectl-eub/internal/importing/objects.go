@@ -16,9 +16,6 @@ import (
 // LabelImport is on the ConfigMaps and Secrets of an import. Its value is the name of the batch.
 const LabelImport = "embedded.runalloy.com/import"
 
-// maxSources is the maximum number of lists of a batch, which its schema says.
-const maxSources = 64
-
 // target is what an import writes.
 type target struct {
 	name      string // of the batch

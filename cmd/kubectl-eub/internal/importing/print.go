@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/command"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
@@ -43,13 +43,8 @@ func printYAML(out io.Writer, object *unstructured.Unstructured) error {
 	return err //nolint:wrapcheck // wrapped by the caller
 }
 
-// nameOf returns the name of an object as kubectl prints it.
 func nameOf(object *unstructured.Unstructured) string {
-	resource := strings.ToLower(object.GetKind())
-	if group := object.GroupVersionKind().Group; group != "" {
-		resource += "." + group
-	}
-	return resource + "/" + object.GetName()
+	return command.ResourceName(object.GroupVersionKind(), object.GetName())
 }
 
 // summarize says how many users there are, and which rows are invalid.
@@ -59,12 +54,12 @@ func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
 		size += len(part.Data)
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s in %s (%s KiB)", count(t.Users, "user"), count(len(list), kind), terminal.Number((size+1023)>>10))
+	fmt.Fprintf(&text, "%s in %s (%s KiB)", terminal.Count(t.Users, "user", "users"), terminal.Count(len(list), kind, kind+"s"), terminal.Number((size+1023)>>10))
 	if t.Repeats > 0 {
-		fmt.Fprintf(&text, "; %s of earlier rows", count(t.Repeats, "exact repetition"))
+		fmt.Fprintf(&text, "; %s of earlier rows", terminal.Count(t.Repeats, "exact repetition", "exact repetitions"))
 	}
 	if t.Invalid > 0 {
-		fmt.Fprintf(&text, "; %s, which the operator will report:", count(t.Invalid, "invalid row"))
+		fmt.Fprintf(&text, "; %s, which the operator will report:", terminal.Count(t.Invalid, "invalid row", "invalid rows"))
 	}
 	text.WriteString("\n")
 	for _, found := range t.Findings {
@@ -73,17 +68,6 @@ func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
 	if more := t.Invalid - len(t.Findings); more > 0 {
 		fmt.Fprintf(&text, "  and %s more\n", terminal.Number(more))
 	}
-	if t.Memory > tally.Limits.Memory {
-		fmt.Fprintf(&text, "The list takes %s MiB of memory in the operator, which allows %s MiB by default: raise --max-list-memory, "+
-			"or import it as several batches\n", terminal.Number(t.Memory>>20), terminal.Number(tally.Limits.Memory>>20))
-	}
-	_, _ = out.Write(text.Bytes()) // the output matters more
-}
-
-// count returns a number of things in words.
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return terminal.Number(n) + " " + what
+	text.WriteString(t.Excess())
+	_, _ = io.WriteString(out, terminal.Fit(out, text.String())) // the output matters more
 }

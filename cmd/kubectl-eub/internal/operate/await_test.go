@@ -26,7 +26,7 @@ func (away) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...c
 func TestAwait_OfAnAPIServerThatDoesNotAnswer(t *testing.T) {
 	streams, _, _, _ := genericiooptions.NewTestIOStreams()
 	o := &options{Options: command.NewOptions("", streams), wait: true, timeout: time.Millisecond}
-	err := o.await(t.Context(), away{}, client.ObjectKey{Name: "customers"}, change{})
+	err := o.await(t.Context(), away{}, batch("True", "Succeeded", nil), change{})
 	var exit *command.ExitError
 	if !errors.As(err, &exit) || exit.Code != 3 || !strings.Contains(err.Error(), "nothing was heard of the batch in 1ms") {
 		t.Errorf("%v", err)

@@ -182,15 +182,7 @@ func (o *options) run(ctx context.Context, name string) error {
 	if !o.wait {
 		return nil
 	}
-	if o.timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, o.timeout)
-		defer stop()
-	}
-	if status.WaitsForKey(batch) {
-		settle(ctx, kube, key)
-	}
-	return o.await(ctx, kube, key, c)
+	return o.await(ctx, kube, batch, c)
 }
 
 // settle waits a moment for a batch to go on whose Secret may have been mended just now.
@@ -203,7 +195,7 @@ func settle(ctx context.Context, kube client.WithWatch, key client.ObjectKey) {
 
 // words returns what was done, in lines.
 func (o *options) words(name string, c change) string {
-	id := "embeddeduserbatch." + v1alpha1.SchemeGroupVersion.Group + "/" + name
+	id := command.BatchName(name)
 	if o.output == "name" {
 		return id + "\n"
 	}
@@ -214,8 +206,17 @@ func (o *options) words(name string, c change) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// await waits until a change has happened.
-func (o *options) await(ctx context.Context, kube client.WithWatch, key client.ObjectKey, c change) error {
+// await waits until a change of a batch has happened.
+func (o *options) await(ctx context.Context, kube client.WithWatch, batch *v1alpha1.EmbeddedUserBatch, c change) error {
+	if o.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, o.timeout)
+		defer stop()
+	}
+	key := client.ObjectKeyFromObject(batch)
+	if status.WaitsForKey(batch) {
+		settle(ctx, kube, key)
+	}
 	var last *v1alpha1.EmbeddedUserBatch
 	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		last = batch

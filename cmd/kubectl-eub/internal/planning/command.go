@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/pages"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
@@ -113,6 +115,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 		return err
 	}
 	plan := &Plan{Name: wanted.batch.Name, Namespace: wanted.namespace}
+	plan.AwaitsApproval = stored.Status.Approval != "" && stored.Annotations[v1alpha1.AnnotationApprove] != stored.Status.Approval
 	comparison := newComparison(plan, wanted.batch.Spec.UpdatePolicy)
 	if stored.UID != "" { // else it has no slices
 		err := pages.EachSlice(ctx, kube, stored, func(slice *v1alpha1.EmbeddedUserSlice) error {
@@ -131,6 +134,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 	}
 	comparison.end()
 	plan.InvalidRows, plan.RepeatedRows = t.Invalid, t.Repeats
+	_, _ = io.WriteString(o.ErrOut, terminal.Fit(o.ErrOut, t.Excess())) // the plan matters more
 	if err := show(o.Out, plan, t.Findings, &wanted.batch.Spec); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
@@ -214,6 +218,9 @@ func (o *options) addList(
 	}
 	if len(files) > 0 {
 		list, names, err := importing.Pack(ctx, o.Options, files, o.format)
+		if err == nil {
+			err = importing.CheckCount(list)
+		}
 		for i := 0; err == nil && i < len(list); i++ {
 			err = t.Part(ctx, list[i], names)
 			list[i] = parts.Part{} // not needed any more

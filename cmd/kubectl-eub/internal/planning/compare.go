@@ -29,6 +29,8 @@ type Plan struct {
 	Leave int `json:"leave"`
 	// AnotherKey reports whether the slices have another API key than the batch: the users are looked up with the new one first.
 	AnotherKey bool `json:"anotherKey,omitempty"`
+	// AwaitsApproval reports whether nothing is sent before somebody approves another API key.
+	AwaitsApproval bool `json:"awaitsApproval,omitempty"`
 	// Requests is how many requests it takes at least, and Seconds how long they take at least.
 	Requests int     `json:"requests"`
 	Seconds  float64 `json:"seconds"`
@@ -68,6 +70,7 @@ const (
 	isOwned        state = 16 // the operator is to keep the full name
 	isUnidentified state = 32
 	isRetriable    state = 64
+	isInSlice      state = 128 // rather than only in its results, until these are tidied up
 
 	hashShift = 8
 )
@@ -97,7 +100,7 @@ func (c *comparison) hash(row string) state { return state(maphash.String(c.seed
 func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
 	for _, user := range slice.Spec.Users {
 		key := maphash.String(c.seed, user.Username)
-		c.users[key] |= 0
+		c.users[key] |= isInSlice
 	}
 	for _, result := range slice.Status.Results {
 		key, is := maphash.String(c.seed, result.Username), state(ledger.Rank(result)) //nolint:gosec // at most 3
@@ -111,7 +114,7 @@ func (c *comparison) addSlice(slice *v1alpha1.EmbeddedUserSlice) {
 		if result.Hash != "" {
 			is |= c.hash(result.Hash)
 		}
-		c.users[key] = is
+		c.users[key] = is | c.users[key]&isInSlice
 	}
 }
 
@@ -153,7 +156,7 @@ func (c *comparison) addUser(user users.User) error {
 // end completes the plan, after all users of the list have been added.
 func (c *comparison) end() {
 	for _, is := range c.users {
-		if is&isWanted == 0 {
+		if is&isInSlice != 0 && is&isWanted == 0 {
 			c.plan.Leave++
 		}
 	}

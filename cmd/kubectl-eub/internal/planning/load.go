@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -131,27 +130,15 @@ func (m *manifests) batch(name string) (*v1alpha1.EmbeddedUserBatch, error) {
 	}
 }
 
-// source returns the data of a list, from the manifests or else from the cluster; nil if there is none.
+// source returns the text of a list, from the manifests or else from the cluster; nil if there is none.
 func (m *manifests) source(ctx context.Context, kube client.Reader, namespace string, source *v1alpha1.UsersSource) ([]byte, error) {
 	kind, ref := usersource.Reference(source)
-	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
-	object, resource := client.Object(configMap), access.ConfigMaps
-	if kind == usersource.Secret {
-		object, resource = secret, access.Secrets
-	}
 	switch {
 	case kind == usersource.ConfigMap && m.configMaps[ref.Name] != nil:
-		configMap = m.configMaps[ref.Name]
+		return usersource.Value(m.configMaps[ref.Name], &corev1.Secret{}, ref.Key), nil
 	case kind == usersource.Secret && m.secrets[ref.Name] != nil:
-		secret = m.secrets[ref.Name]
+		return usersource.Value(&corev1.ConfigMap{}, m.secrets[ref.Name], ref.Key), nil
 	default:
-		key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
-		if err := kube.Get(ctx, key, object); apierrors.IsNotFound(err) {
-			return nil, nil
-		} else if err != nil {
-			err = fmt.Errorf("reading %s %s: %w", kind, ref.Name, err)
-			return nil, access.Explain(err, "get", resource, key) //nolint:wrapcheck // wrapped
-		}
+		return access.List(ctx, kube, namespace, source) //nolint:wrapcheck // names the list
 	}
-	return usersource.Value(configMap, secret, ref.Key), nil
 }

@@ -91,8 +91,11 @@ func TestComparison(t *testing.T) {
 		"a user that leaves": {
 			stored{slice(append(one, created), "bob", "ann")}, nil, Plan{Leave: 2},
 		},
-		"a result of a user that left": {
+		"a result of a user that left, and comes back": {
 			stored{slice(append(one, created))}, list{bob}, Plan{Settled: Done{Created: 1}},
+		},
+		"a result of a user that left": {
+			stored{slice(append(one, created))}, nil, Plan{},
 		},
 		"the best of several results": {
 			stored{slice(append(one, created), "bob"), slice(append(one, existing), "bob")}, list{bob}, Plan{Settled: Done{Created: 1}},
@@ -198,6 +201,7 @@ func TestPrintText(t *testing.T) {
 		"suspended":   {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Suspend: true}},
 		"observes":    {&Plan{Send: Send{New: 1}, Requests: 1}, nil, &v1alpha1.EmbeddedUserBatchSpec{Mode: v1alpha1.ModeObserve}},
 		"names":       {&Plan{Settled: Done{Created: 3}, Names: 2, Unidentified: 1, Requests: 3}, nil, spec},
+		"approval":    {&Plan{Send: Send{Again: 3}, AwaitsApproval: true, Requests: 1}, nil, spec},
 		"another-key": {&Plan{Settled: Done{Created: 3}, AnotherKey: true}, nil, spec},
 	} {
 		test.plan.Name, test.plan.Namespace = "customers", "default"

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/tally"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 )
@@ -85,7 +86,7 @@ func printText(out io.Writer, plan *Plan, findings []tally.Finding, spec *v1alph
 		text.WriteString("; they stay in Alloy, and the batch forgets their results")
 	}
 	text.WriteString("\n" + outlook(plan, spec) + "\n")
-	_, err := out.Write(text.Bytes())
+	_, err := io.WriteString(out, terminal.Fit(out, text.String()))
 	return err //nolint:wrapcheck // wrapped by the caller
 }
 
@@ -99,7 +100,7 @@ func outlook(plan *Plan, spec *v1alpha1.EmbeddedUserBatchSpec) string {
 		text = "The API key comes from another Secret: the operator looks every user up with it before it sends any."
 	}
 	if plan.Requests > 0 {
-		text = strings.TrimSpace(text + " At least " + requests(plan.Requests))
+		text = strings.TrimSpace(text + " At least " + terminal.Count(plan.Requests, "request", "requests"))
 		if least := shortest(plan.Requests); least > 0 {
 			text += fmt.Sprintf(", which take at least %s", least)
 		}
@@ -107,20 +108,17 @@ func outlook(plan *Plan, spec *v1alpha1.EmbeddedUserBatchSpec) string {
 	} else if !plan.AnotherKey {
 		text += "No request."
 	}
+	if plan.Send.Second > 0 {
+		text += " Users that were rejected once are sent again ten minutes after that."
+	}
 	switch {
 	case plan.Requests == 0:
+	case plan.AwaitsApproval:
+		text += " Nothing is sent before somebody approves the API key: kubectl eub status " + advice.Target(plan.Namespace, plan.Name) + "."
 	case spec.Suspend:
 		text += " The batch is suspended: nothing is sent until it is resumed."
 	case spec.Mode == v1alpha1.ModeObserve:
 		text += " The batch only observes: nothing is sent until its mode is Apply."
 	}
 	return text
-}
-
-// requests returns a number of requests in words.
-func requests(n int) string {
-	if n == 1 {
-		return "1 request"
-	}
-	return terminal.Number(n) + " requests"
 }

@@ -27,9 +27,10 @@ const memoryLimit = 50 << 20
 type options struct {
 	*command.Options
 
-	output string
-	only   []string
-	rows   bool // read the lists, and find the row of each user there
+	output    string
+	delimiter string
+	only      []string
+	rows      bool // read the lists, and find the row of each user there
 }
 
 // NewCommand returns the command.
@@ -78,6 +79,8 @@ Secrets that spec.usersFrom names.`,
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")
+	c.Flags().StringVar(&o.delimiter, "delimiter", "comma",
+		"comma, semicolon or tab between the fields of a CSV; Excel wants semicolons in countries that write 1,5 for one and a half")
 	c.Flags().StringSliceVar(&o.only, "result", nil, "only users with one of these results: Created, Existing, Invalid, Pending")
 	c.Flags().BoolVar(&o.rows, "rows", false, "read the lists too: name the row of every user, and all rows that are invalid by themselves")
 	return c
@@ -103,6 +106,9 @@ func (o *options) run(ctx context.Context, name string) error {
 	if !slices.Contains([]string{formatTable, formatCSV, formatJSON, formatNDJSON}, o.output) {
 		return fmt.Errorf("--output %q is unknown; give table, csv, json or ndjson", o.output)
 	}
+	if delimiters[o.delimiter] == 0 {
+		return fmt.Errorf("--delimiter %q is unknown; give comma, semicolon or tab", o.delimiter)
+	}
 	wanted, err := o.filter()
 	if err != nil {
 		return err
@@ -126,7 +132,7 @@ func (o *options) run(ctx context.Context, name string) error {
 
 func (o *options) write(ctx context.Context, reader client.Reader, batch *v1alpha1.EmbeddedUserBatch, wanted []Result) error {
 	out := bufio.NewWriterSize(o.Out, 64<<10)
-	to := newWriter(out, o.output, terminal.Is(o.Out))
+	to := newWriter(out, o.output, delimiters[o.delimiter], terminal.Is(o.Out))
 	err := stream(ctx, reader, batch, o.rows, func(row Row) error {
 		if !slices.Contains(wanted, row.Result) {
 			return nil

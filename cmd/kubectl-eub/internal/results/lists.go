@@ -5,12 +5,9 @@ package results
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"hash/maphash"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
@@ -66,11 +63,12 @@ func readLists(ctx context.Context, reader client.Reader, batch *v1alpha1.Embedd
 	}
 	for i := range batch.Spec.UsersFrom {
 		source := &batch.Spec.UsersFrom[i]
-		data, key, err := readSource(ctx, reader, batch.Namespace, source)
+		data, err := access.List(ctx, reader, batch.Namespace, source)
 		if err != nil {
-			return nil, err
+			return nil, err //nolint:wrapcheck // names the list
 		}
-		x.sources = append(x.sources, sourceOf(&key))
+		kind, ref := usersource.Reference(source)
+		x.sources = append(x.sources, sourceOf(&v1alpha1.SourceKey{Kind: kind, Name: ref.Name, Key: ref.Key}))
 		if data == nil {
 			continue // it is optional, or SourcesRead says that it is missing
 		}
@@ -119,26 +117,4 @@ func (x *index) find(name uint64) (bucket *[]entry, at int, known bool) {
 	bucket = &x.buckets[name>>(64-bucketBits)]
 	at, known = slices.BinarySearchFunc(*bucket, name, func(e entry, name uint64) int { return cmp.Compare(e.name, name) })
 	return bucket, at, known
-}
-
-// readSource returns the text of a list; nil if it does not exist.
-func readSource(
-	ctx context.Context, reader client.Reader, namespace string, source *v1alpha1.UsersSource,
-) (data []byte, key v1alpha1.SourceKey, err error) {
-	kind, ref := usersource.Reference(source)
-	key = v1alpha1.SourceKey{Kind: kind, Name: ref.Name, Key: ref.Key}
-	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
-	var object client.Object = configMap
-	resource := access.ConfigMaps
-	if kind == usersource.Secret {
-		object, resource = secret, access.Secrets
-	}
-	name := client.ObjectKey{Namespace: namespace, Name: ref.Name}
-	if err := reader.Get(ctx, name, object); apierrors.IsNotFound(err) {
-		return nil, key, nil
-	} else if err != nil {
-		err = fmt.Errorf("reading the list %s: %w", sourceOf(&key), err)
-		return nil, key, access.Explain(err, "get", resource, name) //nolint:wrapcheck // wrapped
-	}
-	return usersource.Value(configMap, secret, ref.Key), key, nil
 }

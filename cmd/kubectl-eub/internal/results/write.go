@@ -29,12 +29,15 @@ type writer interface {
 	end() error
 }
 
-// newWriter returns the writer of a format, which must be known. What goes to a terminal is cleaned.
-func newWriter(out *bufio.Writer, format string, isTerminal bool) writer {
+// delimiters of --delimiter.
+var delimiters = map[string]rune{"comma": ',', "semicolon": ';', "tab": '\t'}
+
+// newWriter returns the writer of a format, which must be known. What goes to a terminal is cleaned. Only a CSV has delimiters.
+func newWriter(out *bufio.Writer, format string, delimiter rune, isTerminal bool) writer {
 	var w writer
 	switch format {
 	case formatCSV:
-		w = newCSV(out, isTerminal)
+		w = newCSV(out, delimiter, isTerminal)
 	case formatJSON:
 		w = &jsonArray{out: out}
 	case formatNDJSON:
@@ -65,8 +68,9 @@ type csvFile struct {
 
 // newCSV writes the header, behind a byte order mark, without which Excel takes the file for one in the code page of the country. A
 // terminal gets none.
-func newCSV(out *bufio.Writer, isTerminal bool) *csvFile {
+func newCSV(out *bufio.Writer, delimiter rune, isTerminal bool) *csvFile {
 	c := &csvFile{csv: csv.NewWriter(out)}
+	c.csv.Comma = delimiter
 	if !isTerminal {
 		_, c.err = out.WriteString("\ufeff")
 	}

@@ -50,11 +50,11 @@ func example() []Row {
 	return rows
 }
 
-func written(t *testing.T, format string, isTerminal bool, rows []Row) string {
+func written(t *testing.T, format string, delimiter rune, isTerminal bool, rows []Row) string {
 	t.Helper()
 	var text bytes.Buffer
 	out := bufio.NewWriter(&text)
-	w := newWriter(out, format, isTerminal)
+	w := newWriter(out, format, delimiter, isTerminal)
 	for _, row := range rows {
 		if err := w.write(row); err != nil {
 			t.Fatal(err)
@@ -71,14 +71,14 @@ func written(t *testing.T, format string, isTerminal bool, rows []Row) string {
 
 func TestWriter(t *testing.T) {
 	for _, format := range []string{formatTable, formatCSV, formatJSON, formatNDJSON} {
-		golden.Equal(t, format, written(t, format, false, example()))
-		golden.Equal(t, format+"-empty", written(t, format, false, nil))
+		golden.Equal(t, format, written(t, format, ',', false, example()))
+		golden.Equal(t, format+"-empty", written(t, format, ',', false, nil))
 	}
 }
 
 func TestWriter_SendsNoEscapeSequenceToATerminal(t *testing.T) {
 	for _, format := range []string{formatTable, formatCSV, formatJSON, formatNDJSON} {
-		if text := written(t, format, true, example()); strings.ContainsAny(text, "\x1b\ufeff\u009b\u202e") {
+		if text := written(t, format, ',', true, example()); strings.ContainsAny(text, "\x1b\ufeff\u009b\u202e") {
 			t.Errorf("%s: %q", format, text)
 		}
 	}
@@ -87,18 +87,22 @@ func TestWriter_SendsNoEscapeSequenceToATerminal(t *testing.T) {
 // What import reads from the CSV are the users as they were.
 func TestCSV_ReadsBackAsItWas(t *testing.T) {
 	rows := example()
-	text := strings.TrimPrefix(written(t, formatCSV, false, rows), "\ufeff")
-	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !sheet.IsResults(records[0]) {
-		t.Fatal(records[0])
-	}
-	for i, record := range records[1:] {
-		got := [2]string{sheet.Unescape(record[0]), sheet.Unescape(record[1])}
-		if diff := cmp.Diff([2]string{rows[i].Username, rows[i].FullName}, got); diff != "" {
-			t.Error(diff)
+	for name, delimiter := range delimiters {
+		text := strings.TrimPrefix(written(t, formatCSV, delimiter, false, rows), "\ufeff")
+		from := csv.NewReader(strings.NewReader(text))
+		from.Comma = delimiter
+		records, err := from.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(records) != len(rows)+1 || !sheet.IsResults(records[0]) {
+			t.Fatal(name, len(records), records[0])
+		}
+		for i, record := range records[1:] {
+			got := [2]string{sheet.Unescape(record[0]), sheet.Unescape(record[1])}
+			if diff := cmp.Diff([2]string{rows[i].Username, rows[i].FullName}, got); diff != "" {
+				t.Error(name, diff)
+			}
 		}
 	}
 }
@@ -110,7 +114,7 @@ func TestTable_OfManyRows(t *testing.T) {
 		rows = append(rows, Row{Username: fmt.Sprintf("user-%05d", i), Result: Created})
 	}
 	rows[2*rowsAhead].Username = strings.Repeat("long", 40)
-	lines := strings.Split(strings.TrimSpace(written(t, formatTable, false, rows)), "\n")
+	lines := strings.Split(strings.TrimSpace(written(t, formatTable, ',', false, rows)), "\n")
 	if len(lines) != len(rows)+1 || strings.Index(lines[0], "RESULT") != strings.Index(lines[len(rows)], "Created") {
 		t.Errorf("%d lines: %q, %q", len(lines), lines[0], lines[len(lines)-1])
 	}

@@ -75,7 +75,7 @@ var values = map[string]map[string]string{
 	"import":  {output: "yaml json name", "format": "CSV JSON NDJSON YAML"},
 	"plan":    {output: "text json yaml", "format": "CSV JSON NDJSON YAML"},
 	"status":  {output: "json yaml name"},
-	"results": {output: "table csv json ndjson", "result": "Created Existing Invalid Pending"},
+	"results": {output: "table csv json ndjson", "delimiter": "comma semicolon tab", "result": "Created Existing Invalid Pending"},
 	"check":   {output: "json yaml"},
 	"retry":   onlyName, "suspend": onlyName, "resume": onlyName, "approve": onlyName,
 }

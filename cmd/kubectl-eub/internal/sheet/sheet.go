@@ -52,11 +52,11 @@ var otherType = regexp.MustCompile(`^(?i:` +
 	`|[0-9]{0,4}[ ./-]?(` + months + `)[ ./-]?[0-9]{0,4}` + // MAR1, 1-Sep
 	`|true|false)$`)
 
-// A field has commas around it, but in many countries a spreadsheet splits at semicolons, and does not know then that the field is in
-// quotes: what follows a semicolon, a tab or a line break in it may begin a field as well.
+// In some countries a spreadsheet splits at commas, in others at semicolons, and if the file has the other ones it does not know that a
+// field is in quotes: what follows either, a tab or a line break in it may begin a field as well.
 var (
-	formulaInside = regexp.MustCompile("([;\t\r\n])([ \u00a0\u3000]*[=+\\-@'\uff1d\uff0b\uff0d\uff20])")
-	escapedInside = regexp.MustCompile("([;\t\r\n])'")
+	formulaInside = regexp.MustCompile("([,;\t\r\n])('|[ \u00a0\u3000]*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+	escapedInside = regexp.MustCompile("([,;\t\r\n])'")
 )
 
 // Escape returns a field as a spreadsheet leaves it alone.

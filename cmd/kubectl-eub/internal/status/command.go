@@ -58,7 +58,8 @@ change instead.
 You need the rights of the role view. The slices that are held up are shown to
 those who may also list embeddeduserslices (the role edit, or the ClusterRole
 slice-viewer); the command says what it could not see. It only reads, and never
-talks to Alloy.`,
+talks to Alloy. A list that has changed since the operator read it is noticed by
+those who may get the ConfigMaps and Secrets of the batch.`,
 		Example: `  # How far is it?
   kubectl eub status customers
 
@@ -128,7 +129,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 }
 
 func (o *options) printFleet(ctx context.Context, from *cluster, namespace string) error {
-	reports, err := from.fleet(ctx, namespace)
+	reports, err := from.fleet(ctx, namespace, o.output == "json" || o.output == "yaml")
 	if err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func (o *options) write(value any, reports []Report) error {
 		return o.Print(o.output, value) //nolint:wrapcheck // says itself what failed
 	}
 	for i := range reports {
-		if _, err := fmt.Fprintf(o.Out, "embeddeduserbatch.%s/%s\n", v1alpha1.SchemeGroupVersion.Group, reports[i].Name); err != nil {
+		if _, err := fmt.Fprintln(o.Out, command.BatchName(reports[i].Name)); err != nil {
 			return fmt.Errorf("writing the names: %w", err)
 		}
 	}

@@ -99,6 +99,6 @@ func summary(reports []Report) string {
 			states = append(states, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	return fmt.Sprintf("%d batches (%s); %s users, of which %s are pending and %s invalid",
-		len(reports), strings.Join(states, ", "), terminal.Number(users), terminal.Number(pending), terminal.Number(invalid))
+	return fmt.Sprintf("%s (%s); %s, of which %s are pending and %s invalid", terminal.Count(len(reports), "batch", "batches"),
+		strings.Join(states, ", "), terminal.Count(users, "user", "users"), terminal.Number(pending), terminal.Number(invalid))
 }

@@ -193,6 +193,7 @@ func changed() Report {
 func TestFleet(t *testing.T) {
 	reports := []Report{done(), sending(), retrying(), invalid(), keyMissing(), unseen(), suspended(), changed()}
 	golden.Equal(t, "fleet", Fleet(reports, 150, false))
+	golden.Equal(t, "fleet-one", Fleet([]Report{done()}, 150, false))
 	golden.Equal(t, "fleet-empty", Fleet(nil, 150, false))
 }
 

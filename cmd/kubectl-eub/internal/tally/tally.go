@@ -11,6 +11,7 @@ import (
 	"regexp"
 
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/parts"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/terminal"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users/decode"
 )
@@ -69,6 +70,15 @@ func (t *Tally) Add(user users.User, problem string, where func() string) error 
 		t.Findings = append(t.Findings, Finding{Where: where(), Problem: problem})
 	}
 	return nil
+}
+
+// Excess says that the lists take more memory than an operator with its defaults allows, in a line; empty if they do not.
+func (t *Tally) Excess() string {
+	if t.Memory <= Limits.Memory {
+		return ""
+	}
+	return fmt.Sprintf("The list takes %s MiB of memory in the operator, which allows %s MiB by default: raise --max-list-memory, "+
+		"or import it as several batches\n", terminal.Number(t.Memory>>20), terminal.Number(Limits.Memory>>20))
 }
 
 // inLine matches what the decoder puts before a problem.

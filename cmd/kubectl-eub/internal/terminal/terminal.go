@@ -109,9 +109,37 @@ func Wrap(text string, columns int) []string {
 	return lines
 }
 
+// Fit returns lines as they may be written to a stream: for a terminal they are cleaned and wrapped, and what continues a line is indented
+// by two more spaces.
+func Fit(stream io.Writer, text string) string {
+	if !Is(stream) {
+		return text
+	}
+	columns, _ := Size(stream)
+	var fitting strings.Builder
+	for line := range strings.Lines(text) {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		for i, wrapped := range Wrap(Clean(line), columns-len(indent)-2) {
+			if i == 1 {
+				indent += "  "
+			}
+			fitting.WriteString(indent + wrapped + "\n")
+		}
+	}
+	return fitting.String()
+}
+
 // Number writes a number with commas between the thousands.
 func Number[T ~int | ~int32 | ~int64](n T) string {
 	return message.NewPrinter(language.English).Sprintf("%d", int64(n))
+}
+
+// Count writes a number of things, such as: 1 row, 2,000 rows.
+func Count[T ~int | ~int32 | ~int64](n T, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return Number(n) + " " + many
 }
 
 // Duration writes a duration as a person says it, in at most two units: 1h5m, 2m10s, 12s.

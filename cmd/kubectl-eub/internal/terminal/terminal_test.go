@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -33,6 +34,25 @@ func TestNote_IsClean(t *testing.T) {
 	Note(&out, "lost: %s", "\x1b[2J")
 	if got := out.String(); got != "lost: \ufffd[2J\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestFit(t *testing.T) {
+	const text = "users.csv: one two three\n  line 7: one two three \x1b[2Jfour\n"
+	if got := Fit(&bytes.Buffer{}, text); got != text {
+		t.Errorf("a file gets %q", got)
+	}
+	terminal, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = terminal.Close(); _ = tty.Close() }()
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 20}); err != nil {
+		t.Fatal(err)
+	}
+	want := "users.csv: one two\n  three\n  line 7: one two\n    three \ufffd[2Jfour\n"
+	if diff := cmp.Diff(want, Fit(tty, text)); diff != "" {
+		t.Errorf("a terminal of 20 columns (-want +got):\n%s", diff)
 	}
 }
 

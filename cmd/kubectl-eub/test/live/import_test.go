@@ -80,7 +80,8 @@ func TestImport(t *testing.T) {
 		t.Errorf("the plan has exit code %d: %s", code, out)
 	}
 	out, errOut, code := w.run(editor, "import", path, "--name", "customers", "--apply")
-	if code != 0 || strings.Count(out, " created\n") != 2 || !strings.Contains(errOut, "CSV with semicolons, Windows-1252") {
+	if code != 0 || strings.Count(out, " created\n") != 2 || !strings.Contains(errOut, "CSV with semicolons, Windows-1252") ||
+		!strings.HasSuffix(errOut, "\nTo follow it: kubectl eub status customers -n import --watch\n") {
 		t.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
 	w.Await("customers", v1alpha1.ReasonSucceeded)
@@ -198,6 +199,7 @@ func TestImport_LeavesWhatIsNotItsOwn(t *testing.T) {
 	w.start()
 	batch := w.Batch("customers")
 	batch.Spec.Suspend = true
+	batch.Spec.Users = []v1alpha1.UserRow{{Username: "max"}}
 	w.Must(w.Create(w.Context(), batch))
 	path := w.file("customers.csv", "username\nann\n")
 	long := strings.Repeat("x", 63)
@@ -207,11 +209,12 @@ func TestImport_LeavesWhatIsNotItsOwn(t *testing.T) {
 	}
 	w.Await("customers-1", v1alpha1.ReasonSucceeded)
 	w.Await(long, v1alpha1.ReasonSucceeded)
-	w.Await("customers", v1alpha1.ReasonSuspended)
+	w.Equal("users", int32(2), w.Await("customers", v1alpha1.ReasonSuspended).Status.Counts.Total)
 	before := w.versions()
-	out := w.mustRun(editor, "import", w.file("customers.csv", "username\nann\nbob\n"), "--name", "customers", "--apply")
-	if !strings.Contains(out, "customers changed") || strings.Count(out, " deleted\n") != 1 {
-		t.Errorf("a change: %s", out)
+	out, errOut, _ := w.run(editor, "import", w.file("customers.csv", "username\nann\nbob\n"), "--name", "customers", "--apply")
+	if !strings.Contains(out, "customers changed") || strings.Count(out, " deleted\n") != 1 ||
+		!strings.Contains(errOut, "The batch also has 1 row in spec.users, which stay and come first.") {
+		t.Errorf("a change: %s%s", out, errOut)
 	}
 	after := w.versions()
 	for object, version := range before {
