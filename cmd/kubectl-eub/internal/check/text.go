@@ -34,7 +34,7 @@ func Text(found []Finding, columns int, palette terminal.Palette) string {
 			write(f.Do, terminal.Bold)
 		}
 	}
-	fmt.Fprintf(&out, "\n%d ok, %d warnings, %d wrong", of[OK], of[Warn], of[Fail])
+	fmt.Fprintf(&out, "\n%d ok, %s, %d wrong", of[OK], terminal.Count(of[Warn], "warning", "warnings"), of[Fail])
 	if n := of[Unknown]; n > 0 {
 		fmt.Fprintf(&out, ", %d cannot be told", n)
 	}

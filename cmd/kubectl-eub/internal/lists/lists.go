@@ -39,12 +39,13 @@ type Row struct {
 	Place
 }
 
-// Place is where a row is in its list: the line in which it begins, from 1, or, where lines are not known, minus the number of the row.
+// Place is where a row is in its list: the line in which it begins, from 1, or, where lines are not known, minus the number of the row. Its
+// text has the zero-based index of the row, as the status of a batch has it.
 type Place int32
 
 func (p Place) String() string {
 	if p < 0 {
-		return fmt.Sprintf("row %d", -p)
+		return fmt.Sprintf("row %d", -p-1)
 	}
 	return fmt.Sprintf("line %d", p)
 }

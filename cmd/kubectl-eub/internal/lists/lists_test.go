@@ -151,7 +151,7 @@ func TestRead_SaysWhereRowsAre(t *testing.T) {
 		"sep=,\n\nusername,fullName\na,\"b\nc\"\n\nd,e\n": {"line 4", "line 7"},
 		"[\n{\"username\":\"a\"},{\n\"x\":\n1},\n2\n]":    {"line 2", "line 2", "line 5"},
 		"{\"username\":\"a\"}\n\n7\n":                     {"line 1", "line 3"},
-		"- username: a\n  fullName: b\n- username: c\n":   {"row 1", "row 2"},
+		"- username: a\n  fullName: b\n- username: c\n":   {"row 0", "row 1"},
 	} {
 		_, places, _, err := read(t, "list", []byte(input))
 		if err != nil {

@@ -212,7 +212,7 @@ func (o *options) addList(
 ) error {
 	for i, row := range batch.Spec.Users {
 		user := users.User(row)
-		if err := t.Add(user, users.Problem(user), func() string { return fmt.Sprintf("spec.users row %d", i+1) }); err != nil {
+		if err := t.Add(user, users.Problem(user), func() string { return fmt.Sprintf("spec.users row %d", i) }); err != nil {
 			return err //nolint:wrapcheck // never happens
 		}
 	}
@@ -235,7 +235,7 @@ func (o *options) addList(
 		}
 		kind, ref := usersource.Reference(source)
 		_, err = usersource.Rows(ctx, source, data, tally.Limits, func(row decode.Row) error {
-			return t.Add(row.User, row.Problem, func() string { return fmt.Sprintf("%s %s row %d", kind, ref.Name, row.Index+1) })
+			return t.Add(row.User, row.Problem, func() string { return fmt.Sprintf("%s %s row %d", kind, ref.Name, row.Index) })
 		})
 		if err != nil {
 			return fmt.Errorf("reading the list of the batch: %w", err)

@@ -163,11 +163,11 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 	if err != nil {
 		return err
 	}
-	isOutdated, err := from.isOutdated(ctx, batch)
+	outdated, err := from.outdated(ctx, batch)
 	if err != nil {
 		return err
 	}
-	r := sight{batch, isOutdated}.report(read.slices, read.events, read.missing)
+	r := sight{batch, outdated}.report(read.slices, read.events, read.missing)
 	r.Pace = m.pace(time.Now())
 	return o.print(&r)
 }

@@ -69,11 +69,14 @@ func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 	return d, nil
 }
 
-// isOutdated reports whether a list of a batch has changed since the operator read it, so that the status is an older list's. It returns
-// false for a batch whose state does not depend on that, and for somebody who may not read every list.
-func (c *cluster) isOutdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (bool, error) {
+// outdated says why the status of a batch is not that of its lists and annotations as they are now; empty if it is, as far as somebody can
+// tell who may not read every list.
+func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (string, error) {
+	if isAsked(batch) {
+		return "The operator has not looked the users up yet, as the annotation reconcile-at asks.", nil
+	}
 	if !dependsOnLists(batch) {
-		return false, nil
+		return "", nil
 	}
 	versions := make([]string, len(batch.Spec.UsersFrom))
 	for i := range batch.Spec.UsersFrom {
@@ -82,14 +85,17 @@ func (c *cluster) isOutdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBa
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 		err := c.client.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, &list)
 		if apierrors.IsForbidden(err) {
-			return false, nil
+			return "", nil
 		}
 		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
+			return "", fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
 		}
 		versions[i] = usersource.Version(&list)
 	}
-	return digest.Of(versions...) != batch.Status.Plan.Sources, nil
+	if digest.Of(versions...) == batch.Status.Plan.Sources {
+		return "", nil
+	}
+	return "The operator has not looked at the last change of a list yet.", nil
 }
 
 const (

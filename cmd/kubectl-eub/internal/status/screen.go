@@ -69,7 +69,7 @@ func (s *screen) heading(r *Report) {
 	text := fmt.Sprintf("%s created   %s existing   %s invalid   %s pending",
 		terminal.Number(c.Created), terminal.Number(c.Existing), terminal.Number(c.Invalid), terminal.Number(c.Pending))
 	if r.Repeated > 0 {
-		text += fmt.Sprintf("   (%s repeated rows do not count)", terminal.Number(r.Repeated))
+		text += fmt.Sprintf("   (%s not counted)", terminal.Count(r.Repeated, "repeated row", "repeated rows"))
 	}
 	s.printf("%s\n\n", terminal.Cut(text, s.columns))
 }

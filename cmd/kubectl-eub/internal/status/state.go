@@ -61,6 +61,13 @@ func dependsOnLists(batch *v1alpha1.EmbeddedUserBatch) bool {
 	return batch.Status.Plan != nil && (StateOf(batch) == Ready || StateOf(batch) == Stalled && slices.Contains(readsAgain, ReasonOf(batch)))
 }
 
+// isAsked reports whether somebody has asked for a look-up of the users that the operator has not done yet, and does in this state.
+func isAsked(batch *v1alpha1.EmbeddedUserBatch) bool {
+	value := batch.Annotations[v1alpha1.AnnotationReconcileAt]
+	return value != "" && len(value) <= v1alpha1.MaxReconcileAt && value != batch.Status.LastHandledReconcileAt &&
+		(StateOf(batch) == Ready || StateOf(batch) == Stalled && ReasonOf(batch) == v1alpha1.ReasonInvalidUsers)
+}
+
 // waitsForKey are the reasons that another Secret ends.
 var waitsForKey = []string{
 	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonAccountChanged,

@@ -48,15 +48,15 @@ type watcher struct {
 
 // sight is a batch as the API server has it.
 type sight struct {
-	batch      *v1alpha1.EmbeddedUserBatch
-	isOutdated bool // a list has changed since the operator read it
+	batch    *v1alpha1.EmbeddedUserBatch
+	outdated string // why the status is not the last one, in a sentence; empty if it is
 }
 
-// report returns the report on a batch. What became of it before a list changed does not count.
+// report returns the report on a batch. What became of it before the last change does not count.
 func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
 	r := New(s.batch, rows, events, missing)
-	if s.isOutdated {
-		r.Verdict = Verdict{State: Unseen, Do: advice.Unseen.Do, words: "The operator has not looked at the last change of a list yet."}
+	if s.outdated != "" {
+		r.Verdict = Verdict{State: Unseen, Do: advice.Unseen.Do, words: s.outdated}
 	}
 	return r
 }
@@ -111,15 +111,15 @@ func (w *watcher) follow(ctx context.Context, sights chan<- sight, lost chan<- e
 	lose := func(err error) { send(ctx, lost, err) }
 	//nolint:wrapcheck // says what failed
 	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
-		isOutdated, err := w.cluster.isOutdated(ctx, batch)
-		for ; err != nil && ctx.Err() == nil; isOutdated, err = w.cluster.isOutdated(ctx, batch) {
+		outdated, err := w.cluster.outdated(ctx, batch)
+		for ; err != nil && ctx.Err() == nil; outdated, err = w.cluster.outdated(ctx, batch) {
 			lose(err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(redrawInterval):
 			}
 		}
-		send(ctx, sights, sight{batch, isOutdated})
+		send(ctx, sights, sight{batch, outdated})
 		return false
 	}, lose)
 }

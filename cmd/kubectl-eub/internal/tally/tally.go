@@ -95,7 +95,7 @@ func (t *Tally) Part(ctx context.Context, part parts.Part, lists []string) error
 		}
 		return t.Add(row.User, problem, func() string {
 			if part.Origins == nil {
-				return fmt.Sprintf("%s row %d", lists[part.List], row.Index+1)
+				return fmt.Sprintf("%s row %d", lists[part.List], row.Index)
 			}
 			origin := part.Origins[row.Index]
 			return lists[origin.List] + " " + origin.Place.String()

@@ -110,7 +110,7 @@ func TestPictures(t *testing.T) {
 	}
 	terminal := w.openTmux(list.String())
 	terminal.enter("kubectl eub import customers.csv --name customers --apply")
-	terminal.draw("kubectl-eub-import", `customers created\n\$`)
+	terminal.draw("kubectl-eub-import", `--watch\n\$`)
 	terminal.enter("clear; kubectl eub status customers --watch")
 	terminal.draw("kubectl-eub-status", `\] +[3-6]\d %`)
 }
