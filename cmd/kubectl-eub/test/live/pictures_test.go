@@ -47,6 +47,7 @@ func (w *world) openTmux(list string) *tmux {
 		w.Fatalf("starting tmux: %v: %s", err, out)
 	}
 	w.Cleanup(func() { _ = t.command("kill-server").Run() })
+	w.Eventually(t.screen).Should(gomega.ContainSubstring("$")) // else what is typed shows before the prompt
 	return t
 }
 
