@@ -54,7 +54,8 @@ invalid by themselves have to be corrected.
 It sets the annotation embedded.runalloy.com/reconcile-at to the time. The
 operator does it once, and then status.lastHandledReconcileAt has that time. It
 costs one list of the account's users, and a request for each thousand users
-that are sent.
+that are sent. A user that the API rejects again, where it creates nobody else,
+is looked up for three minutes before that counts.
 
 You need not call it after an outage or with another key: the operator goes on
 by itself.` + waiting,
