@@ -43,6 +43,19 @@ var Unseen = Advice{
 	Do:    "If that lasts for more than a few seconds: the operator does not run, or does not watch this namespace; see kubectl eub check.",
 }
 
+// ListChanged is the advice for a batch of which a list has changed since an operator has looked at it.
+var ListChanged = Advice{
+	Words: "The operator has not looked at the last change of a list yet.",
+	Do: "If that lasts for more than a few seconds, or for a Secret longer than the operator's --secret-poll: the operator does not run, " +
+		"or does not watch this namespace; see kubectl eub check.",
+}
+
+// LookupDue is the advice for a batch whose users somebody wants looked up.
+var LookupDue = Advice{
+	Words: "The operator has not looked the users up yet, as the annotation reconcile-at asks.",
+	Do:    "Wait: a large account takes minutes, and while the API is away the operator tries again. If it lasts, see kubectl eub check.",
+}
+
 const putKey = "Put the right API key into the Secret; the operator notices it by itself."
 
 // advice has an entry for each reason of a condition or an event in api/v1alpha1.

@@ -186,12 +186,17 @@ func (o *options) run(ctx context.Context, name string) error {
 	return o.await(ctx, kube, batch, c)
 }
 
-// settle waits a moment for a batch to go on whose Secret may have been mended just now.
-func settle(ctx context.Context, kube client.WithWatch, key client.ObjectKey) {
+// settle waits a moment for a batch to go on whose Secret may have been mended just now. It returns the batch as it is then; nil if it
+// was not read.
+func settle(ctx context.Context, kube client.WithWatch, key client.ObjectKey) (last *v1alpha1.EmbeddedUserBatch) {
 	ctx, stop := context.WithTimeout(ctx, status.Settling)
 	defer stop()
-	isSettled := func(batch *v1alpha1.EmbeddedUserBatch) bool { return !status.WaitsForKey(batch) }
+	isSettled := func(batch *v1alpha1.EmbeddedUserBatch) bool {
+		last = batch
+		return !status.WaitsForKey(batch)
+	}
 	_ = follow.Batch(ctx, kube, key, isSettled, func(error) {}) // whoever waits next sees the error
+	return last
 }
 
 // words returns what was done, in lines.
@@ -215,10 +220,10 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, batch *v1alp
 		defer stop()
 	}
 	key := client.ObjectKeyFromObject(batch)
-	if status.WaitsForKey(batch) {
-		settle(ctx, kube, key)
-	}
 	var last *v1alpha1.EmbeddedUserBatch
+	if status.WaitsForKey(batch) {
+		last = settle(ctx, kube, key)
+	}
 	err := follow.Batch(ctx, kube, key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		last = batch
 		return c.isDone(batch) || !c.holds(batch)
@@ -226,6 +231,8 @@ func (o *options) await(ctx context.Context, kube client.WithWatch, batch *v1alp
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &command.ExitError{Code: command.ExitInterrupted, Err: errors.New("interrupted; what was changed stays changed")}
+	case errors.Is(err, context.DeadlineExceeded) && last != nil && c.isDone(last): // it would have settled soon
+		return o.happened(last)
 	case errors.Is(err, context.DeadlineExceeded) && last == nil:
 		return &command.ExitError{Code: command.ExitTimeout, Err: fmt.Errorf("nothing was heard of the batch in %s", o.timeout)}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -247,9 +254,16 @@ func (o *options) happened(batch *v1alpha1.EmbeddedUserBatch) error {
 	if o.output == "" {
 		terminal.Note(o.Out, "%s", status.Line(&r))
 	}
-	if o.mayStop || !r.State.NeedsPerson() {
+	switch {
+	case o.mayStop:
+		return nil
+	case r.State.NeedsPerson():
+		ending := terminal.Clean(status.Ending(&r))
+		return &command.ExitError{Code: command.ExitStalled, Err: fmt.Errorf("batch %s is %s: %s", r.Name, r.State, ending)}
+	case status.WaitsForKey(batch):
+		return &command.ExitError{Code: command.ExitStalled, Err: fmt.Errorf("the users of batch %s are looked up once the Secret has an "+
+			"API key that is valid; see kubectl eub status %s", r.Name, target(batch))}
+	default:
 		return nil
 	}
-	ending := terminal.Clean(status.Ending(&r))
-	return &command.ExitError{Code: command.ExitStalled, Err: fmt.Errorf("batch %s is %s: %s", r.Name, r.State, ending)}
 }

@@ -52,6 +52,10 @@ itself. The exit code then says how it ended:
   3    --timeout has passed
   130  Ctrl-C
 
+A batch that is stalled because of its Secret or a list is watched for five
+seconds before that counts: the operator may not have seen yet that somebody has
+just mended it.
+
 Where standard output is no terminal, as in CI, --watch prints one line for each
 change instead.
 
@@ -159,11 +163,11 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 	if o.output == "" && terminal.Is(o.Out) && StateOf(batch) == Working && batch.Status.Counts.Pending > 0 {
 		batch = measured(ctx, from, key, batch, &m)
 	}
-	read, err := from.load(ctx, batch)
+	outdated, err := from.outdated(ctx, batch)
 	if err != nil {
 		return err
 	}
-	outdated, err := from.outdated(ctx, batch)
+	read, err := from.load(ctx, batch)
 	if err != nil {
 		return err
 	}

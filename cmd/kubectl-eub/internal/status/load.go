@@ -18,6 +18,7 @@ import (
 
 	"github.com/embedded-user-operator/embedded-user-operator/api/v1alpha1"
 	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/access"
+	"github.com/embedded-user-operator/embedded-user-operator/cmd/kubectl-eub/internal/advice"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/digest"
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
@@ -69,14 +70,14 @@ func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 	return d, nil
 }
 
-// outdated says why the status of a batch is not that of its lists and annotations as they are now; empty if it is, as far as somebody can
-// tell who may not read every list.
-func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (string, error) {
-	if isAsked(batch) {
-		return "The operator has not looked the users up yet, as the annotation reconcile-at asks.", nil
+// outdated says why the status of a batch is not that of its lists and annotations as they are now; it is empty if the status is, as far as
+// somebody can tell who may not read every list.
+func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (advice.Advice, error) {
+	if isAsked(batch) && !lacksKey(batch) {
+		return advice.LookupDue, nil
 	}
 	if !dependsOnLists(batch) {
-		return "", nil
+		return advice.Advice{}, nil
 	}
 	versions := make([]string, len(batch.Spec.UsersFrom))
 	for i := range batch.Spec.UsersFrom {
@@ -85,17 +86,17 @@ func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatc
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 		err := c.client.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, &list)
 		if apierrors.IsForbidden(err) {
-			return "", nil
+			return advice.Advice{}, nil
 		}
 		if client.IgnoreNotFound(err) != nil {
-			return "", fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
+			return advice.Advice{}, fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
 		}
 		versions[i] = usersource.Version(&list)
 	}
 	if digest.Of(versions...) == batch.Status.Plan.Sources {
-		return "", nil
+		return advice.Advice{}, nil
 	}
-	return "The operator has not looked at the last change of a list yet.", nil
+	return advice.ListChanged, nil
 }
 
 const (

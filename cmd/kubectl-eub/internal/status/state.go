@@ -51,35 +51,48 @@ func StateOf(batch *v1alpha1.EmbeddedUserBatch) State {
 	}
 }
 
-// readsAgain are the reasons that a change of a list ends, so that they may be old when a list has changed.
-var readsAgain = []string{
-	v1alpha1.ReasonInvalidUsers, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge,
-}
-
-// dependsOnLists reports whether the state of a batch may be another once the operator has read lists that have changed.
+// dependsOnLists reports whether the state of a batch may be another once the operator has read lists that have changed. A status that says
+// that a list cannot be read does not say which version of it.
 func dependsOnLists(batch *v1alpha1.EmbeddedUserBatch) bool {
-	return batch.Status.Plan != nil && (StateOf(batch) == Ready || StateOf(batch) == Stalled && slices.Contains(readsAgain, ReasonOf(batch)))
+	if batch.Status.Plan == nil || !meta.IsStatusConditionTrue(batch.Status.Conditions, v1alpha1.ConditionSourcesRead) {
+		return false
+	}
+	state := StateOf(batch)
+	return state.Ends() && (state != Stalled || ReasonOf(batch) == v1alpha1.ReasonInvalidUsers)
 }
 
 // isAsked reports whether somebody has asked for a look-up of the users that the operator has not done yet, and does in this state.
 func isAsked(batch *v1alpha1.EmbeddedUserBatch) bool {
 	value := batch.Annotations[v1alpha1.AnnotationReconcileAt]
-	return value != "" && len(value) <= v1alpha1.MaxReconcileAt && value != batch.Status.LastHandledReconcileAt &&
+	return value != "" && len(value) <= v1alpha1.MaxReconcileAt && value != batch.Status.LastHandledReconcileAt && !batch.Spec.Suspend &&
 		(StateOf(batch) == Ready || StateOf(batch) == Stalled && ReasonOf(batch) == v1alpha1.ReasonInvalidUsers)
 }
 
-// waitsForKey are the reasons that another Secret ends.
-var waitsForKey = []string{
-	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonAccountChanged,
+// lacksKey reports whether the API key of a batch is missing or was rejected, so that nobody is looked up.
+func lacksKey(batch *v1alpha1.EmbeddedUserBatch) bool {
+	return meta.IsStatusConditionFalse(batch.Status.Conditions, v1alpha1.ConditionCredentialsValid)
 }
 
-// Settling is how long a batch that waits for another Secret is watched before that counts. The operator needs a moment to see a Secret
+// Reasons that another Secret ends, and those that another list does.
+var (
+	waitsForKey = []string{
+		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonInvalidCredentials, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonAccountChanged,
+	}
+	waitsForList = []string{v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonSourceUnreadable, v1alpha1.ReasonListTooLarge}
+)
+
+// Settling is how long a batch that waits for another Secret or list is watched before that counts. The operator needs a moment to see one
 // that was just mended, and nothing in the status says which one it has seen.
 const Settling = 5 * time.Second
 
-// WaitsForKey reports whether a batch is stalled because of its Secret.
+// WaitsForKey reports whether a batch goes on only with another Secret: it is stalled because of that, or a look-up of its users is due.
 func WaitsForKey(batch *v1alpha1.EmbeddedUserBatch) bool {
-	return StateOf(batch) == Stalled && slices.Contains(waitsForKey, ReasonOf(batch))
+	return StateOf(batch) == Stalled && slices.Contains(waitsForKey, ReasonOf(batch)) || isAsked(batch) && lacksKey(batch)
+}
+
+// isMendable reports whether a batch goes on only with another Secret or another list.
+func isMendable(batch *v1alpha1.EmbeddedUserBatch) bool {
+	return WaitsForKey(batch) || StateOf(batch) == Stalled && slices.Contains(waitsForList, ReasonOf(batch))
 }
 
 // ReasonOf returns the reason of the condition Ready; empty if there is none.

@@ -4,6 +4,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 const (
 	redrawInterval  = time.Second     // of a screen
-	detailsInterval = 5 * time.Second // of slices and events
+	detailsInterval = 5 * time.Second // of slices and events, and of lists that have changed
 )
 
 // display shows reports as they come.
@@ -49,14 +50,23 @@ type watcher struct {
 // sight is a batch as the API server has it.
 type sight struct {
 	batch    *v1alpha1.EmbeddedUserBatch
-	outdated string // why the status is not the last one, in a sentence; empty if it is
+	outdated advice.Advice // why the status is not the last one; empty if it is
+}
+
+func (s sight) isOutdated() bool { return s.outdated != advice.Advice{} }
+
+func (s sight) state() State {
+	if s.isOutdated() {
+		return Unseen
+	}
+	return StateOf(s.batch)
 }
 
 // report returns the report on a batch. What became of it before the last change does not count.
 func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
 	r := New(s.batch, rows, events, missing)
-	if s.outdated != "" {
-		r.Verdict = Verdict{State: Unseen, Do: advice.Unseen.Do, words: s.outdated}
+	if s.isOutdated() {
+		r.Verdict = Verdict{State: Unseen, Do: s.outdated.Do, words: s.outdated.Words}
 	}
 	return r
 }
@@ -71,6 +81,8 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	go func() { failed <- w.follow(ctx, sights, lost) }()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
+	again := time.NewTicker(detailsInterval)
+	defer again.Stop()
 	for {
 		select {
 		case w.seen = <-sights:
@@ -86,7 +98,15 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 			if !w.hasScreen() && !w.last.State.Ends() {
 				continue
 			}
+		case <-again.C:
+			if !w.seen.isOutdated() {
+				continue
+			}
+			w.lookAgain(ctx)
 		case err := <-failed:
+			if errors.Is(err, context.DeadlineExceeded) && w.last.State.Ends() { // it would have settled soon
+				return w.last, nil
+			}
 			if ctx.Err() != nil {
 				return w.last, err
 			}
@@ -103,7 +123,15 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 
 // isSettled reports whether the batch was watched for as long as it takes to believe its state.
 func (w *watcher) isSettled() bool {
-	return !WaitsForKey(w.seen.batch) || time.Since(w.began) >= Settling
+	return !isMendable(w.seen.batch) || time.Since(w.began) >= Settling
+}
+
+// lookAgain looks whether the status is the last one after all: of an optional list that was created and deleted again meanwhile the
+// operator has nothing to write.
+func (w *watcher) lookAgain(ctx context.Context) {
+	if outdated, err := w.cluster.outdated(ctx, w.seen.batch); err == nil {
+		w.seen.outdated = outdated
+	}
 }
 
 // follow sends what the API server says of the batch, and why it says nothing.
@@ -112,8 +140,10 @@ func (w *watcher) follow(ctx context.Context, sights chan<- sight, lost chan<- e
 	//nolint:wrapcheck // says what failed
 	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
 		outdated, err := w.cluster.outdated(ctx, batch)
-		for ; err != nil && ctx.Err() == nil; outdated, err = w.cluster.outdated(ctx, batch) {
+		if err != nil {
 			lose(err)
+		}
+		for ; err != nil && ctx.Err() == nil; outdated, err = w.cluster.outdated(ctx, batch) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(redrawInterval):
@@ -140,7 +170,7 @@ const lostNote = "Lost the batch, and trying again"
 
 func (w *watcher) show(ctx context.Context) error {
 	now, batch := time.Now(), w.seen.batch
-	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
+	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || w.seen.state() != w.last.State) {
 		read, err := w.cluster.load(ctx, batch)
 		if err != nil {
 			read = w.details

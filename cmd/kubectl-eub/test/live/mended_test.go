@@ -42,6 +42,8 @@ func TestWaiting_ForWhatWasJustMended(t *testing.T) {
 			[]string{"status", "customers", "--watch"}, "mended/customers Unseen"},
 		{v1alpha1.ReasonSucceeded, func() { w.Sim.Delete(w.Key, "ann") }, func() { w.mustRun(editor, "retry", "customers") },
 			[]string{"status", "customers", "--watch"}, "mended/customers Unseen"},
+		{v1alpha1.ReasonSourceUnreadable, func() { csv("<html>") }, func() { csv("username\nann\nbob\n") },
+			[]string{"status", "customers", "--watch"}, "mended/customers Stalled"},
 		{v1alpha1.ReasonUnauthorized, func() { w.SetKey("wrong"); csv("username\nann\nbob\neve\ndan\n") }, func() { w.SetKey(w.Key) },
 			[]string{"status", "customers", "--watch"}, "mended/customers Stalled"},
 		{v1alpha1.ReasonUnauthorized, func() { w.SetKey("wrong"); csv("username\nann\nbob\neve\ndan\nmax\n") }, func() { w.SetKey(w.Key) },
