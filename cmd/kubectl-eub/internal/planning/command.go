@@ -114,8 +114,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	plan := &Plan{Name: wanted.batch.Name, Namespace: wanted.namespace}
-	plan.AwaitsApproval = stored.Status.Approval != "" && stored.Annotations[v1alpha1.AnnotationApprove] != stored.Status.Approval
+	plan := &Plan{Name: wanted.batch.Name, Namespace: wanted.namespace, AwaitsApproval: awaitsApproval(stored, wanted.batch)}
 	comparison := newComparison(plan, wanted.batch.Spec.UpdatePolicy)
 	if stored.UID != "" { // else it has no slices
 		err := pages.EachSlice(ctx, kube, stored, func(slice *v1alpha1.EmbeddedUserSlice) error {
@@ -142,6 +141,13 @@ func (o *options) run(ctx context.Context, args []string) error {
 		return &command.ExitError{Code: exitWork}
 	}
 	return nil
+}
+
+// awaitsApproval reports whether somebody has to approve the API key of a stored batch before anything is sent, once it is as wanted.
+func awaitsApproval(stored, wanted *v1alpha1.EmbeddedUserBatch) bool {
+	approval := stored.Status.Approval
+	isApproved := stored.Annotations[v1alpha1.AnnotationApprove] == approval || wanted.Annotations[v1alpha1.AnnotationApprove] == approval
+	return approval != "" && !isApproved && stored.Spec.APIKeySecretRef.WithDefaultKey() == wanted.Spec.APIKeySecretRef.WithDefaultKey()
 }
 
 // load returns the list, and the batch as it is in the cluster, which is empty if there is none.

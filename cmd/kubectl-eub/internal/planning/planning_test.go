@@ -184,6 +184,35 @@ func TestLimits_AreThoseOfTheOperator(t *testing.T) {
 	}
 }
 
+// An approval holds for the batch in the cluster; a manifest may bring it, or another key that is looked up first.
+func TestAwaitsApproval(t *testing.T) {
+	stored := &v1alpha1.EmbeddedUserBatch{}
+	stored.Spec.APIKeySecretRef.Name = "alloy"
+	for name, test := range map[string]struct {
+		change func(stored, wanted *v1alpha1.EmbeddedUserBatch)
+		want   bool
+	}{
+		"no key is to be approved": {func(stored, _ *v1alpha1.EmbeddedUserBatch) { stored.Status.Approval = "" }, false},
+		"nobody has":               {func(_, _ *v1alpha1.EmbeddedUserBatch) {}, true},
+		"somebody has": {func(stored, _ *v1alpha1.EmbeddedUserBatch) {
+			stored.Annotations = map[string]string{v1alpha1.AnnotationApprove: "1"}
+		}, false},
+		"the manifest does": {func(_, wanted *v1alpha1.EmbeddedUserBatch) {
+			wanted.Annotations = map[string]string{v1alpha1.AnnotationApprove: "1"}
+		}, false},
+		"somebody has approved another": {func(stored, _ *v1alpha1.EmbeddedUserBatch) {
+			stored.Annotations = map[string]string{v1alpha1.AnnotationApprove: "0"}
+		}, true},
+		"the manifest has another key": {func(_, wanted *v1alpha1.EmbeddedUserBatch) { wanted.Spec.APIKeySecretRef.Name = "other" }, false},
+	} {
+		stored, wanted := stored.DeepCopy(), stored.DeepCopy()
+		stored.Status.Approval = "1"
+		if test.change(stored, wanted); awaitsApproval(stored, wanted) != test.want {
+			t.Error(name)
+		}
+	}
+}
+
 func TestPrintText(t *testing.T) {
 	spec := &v1alpha1.EmbeddedUserBatchSpec{}
 	findings := []tally.Finding{{Where: "customers.csv line 7", Problem: "username is empty; give one of 1 to 256 characters"}}
