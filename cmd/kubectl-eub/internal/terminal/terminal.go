@@ -109,8 +109,8 @@ func Wrap(text string, columns int) []string {
 	return lines
 }
 
-// Fit returns lines as they may be written to a stream: for a terminal they are cleaned and wrapped, and what continues a line is indented
-// by two more spaces.
+// Fit returns lines as they may be written to a stream: for a terminal they are cleaned, and those that are too long wrapped. What continues
+// a line is indented by two more spaces.
 func Fit(stream io.Writer, text string) string {
 	if !Is(stream) {
 		return text
@@ -118,8 +118,13 @@ func Fit(stream io.Writer, text string) string {
 	columns, _ := Size(stream)
 	var fitting strings.Builder
 	for line := range strings.Lines(text) {
+		line = Clean(strings.TrimSuffix(line, "\n"))
+		if Width(line) <= columns {
+			fitting.WriteString(line + "\n")
+			continue
+		}
 		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-		for i, wrapped := range Wrap(Clean(line), columns-len(indent)-2) {
+		for i, wrapped := range Wrap(line, columns-len(indent)-2) {
 			if i == 1 {
 				indent += "  "
 			}

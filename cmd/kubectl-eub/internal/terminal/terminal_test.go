@@ -38,7 +38,7 @@ func TestNote_IsClean(t *testing.T) {
 }
 
 func TestFit(t *testing.T) {
-	const text = "users.csv: one two three\n  line 7: one two three \x1b[2Jfour\n"
+	const text = "users.csv: one two three\n\n   1  row \x1b[2J\n  line 7: one two three \x1b[2Jfour\n"
 	if got := Fit(&bytes.Buffer{}, text); got != text {
 		t.Errorf("a file gets %q", got)
 	}
@@ -50,9 +50,15 @@ func TestFit(t *testing.T) {
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 20}); err != nil {
 		t.Fatal(err)
 	}
-	want := "users.csv: one two\n  three\n  line 7: one two\n    three \ufffd[2Jfour\n"
+	want := "users.csv: one two\n  three\n\n   1  row \ufffd[2J\n  line 7: one two\n    three \ufffd[2Jfour\n"
 	if diff := cmp.Diff(want, Fit(tty, text)); diff != "" {
 		t.Errorf("a terminal of 20 columns (-want +got):\n%s", diff)
+	}
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("  li\n    ne\n    7\n", Fit(tty, "  line 7\n")); diff != "" {
+		t.Errorf("a terminal that is narrower than the indent (-want +got):\n%s", diff)
 	}
 }
 
