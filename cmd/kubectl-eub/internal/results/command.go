@@ -6,6 +6,7 @@ package results
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -76,7 +77,12 @@ Secrets that spec.usersFrom names.`,
   # Usernames of all users that this batch created
   kubectl eub results customers --result Created -o ndjson | jq -r .username`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("delimiter") && o.output != formatCSV {
+				return errors.New("--delimiter is for -o csv; add it")
+			}
+			return o.run(c.Context(), args[0])
+		},
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")
 	c.Flags().StringVar(&o.delimiter, "delimiter", "comma",

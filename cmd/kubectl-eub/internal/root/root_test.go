@@ -40,6 +40,7 @@ func TestErrors_SayWhatToDo(t *testing.T) {
 		"a command that there is not": {[]string{"statos"}, "status"},
 		"an API server that is away":  {[]string{"status", "a", "-s", "http://127.0.0.1:1"}, "check --context, the kubeconfig and the network"},
 		"a fleet of nowhere":          {[]string{"status", "-s", "http://127.0.0.1:1"}, "check --context, the kubeconfig and the network"},
+		"a delimiter of a table":      {[]string{"results", "a", "--delimiter", "tab"}, "add it"},
 		"no duration":                 {[]string{"status", "a", "--request-timeout", "abc"}, "give one such as 30s"},
 		"no cluster":                  {[]string{"status", "a", "--context", "none"}, "give --kubeconfig or --context"},
 	} {
