@@ -50,7 +50,7 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key) //nolint:wrapcheck // names the right
 	}
 	if n := len(batch.Spec.Users); n > 0 {
-		terminal.Note(o.ErrOut, "The batch also has %s in spec.users, which stay and come first.", terminal.Count(n, "row", "rows"))
+		terminal.Note(o.ErrOut, "The batch keeps %s in spec.users, which the operator takes first.", terminal.Count(n, "row", "rows"))
 	}
 	switch {
 	case a.to.apiKey.Name != "":

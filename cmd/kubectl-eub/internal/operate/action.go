@@ -75,8 +75,8 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 	}
 	if n := selfInvalid(batch); n > 0 {
 		c.notes = append(c.notes, fmt.Sprintf(
-			"%s rows are invalid by themselves, and are not sent before they are corrected: kubectl eub results %s --result Invalid.",
-			terminal.Number(n), target(batch)))
+			"%s, and not sent before being corrected: kubectl eub results %s --result Invalid.",
+			terminal.Count(n, "row is invalid by itself", "rows are invalid by themselves"), target(batch)))
 	}
 	return c, nil
 }
@@ -103,7 +103,7 @@ func suspend(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		notes: []string{"Nothing more is sent. A request that is running ends, and its results are recorded."},
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s users are pending. To go on: kubectl eub resume %s.", terminal.Number(n), target(batch)))
+		c.notes = append(c.notes, fmt.Sprintf("%s pending. To go on: kubectl eub resume %s.", terminal.Count(n, "user is", "users are"), target(batch)))
 	}
 	if batch.Spec.Suspend {
 		c.patch, c.said, c.notes = nil, "was suspended already", c.notes[1:]
@@ -122,7 +122,7 @@ func resume(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		c.patch, c.said = nil, "was not suspended"
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, terminal.Number(n)+" users are pending.")
+		c.notes = append(c.notes, terminal.Count(n, "user is", "users are")+" pending.")
 	}
 	return c, nil
 }

@@ -41,6 +41,9 @@ func TestActions(t *testing.T) {
 		{"retry with invalid rows", retry, batch("False", "InvalidUsers", func(b *v1alpha1.EmbeddedUserBatch) {
 			b.Status.Plan = &v1alpha1.PlanStatus{InvalidRows: 1200}
 		})},
+		{"retry with one invalid row", retry, batch("False", "InvalidUsers", func(b *v1alpha1.EmbeddedUserBatch) {
+			b.Status.Plan = &v1alpha1.PlanStatus{InvalidRows: 1}
+		})},
 		{"retry while suspended", retry, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })},
 		{"retry with a rejected key", retry, batch("False", "Unauthorized", nil)},
 		{"retry of what only observes", retry, batch("Unknown", "Observed", func(b *v1alpha1.EmbeddedUserBatch) {
@@ -48,6 +51,7 @@ func TestActions(t *testing.T) {
 		})},
 		{"retry with an unreadable list", retry, batch("False", "SourceUnreadable", nil)},
 		{"suspend", suspend, batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Counts.Pending = 5000 })},
+		{"suspend with one user", suspend, batch("Unknown", "Progressing", func(b *v1alpha1.EmbeddedUserBatch) { b.Status.Counts.Pending = 1 })},
 		{"suspend again", suspend, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Suspend = true })},
 		{"resume", resume, batch("Unknown", "Suspended", func(b *v1alpha1.EmbeddedUserBatch) {
 			b.Spec.Suspend, b.Status.Counts.Pending = true, 3

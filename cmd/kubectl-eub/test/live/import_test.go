@@ -213,7 +213,7 @@ func TestImport_LeavesWhatIsNotItsOwn(t *testing.T) {
 	before := w.versions()
 	out, errOut, _ := w.run(editor, "import", w.file("customers.csv", "username\nann\nbob\n"), "--name", "customers", "--apply")
 	if !strings.Contains(out, "customers changed") || strings.Count(out, " deleted\n") != 1 ||
-		!strings.Contains(errOut, "The batch also has 1 row in spec.users, which stay and come first.") {
+		!strings.Contains(errOut, "The batch keeps 1 row in spec.users, which the operator takes first.") {
 		t.Errorf("a change: %s%s", out, errOut)
 	}
 	after := w.versions()
