@@ -21,6 +21,9 @@ import (
 // DefaultWidth is the width of lines, in columns, where there is no terminal that has one.
 const DefaultWidth = 100
 
+// narrowest is the least width to which Fit wraps a line. A terminal that has less room behind an indent breaks it once more.
+const narrowest = 10
+
 // Note writes a line beside the output, such as to standard error, and cleans it. If that fails there is nobody left to tell.
 func Note(out io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintln(out, Clean(fmt.Sprintf(format, args...)))
@@ -124,7 +127,7 @@ func Fit(stream io.Writer, text string) string {
 			continue
 		}
 		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-		for i, wrapped := range Wrap(line, columns-len(indent)-2) {
+		for i, wrapped := range Wrap(line, max(columns-len(indent)-2, narrowest)) {
 			if i == 1 {
 				indent += "  "
 			}

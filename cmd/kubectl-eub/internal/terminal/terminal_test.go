@@ -57,7 +57,7 @@ func TestFit(t *testing.T) {
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 3}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("  li\n    ne\n    7\n", Fit(tty, "  line 7\n")); diff != "" {
+	if diff := cmp.Diff("    line 7:\n      one two\n", Fit(tty, "    line 7: one two\n")); diff != "" {
 		t.Errorf("a terminal that is narrower than the indent (-want +got):\n%s", diff)
 	}
 }
