@@ -61,9 +61,9 @@ change instead.
 
 You need the rights of the role view. The slices that are held up are shown to
 those who may also list embeddeduserslices (the role edit, or the ClusterRole
-slice-viewer); the command says what it could not see. It only reads, and never
-talks to Alloy. A list that has changed since the operator read it is noticed by
-those who may get the ConfigMaps and Secrets of the batch.`,
+slice-viewer), and that a list has changed since the operator read it to those
+who may get the ConfigMaps and Secrets of the batch; the command says what it
+could not see. It only reads, and never talks to Alloy.`,
 		Example: `  # How far is it?
   kubectl eub status customers
 
@@ -163,7 +163,7 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 	if o.output == "" && terminal.Is(o.Out) && StateOf(batch) == Working && batch.Status.Counts.Pending > 0 {
 		batch = measured(ctx, from, key, batch, &m)
 	}
-	outdated, err := from.outdated(ctx, batch)
+	seen, err := from.look(ctx, batch)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (o *options) printOne(ctx context.Context, from *cluster, key client.Object
 	if err != nil {
 		return err
 	}
-	r := sight{batch, outdated}.report(read.slices, read.events, read.missing)
+	r := seen.report(read.slices, read.events, read.missing)
 	r.Pace = m.pace(time.Now())
 	return o.print(&r)
 }

@@ -70,14 +70,13 @@ func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 	return d, nil
 }
 
-// outdated says why the status of a batch is not that of its lists and annotations as they are now; it is empty if the status is, as far as
-// somebody can tell who may not read every list.
-func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (advice.Advice, error) {
+// look looks whether the status of a batch is that of its lists and annotations as they are now.
+func (c *cluster) look(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (sight, error) {
 	if isAsked(batch) && !lacksKey(batch) {
-		return advice.LookupDue, nil
+		return sight{batch: batch, outdated: advice.LookupDue}, nil
 	}
 	if !dependsOnLists(batch) {
-		return advice.Advice{}, nil
+		return sight{batch: batch}, nil
 	}
 	versions := make([]string, len(batch.Spec.UsersFrom))
 	for i := range batch.Spec.UsersFrom {
@@ -86,17 +85,19 @@ func (c *cluster) outdated(ctx context.Context, batch *v1alpha1.EmbeddedUserBatc
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 		err := c.client.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, &list)
 		if apierrors.IsForbidden(err) {
-			return advice.Advice{}, nil
+			resource := map[string]string{usersource.ConfigMap: access.ConfigMaps, usersource.Secret: access.Secrets}[kind]
+			missing := "whether a list has changed since the operator read it: " + access.Missing("get", resource, batch.Namespace)
+			return sight{batch: batch, missing: []string{missing}}, nil
 		}
 		if client.IgnoreNotFound(err) != nil {
-			return advice.Advice{}, fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
+			return sight{}, fmt.Errorf("looking up %s %s: %w", kind, ref.Name, err)
 		}
 		versions[i] = usersource.Version(&list)
 	}
 	if digest.Of(versions...) == batch.Status.Plan.Sources {
-		return advice.Advice{}, nil
+		return sight{batch: batch}, nil
 	}
-	return advice.ListChanged, nil
+	return sight{batch: batch, outdated: advice.ListChanged}, nil
 }
 
 const (

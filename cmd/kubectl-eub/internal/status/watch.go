@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,7 +51,8 @@ type watcher struct {
 // sight is a batch as the API server has it.
 type sight struct {
 	batch    *v1alpha1.EmbeddedUserBatch
-	outdated advice.Advice // why the status is not the last one; empty if it is
+	outdated advice.Advice // why the status is not the last one; empty if it is, as far as somebody can tell who may not read every list
+	missing  []string      // what cannot be told
 }
 
 func (s sight) isOutdated() bool { return s.outdated != advice.Advice{} }
@@ -64,7 +66,7 @@ func (s sight) state() State {
 
 // report returns the report on a batch. What became of it before the last change does not count.
 func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
-	r := New(s.batch, rows, events, missing)
+	r := New(s.batch, rows, events, slices.Concat(missing, s.missing))
 	if s.isOutdated() {
 		r.Verdict = Verdict{State: Unseen, Do: s.outdated.Do, words: s.outdated.Words}
 	}
@@ -129,8 +131,8 @@ func (w *watcher) isSettled() bool {
 // lookAgain looks whether the status is the last one after all: of an optional list that was created and deleted again meanwhile the
 // operator has nothing to write.
 func (w *watcher) lookAgain(ctx context.Context) {
-	if outdated, err := w.cluster.outdated(ctx, w.seen.batch); err == nil {
-		w.seen.outdated = outdated
+	if seen, err := w.cluster.look(ctx, w.seen.batch); err == nil {
+		w.seen = seen
 	}
 }
 
@@ -139,17 +141,17 @@ func (w *watcher) follow(ctx context.Context, sights chan<- sight, lost chan<- e
 	lose := func(err error) { send(ctx, lost, err) }
 	//nolint:wrapcheck // says what failed
 	return follow.Batch(ctx, w.cluster.client, w.key, func(batch *v1alpha1.EmbeddedUserBatch) bool {
-		outdated, err := w.cluster.outdated(ctx, batch)
+		seen, err := w.cluster.look(ctx, batch)
 		if err != nil {
 			lose(err)
 		}
-		for ; err != nil && ctx.Err() == nil; outdated, err = w.cluster.outdated(ctx, batch) {
+		for ; err != nil && ctx.Err() == nil; seen, err = w.cluster.look(ctx, batch) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(redrawInterval):
 			}
 		}
-		send(ctx, sights, sight{batch, outdated})
+		send(ctx, sights, seen)
 		return false
 	}, lose)
 }

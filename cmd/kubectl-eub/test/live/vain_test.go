@@ -98,3 +98,29 @@ func TestWaiting_EndsIfNobodyIsLookedUp(t *testing.T) {
 	w.ends(1, "customers Stalled", "retry", "customers", "--wait", "--timeout", "1s")
 	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "1s")
 }
+
+// The role view may not get Secrets.
+func TestStatus_SaysThatAListMayHaveChanged(t *testing.T) {
+	w := newWorld(t, "secret-list", simulator.Options{})
+	operator := w.start()
+	list := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "list", Namespace: w.Namespace}, Data: map[string][]byte{
+		"users.csv": []byte("username\nann\n"),
+	}}
+	batch := w.Batch("customers")
+	batch.Spec.UsersFrom = []v1alpha1.UsersSource{{SecretKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv"}}}
+	w.MustCreate(list)
+	w.MustCreate(batch)
+	w.Await("customers", v1alpha1.ReasonSucceeded)
+	if screen := w.mustRun(editor, "status", "customers"); !strings.Contains(screen, "Ready") || strings.Contains(screen, "Not shown") {
+		t.Error(screen)
+	}
+	w.Must(operator.Signal(syscall.SIGSTOP))
+	list.Data["users.csv"] = []byte("username\nann\nbob\n")
+	w.Must(w.Update(w.Context(), list))
+	w.ends(0, "secret-list/customers   Unseen", "status", "customers")
+	screen := w.mustRun(viewer, "status", "customers")
+	if !strings.Contains(screen, "Ready") || !strings.Contains(screen, "Not shown  whether a list has changed") || !strings.Contains(screen, "get secrets") {
+		t.Error(screen)
+	}
+	w.Must(operator.Signal(syscall.SIGCONT))
+}
