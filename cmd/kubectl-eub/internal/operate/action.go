@@ -103,7 +103,8 @@ func suspend(batch *v1alpha1.EmbeddedUserBatch, _ time.Time) (change, error) {
 		notes: []string{"Nothing more is sent. A request that is running ends, and its results are recorded."},
 	}
 	if n := batch.Status.Counts.Pending; n > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%s pending. To go on: kubectl eub resume %s.", terminal.Count(n, "user is", "users are"), target(batch)))
+		c.notes = append(c.notes, fmt.Sprintf("%s pending. To go on: kubectl eub resume %s.",
+			terminal.Count(n, "user is", "users are"), target(batch)))
 	}
 	if batch.Spec.Suspend {
 		c.patch, c.said, c.notes = nil, "was suspended already", c.notes[1:]

@@ -40,7 +40,8 @@ type watcher struct {
 	warn    io.Writer
 
 	began   time.Time
-	seen    sight // its batch is nil until it was read
+	seen    sight     // its batch is nil until it was read
+	looked  time.Time // when that was last looked at again
 	meter   meter
 	details details
 	loaded  time.Time // when the details were read
@@ -83,8 +84,6 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	go func() { failed <- w.follow(ctx, sights, lost) }()
 	redraw := time.NewTicker(redrawInterval)
 	defer redraw.Stop()
-	again := time.NewTicker(detailsInterval)
-	defer again.Stop()
 	for {
 		select {
 		case w.seen = <-sights:
@@ -97,22 +96,12 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 				continue
 			}
 		case <-redraw.C:
-			if !w.hasScreen() && !w.last.State.Ends() {
-				continue
-			}
-		case <-again.C:
-			if !w.seen.isOutdated() {
+			if !w.hasScreen() && !w.last.State.Ends() && !w.seen.isOutdated() {
 				continue
 			}
 			w.lookAgain(ctx)
 		case err := <-failed:
-			if errors.Is(err, context.DeadlineExceeded) && w.last.State.Ends() { // it would have settled soon
-				return w.last, nil
-			}
-			if ctx.Err() != nil {
-				return w.last, err
-			}
-			return w.last, access.Explain(err, "watch", access.Batches, w.key) //nolint:wrapcheck // wrapped
+			return w.last, w.ending(ctx, err)
 		}
 		if err := w.show(ctx); err != nil {
 			return w.last, err
@@ -123,14 +112,30 @@ func (w *watcher) run(ctx context.Context) (Report, error) {
 	}
 }
 
+// ending returns the error for a batch that is followed no longer.
+func (w *watcher) ending(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && w.last.State.Ends(): // it would have settled soon
+		return nil
+	case ctx.Err() != nil:
+		return err
+	default:
+		return access.Explain(err, "watch", access.Batches, w.key) //nolint:wrapcheck // wrapped
+	}
+}
+
 // isSettled reports whether the batch was watched for as long as it takes to believe its state.
 func (w *watcher) isSettled() bool {
 	return !isMendable(w.seen.batch) || time.Since(w.began) >= Settling
 }
 
-// lookAgain looks whether the status is the last one after all: of an optional list that was created and deleted again meanwhile the
-// operator has nothing to write.
+// lookAgain looks now and then whether the status is the last one after all: of an optional list that was created and deleted again
+// meanwhile the operator has nothing to write.
 func (w *watcher) lookAgain(ctx context.Context) {
+	if !w.seen.isOutdated() || time.Since(w.looked) < detailsInterval {
+		return
+	}
+	w.looked = time.Now()
 	if seen, err := w.cluster.look(ctx, w.seen.batch); err == nil {
 		w.seen = seen
 	}

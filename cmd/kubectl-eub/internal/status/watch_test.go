@@ -48,7 +48,9 @@ func (*failing) Watch(ctx context.Context, _ client.ObjectList, _ ...client.List
 func TestWatch_SaysOnceThatAListCannotBeLookedUp(t *testing.T) {
 	batch := batch("customers", v1alpha1.UserCounts{}, condition("Ready", "True", "Succeeded", "x"),
 		condition("SourcesRead", "True", "SourcesRead", "x"))
-	batch.Spec.UsersFrom = []v1alpha1.UsersSource{{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv", Optional: true}}}
+	batch.Spec.UsersFrom = []v1alpha1.UsersSource{
+		{ConfigMapKeyRef: &v1alpha1.UsersKeyReference{Name: "list", Key: "users.csv", Optional: true}},
+	}
 	batch.Status.Plan = &v1alpha1.PlanStatus{Sources: digest.Of("")}
 	synctest.Test(t, func(t *testing.T) {
 		var told bytes.Buffer

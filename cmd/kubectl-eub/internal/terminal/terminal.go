@@ -112,8 +112,8 @@ func Wrap(text string, columns int) []string {
 	return lines
 }
 
-// Fit returns lines as they may be written to a stream: for a terminal they are cleaned, and those that are too long wrapped. What continues
-// a line is indented by two more spaces.
+// Fit returns lines as they may be written to a stream: for a terminal they are cleaned, and those that are too long wrapped. What
+// continues a line is indented by two more spaces.
 func Fit(stream io.Writer, text string) string {
 	if !Is(stream) {
 		return text

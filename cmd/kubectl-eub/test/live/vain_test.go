@@ -119,8 +119,10 @@ func TestStatus_SaysThatAListMayHaveChanged(t *testing.T) {
 	w.Must(w.Update(w.Context(), list))
 	w.ends(0, "secret-list/customers   Unseen", "status", "customers")
 	screen := w.mustRun(viewer, "status", "customers")
-	if !strings.Contains(screen, "Ready") || !strings.Contains(screen, "Not shown  whether a list has changed") || !strings.Contains(screen, "get secrets") {
-		t.Error(screen)
+	for _, part := range []string{"Ready", "Not shown  whether a list has changed", "get secrets"} {
+		if !strings.Contains(screen, part) {
+			t.Errorf("%q is missing:\n%s", part, screen)
+		}
 	}
 	w.Must(operator.Signal(syscall.SIGCONT))
 }
