@@ -63,9 +63,9 @@ func dependsOnLists(batch *v1alpha1.EmbeddedUserBatch) bool {
 
 // isAsked reports whether somebody has asked for a look-up of the users that the operator has not done yet, and does in this state.
 func isAsked(batch *v1alpha1.EmbeddedUserBatch) bool {
-	value := batch.Annotations[v1alpha1.AnnotationReconcileAt]
+	value, state := batch.Annotations[v1alpha1.AnnotationReconcileAt], StateOf(batch)
 	return value != "" && len(value) <= v1alpha1.MaxReconcileAt && value != batch.Status.LastHandledReconcileAt && !batch.Spec.Suspend &&
-		(StateOf(batch) == Ready || StateOf(batch) == Stalled && ReasonOf(batch) == v1alpha1.ReasonInvalidUsers)
+		(state == Ready || state == Observed || state == Stalled && ReasonOf(batch) == v1alpha1.ReasonInvalidUsers)
 }
 
 // lacksKey reports whether the API key of a batch is missing or was rejected, so that nobody is looked up.

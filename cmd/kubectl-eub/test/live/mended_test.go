@@ -29,6 +29,10 @@ func TestWaiting_ForWhatWasJustMended(t *testing.T) {
 		list.Data = map[string]string{"users.csv": text}
 		w.Must(w.Update(w.Context(), list))
 	}
+	observe := func() {
+		w.Edit("customers", func(b *v1alpha1.EmbeddedUserBatch) { b.Spec.Mode = v1alpha1.ModeObserve })
+		csv("username\nann\nzoe\n")
+	}
 	for _, test := range []struct {
 		reason string
 		spoil  func()
@@ -48,6 +52,8 @@ func TestWaiting_ForWhatWasJustMended(t *testing.T) {
 			[]string{"status", "customers", "--watch"}, "mended/customers Stalled"},
 		{v1alpha1.ReasonUnauthorized, func() { w.SetKey("wrong"); csv("username\nann\nbob\neve\ndan\nmax\n") }, func() { w.SetKey(w.Key) },
 			[]string{"retry", "customers", "--wait"}, "asked to look up its users"},
+		{v1alpha1.ReasonObserved, observe, func() { w.Sim.Seed(w.Key, "zoe"); w.mustRun(editor, "retry", "customers") },
+			[]string{"status", "customers", "--watch"}, "mended/customers Unseen"},
 	} {
 		test.spoil()
 		w.Await("customers", test.reason)
@@ -62,5 +68,5 @@ func TestWaiting_ForWhatWasJustMended(t *testing.T) {
 			t.Errorf("%v after %s: %v\n%s", test.args, test.reason, err, out.Bytes())
 		}
 	}
-	w.Equal("users", 5, len(w.Sim.Users(w.Key)))
+	w.Equal("users", 6, len(w.Sim.Users(w.Key)))
 }
