@@ -86,7 +86,7 @@ Secrets that spec.usersFrom names.`,
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", formatTable, "table, csv, json or ndjson")
 	c.Flags().StringVar(&o.delimiter, "delimiter", "comma",
-		"comma, semicolon or tab between the fields of a CSV; Excel wants semicolons in countries that write 1,5 for one and a half")
+		"comma, semicolon or tab between the fields of -o csv; Excel wants semicolons in countries that write 1,5 for one and a half")
 	c.Flags().StringSliceVar(&o.only, "result", nil, "only users with one of these results: Created, Existing, Invalid, Pending")
 	c.Flags().BoolVar(&o.rows, "rows", false, "read the lists too: name the row of every user, and all rows that are invalid by themselves")
 	return c

@@ -54,7 +54,7 @@ func TestWaiting_EndsIfTheListCannotBeRead(t *testing.T) {
 	w.Await("customers", v1alpha1.ReasonSourceUnreadable)
 	w.ends(0, "Stalled (SourceUnreadable)", "status", "customers")
 	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "60s")
-	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "1s")
+	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "3s")
 	change("username\nann\n")
 	w.Await("customers", v1alpha1.ReasonSucceeded)
 
@@ -95,8 +95,8 @@ func TestWaiting_EndsIfNobodyIsLookedUp(t *testing.T) {
 	w.ends(0, "vain/customers Ready", "status", "customers", "--watch", "--timeout", "60s")
 	change("username\nann\nbob\n")
 	w.Await("customers", v1alpha1.ReasonUnauthorized)
-	w.ends(1, "customers Stalled", "retry", "customers", "--wait", "--timeout", "1s")
-	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "1s")
+	w.ends(1, "customers Stalled", "retry", "customers", "--wait", "--timeout", "3s")
+	w.ends(1, "customers Stalled", "status", "customers", "--watch", "--timeout", "3s")
 }
 
 // The role view may not get Secrets.
