@@ -54,7 +54,8 @@ func summarize(out io.Writer, t *tally.Tally, list []parts.Part, kind string) {
 		size += len(part.Data)
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s in %s (%s KiB)", terminal.Count(t.Users, "user", "users"), terminal.Count(len(list), kind, kind+"s"), terminal.Number((size+1023)>>10))
+	fmt.Fprintf(&text, "%s in %s (%s KiB)", terminal.Count(t.Users, "user", "users"), terminal.Count(len(list), kind, kind+"s"),
+		terminal.Number((size+1023)>>10))
 	if t.Repeats > 0 {
 		fmt.Fprintf(&text, "; %s of earlier rows", terminal.Count(t.Repeats, "exact repetition", "exact repetitions"))
 	}

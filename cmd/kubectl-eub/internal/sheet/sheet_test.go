@@ -27,7 +27,8 @@ func TestEscape(t *testing.T) {
 		}
 	}
 	for field, want := range map[string]string{
-		"x;=1+1": "x;'=1+1", "x\n=1+1;y": "x\n'=1+1;y", "a;'b": "a;''b", "=1; @x": "'=1;' @x", "x\t-1": "x\t'-1", "x,=1+1": "x,'=1+1", "O,'Neil": "O,''Neil", "\n\n=1": "'\n\n'=1",
+		"x;=1+1": "x;'=1+1", "x\n=1+1;y": "x\n'=1+1;y", "a;'b": "a;''b", "=1; @x": "'=1;' @x", "x\t-1": "x\t'-1",
+		"x,=1+1": "x,'=1+1", "O,'Neil": "O,''Neil", "\n\n=1": "'\n\n'=1",
 	} {
 		if got := Escape(field); got != want {
 			t.Errorf("formulas behind other separators: %q becomes %q", field, got)
