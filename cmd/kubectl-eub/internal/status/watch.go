@@ -52,11 +52,19 @@ type sight struct {
 	outdated string // why the status is not the last one, in a sentence; empty if it is
 }
 
-// report returns the report on a batch. What became of it before the last change does not count.
+// state returns the situation of the batch. What became of it before the last change does not count.
+func (s sight) state() State {
+	if s.outdated != "" {
+		return Unseen
+	}
+	return StateOf(s.batch)
+}
+
+// report returns the report on the batch.
 func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
 	r := New(s.batch, rows, events, missing)
 	if s.outdated != "" {
-		r.Verdict = Verdict{State: Unseen, Do: advice.Unseen.Do, words: s.outdated}
+		r.Verdict = Verdict{State: s.state(), Do: advice.Unseen.Do, words: s.outdated}
 	}
 	return r
 }
@@ -139,9 +147,9 @@ func (w *watcher) hasScreen() bool { return w.seen.batch != nil && w.display.wan
 const lostNote = "Lost the batch, and trying again"
 
 func (w *watcher) show(ctx context.Context) error {
-	now, batch := time.Now(), w.seen.batch
-	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || StateOf(batch) != w.last.State) {
-		read, err := w.cluster.load(ctx, batch)
+	now := time.Now()
+	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || w.seen.state() != w.last.State) {
+		read, err := w.cluster.load(ctx, w.seen.batch)
 		if err != nil {
 			read = w.details
 			read.missing = []string{err.Error()}
