@@ -4,6 +4,7 @@ package importing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,10 +55,10 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	}
 	switch {
 	case a.to.apiKey.Name != "":
-	case batch.UID != "":
-		a.to.apiKey = batch.Spec.APIKeySecretRef
-	default:
+	case batch.UID == "":
 		a.to.apiKey.Name = defaultAPIKeySecret
+	case managesKey(batch): // of an earlier import, and would be removed
+		a.to.apiKey = batch.Spec.APIKeySecretRef
 	}
 	for _, kind := range []string{usersource.ConfigMap, usersource.Secret} {
 		if err := a.find(ctx, kind); err != nil {
@@ -88,6 +89,20 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 		terminal.Note(o.ErrOut, "To follow it: kubectl eub status %s --watch", advice.Target(to.namespace, to.name))
 	}
 	return nil
+}
+
+// managesKey reports whether an import applied the reference to the API key. Whoever did else may change it without a conflict.
+func managesKey(batch *v1alpha1.EmbeddedUserBatch) bool {
+	for _, entry := range batch.ManagedFields {
+		var fields struct {
+			Spec map[string]json.RawMessage `json:"f:spec"`
+		}
+		if entry.Manager == command.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.FieldsV1 != nil &&
+			json.Unmarshal(entry.FieldsV1.Raw, &fields) == nil && fields.Spec["f:apiKeySecretRef"] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // find finds the lists of earlier imports.
