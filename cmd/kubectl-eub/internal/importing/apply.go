@@ -50,16 +50,7 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	if err := kube.Get(ctx, key, batch); client.IgnoreNotFound(err) != nil {
 		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key) //nolint:wrapcheck // names the right
 	}
-	if n := len(batch.Spec.Users); n > 0 {
-		terminal.Note(o.ErrOut, "The batch also has %s in spec.users, which stay and come first.", terminal.Count(n, "row", "rows"))
-	}
-	switch {
-	case a.to.apiKey.Name != "":
-	case batch.UID == "":
-		a.to.apiKey.Name = defaultAPIKeySecret
-	case managesKey(batch): // of an earlier import, and would be removed
-		a.to.apiKey = batch.Spec.APIKeySecretRef
-	}
+	a.prepare(batch)
 	for _, kind := range []string{usersource.ConfigMap, usersource.Secret} {
 		if err := a.find(ctx, kind); err != nil {
 			return err
@@ -91,6 +82,20 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	return nil
 }
 
+// prepare chooses the API key of a batch, which is empty if it does not exist, and says what an import leaves as it is.
+func (a *applier) prepare(batch *v1alpha1.EmbeddedUserBatch) {
+	switch {
+	case a.to.apiKey.Name != "":
+	case batch.UID == "":
+		a.to.apiKey.Name = defaultAPIKeySecret
+	case managesKey(batch): // of an earlier import, and would be removed
+		a.to.apiKey = batch.Spec.APIKeySecretRef
+	}
+	if n := len(batch.Spec.Users); n > 0 {
+		terminal.Note(a.ErrOut, "The batch also has %s in spec.users, which stay and come first.", terminal.Count(n, "row", "rows"))
+	}
+}
+
 // managesKey reports whether an import applied the reference to the API key. Whoever did else may change it without a conflict.
 func managesKey(batch *v1alpha1.EmbeddedUserBatch) bool {
 	for _, entry := range batch.ManagedFields {
@@ -98,7 +103,7 @@ func managesKey(batch *v1alpha1.EmbeddedUserBatch) bool {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
 		if entry.Manager == command.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.FieldsV1 != nil &&
-			json.Unmarshal(entry.FieldsV1.Raw, &fields) == nil && fields.Spec["f:apiKeySecretRef"] != nil {
+			json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) == nil && fields.Spec["f:apiKeySecretRef"] != nil {
 			return true
 		}
 	}
