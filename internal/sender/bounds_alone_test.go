@@ -32,7 +32,7 @@ func TestBounds_AnOwnerIsNotHeldUpByOthersUsersThatFailAlone(t *testing.T) {
 					return against(poison, 504)(now, sent)
 				})
 				wish(d, "bad", batch("bad", 40, poison, everyone(40)...))
-				d.serveOthers(2 * time.Hour) // until each of the users has failed alone
+				d.serveOthers(4 * time.Hour) // until each of the users has failed alone
 				arrived := d.now
 				d.submit("late", batch("late", 1, ""))
 				d.runUntil(func() bool { return d.results["late-0"].State == Created })
