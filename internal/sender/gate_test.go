@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sender_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/embedded-user-operator/embedded-user-operator/internal/alloy"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/sender"
+	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
+)
+
+// TestGate_AShortPauseDoesNotEndALongOne has the API ask for two pauses at once, the long one first.
+func TestGate_AShortPauseDoesNotEndALongOne(t *testing.T) {
+	pause := func(retryAfter time.Duration) *alloy.Answer {
+		return &alloy.Answer{Outcome: alloy.Deferred, StatusCode: http.StatusTooManyRequests, RetryAfter: retryAfter}
+	}
+	api := &memoryAPI{answer: func(_ string, batch []users.User) *alloy.Answer {
+		switch batch[0].Username {
+		case "long":
+			return pause(10 * time.Minute)
+		case "short":
+			time.Sleep(100 * time.Millisecond)
+			return pause(time.Second)
+		default:
+			return nil
+		}
+	}}
+	options := sender.DefaultOptions
+	options.RequestsPerKey, options.Linger = 2, 0 // each owner has requests of its own
+	inBubble(t, options, api, func(t *testing.T, s *sender.Sender) {
+		create(t, s, "first", "first") // the key is proven
+		s.Submit(workOf(t, "a", "key", "long"))
+		s.Submit(workOf(t, "b", "key", "short"))
+		time.Sleep(9 * time.Minute)
+		if n := api.count(); n != 3 {
+			t.Errorf("%d requests before the end of the long pause, want 3", n)
+		}
+	})
+}
+
+// TestGate_WhatReadsAndEditsShowIsNotThatTheAPICreatesUsers has the API refuse to create anybody, and serve everything else.
+func TestGate_WhatReadsAndEditsShowIsNotThatTheAPICreatesUsers(t *testing.T) {
+	refused := &alloy.Answer{Outcome: alloy.Refused, StatusCode: http.StatusUnprocessableEntity}
+	for name, serve := range map[string]func(*testing.T, *sender.Sender, sender.Work){
+		"while full names are written": func(_ *testing.T, s *sender.Sender, work sender.Work) { s.Submit(work) },
+		"while users are read": func(_ *testing.T, s *sender.Sender, work sender.Work) {
+			work.Edits[0].UserID = ""
+			s.Submit(work)
+		},
+		"while lists are read": func(_ *testing.T, s *sender.Sender, work sender.Work) { s.List(work.Key, time.Now(), false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer { return refused }}
+			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				for k := range 20 {
+					s.Submit(workOf(t, strconv.Itoa(k), "key", withPrefix(strconv.Itoa(k)+"-", alloy.MaxBatch)...))
+				}
+				for k := range 360 {
+					work := editsOf(t, "edit-"+strconv.Itoa(k), 1)
+					api.created[work.Edits[0].User.Username] = true
+					serve(t, s, work)
+					time.Sleep(10 * time.Second)
+				}
+				if n := api.count(); n > 12 { // of one user each, but for the first one
+					t.Errorf("%d requests to create users in an hour", n)
+				}
+			})
+		})
+	}
+}
+
+// TestGate_AKeyThatIsAcceptedLateIsTriedForALaterList has a key be rejected at first, by an account of which only lists are wanted.
+func TestGate_AKeyThatIsAcceptedLateIsTriedForALaterList(t *testing.T) {
+	api := &listAPI{answers: []alloy.Answer{{Outcome: alloy.Unauthorized, StatusCode: http.StatusUnauthorized}}}
+	withLists(t, api, func(t *testing.T, s *sender.Sender, _ *int) {
+		var last *sender.Listing
+		for range 4 {
+			since := time.Now()
+			s.List(parseKey(t, "key"), since, false)
+			time.Sleep(30 * time.Second)
+			last = s.List(parseKey(t, "key"), since, false)
+		}
+		if last == nil || !last.IsUsable() {
+			t.Errorf("after %d lists in two minutes: %+v", len(api.began), last)
+		}
+	})
+}
