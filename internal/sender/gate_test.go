@@ -59,14 +59,14 @@ func TestGate_WhatReadsAndEditsShowIsNotThatTheAPICreatesUsers(t *testing.T) {
 				for k := range 20 {
 					s.Submit(workOf(t, strconv.Itoa(k), "key", withPrefix(strconv.Itoa(k)+"-", alloy.MaxBatch)...))
 				}
-				for k := range 360 {
+				for k := range 60 {
 					work := editsOf(t, "edit-"+strconv.Itoa(k), 1)
 					api.created[work.Edits[0].User.Username] = true
 					serve(t, s, work)
 					time.Sleep(10 * time.Second)
 				}
-				if n := api.count(); n > 12 { // of one user each, but for the first one
-					t.Errorf("%d requests to create users in an hour", n)
+				if n := api.count(); n > 10 { // of one user each, but for the first one
+					t.Errorf("%d requests to create users in 10 minutes", n)
 				}
 			})
 		})
@@ -86,6 +86,45 @@ func TestGate_AKeyThatIsAcceptedLateIsTriedForALaterList(t *testing.T) {
 		}
 		if last == nil || !last.IsUsable() {
 			t.Errorf("after %d lists in two minutes: %+v", len(api.began), last)
+		}
+	})
+}
+
+// TestGate_FullNamesDoNotWaitForUsersThatAreRefused has the API refuse the users of several owners, and serve the full names of
+// another one.
+func TestGate_FullNamesDoNotWaitForUsersThatAreRefused(t *testing.T) {
+	for _, outcome := range []alloy.Outcome{alloy.Refused, alloy.Forbidden} {
+		t.Run(string(outcome), func(t *testing.T) {
+			api := &memoryAPI{answer: func(_ string, batch []users.User) *alloy.Answer {
+				if batch[0].Username == "first" {
+					return nil
+				}
+				return &alloy.Answer{Outcome: outcome, StatusCode: http.StatusForbidden}
+			}}
+			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				create(t, s, "first", "first") // the key is proven
+				for _, name := range many(4) {
+					create(t, s, name, name)
+				}
+				s.Submit(editsOf(t, "edits", 100))
+				time.Sleep(time.Minute)
+				if n := len(s.Report(id("edits")).Results); n != 100 {
+					t.Errorf("%d of 100 full names are written after a minute", n)
+				}
+			})
+		})
+	}
+}
+
+// TestGate_AKeyThatMayBeForbiddenIsNotTriedWithEachFullName has the API, or a gateway before it, answer 403 to everything.
+func TestGate_AKeyThatMayBeForbiddenIsNotTriedWithEachFullName(t *testing.T) {
+	forbidden := &alloy.Answer{Outcome: alloy.Forbidden, StatusCode: http.StatusForbidden}
+	api := &memoryAPI{edited: forbidden}
+	inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+		s.Submit(editsOf(t, "edits", 100))
+		time.Sleep(10 * time.Minute)
+		if n := len(api.edits()); n > 8 { // after 10 seconds, and twice as long each time
+			t.Errorf("%d requests in 10 minutes", n)
 		}
 	})
 }
