@@ -4,6 +4,7 @@ package sender_test
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -125,6 +126,24 @@ func TestGate_AKeyThatMayBeForbiddenIsNotTriedWithEachFullName(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if n := len(api.edits()); n > 8 { // after 10 seconds, and twice as long each time
 			t.Errorf("%d requests in 10 minutes", n)
+		}
+	})
+}
+
+// TestGate_FailuresBeforeAListThatWasReadDoNotCount has the list fail as often as it may before it is given up, and once more after it was
+// read.
+func TestGate_FailuresBeforeAListThatWasReadDoNotCount(t *testing.T) {
+	failure := alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusServiceUnavailable}
+	answers := append(slices.Repeat([]alloy.Answer{failure}, 7), alloy.Answer{Outcome: alloy.Listed, StatusCode: http.StatusOK}, failure)
+	api := &listAPI{answers: answers}
+	withLists(t, api, func(t *testing.T, s *sender.Sender, _ *int) {
+		for _, within := range []time.Duration{4 * time.Minute, 3 * time.Second} {
+			since := time.Now()
+			s.List(parseKey(t, "key"), since, false)
+			time.Sleep(within)
+			if l := s.List(parseKey(t, "key"), since, false); l == nil || !l.IsUsable() {
+				t.Errorf("%s after the wish, of %d lists the last one is %+v", within, len(api.began), l)
+			}
 		}
 	})
 }
