@@ -57,12 +57,14 @@ func TestGate_WhatReadsAndEditsShowIsNotThatTheAPICreatesUsers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := &memoryAPI{answer: func(string, []users.User) *alloy.Answer { return refused }}
 			inBubble(t, sender.DefaultOptions, api, func(t *testing.T, s *sender.Sender) {
+				for k := range 60 {
+					api.created["edit-"+strconv.Itoa(k)+"-0"] = true
+				}
 				for k := range 20 {
 					s.Submit(workOf(t, strconv.Itoa(k), "key", withPrefix(strconv.Itoa(k)+"-", alloy.MaxBatch)...))
 				}
 				for k := range 60 {
 					work := editsOf(t, "edit-"+strconv.Itoa(k), 1)
-					api.created[work.Edits[0].User.Username] = true
 					serve(t, s, work)
 					time.Sleep(10 * time.Second)
 				}
