@@ -135,13 +135,16 @@ func (a *account) newRequest(now time.Duration, of []*entry, i *isolation) *requ
 	return r
 }
 
-// early finds what need not wait for the next probe while the API refuses requests: a read, and a user of a small owner that was
-// not tried yet, because the refusals may be about others.
+// early finds what need not wait for the next probe while the API refuses requests: a read, an edit unless the key may be the reason,
+// and a user of a small owner that was not tried yet, because the refusals may be about others.
 func (a *account) early(now time.Duration) turn {
 	if !a.gate.refuses() {
 		return turn{at: never}
 	}
 	next := a.lookUp(now)
+	if !a.gate.rejectsKey(a.gate.answer) {
+		next = next.or(a.edit(now))
+	}
 	isUntried := func(o *owner) bool { return o.triedAt == 0 && o.readyAt() <= now && o.waiting < a.maxUsers(now) }
 	if k := slices.IndexFunc(a.queue.ready, isUntried); k >= 0 {
 		form := func() *request { return a.newRequest(now, a.queue.take(a.queue.ready[k], 1, ""), nil) }

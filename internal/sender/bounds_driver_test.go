@@ -40,7 +40,7 @@ type coming struct {
 	event any
 }
 
-// post is a request to create users.
+// post is a request to create users, or to learn the userId of one.
 type post struct {
 	at     time.Duration
 	users  []users.User
@@ -74,6 +74,15 @@ func (d *driver) submit(name string, list []users.User) { d.at(d.now, wants(name
 // wants is the event of an owner that wants users.
 func wants(name string, list []users.User) submitted {
 	return submitted{Work: Work{ID: ID{Namespace: "default", Name: name}, Users: list}}
+}
+
+// ask has an owner want to know the userIds of users, each of which is a request.
+func (d *driver) ask(name string, list []users.User) {
+	work := wants(name, nil)
+	for _, user := range list {
+		work.Edits = append(work.Edits, Edit{User: user})
+	}
+	d.at(d.now, work)
 }
 
 // slices has n owners want a full slice each, the first user of which has some trait.
@@ -183,8 +192,14 @@ func (d *driver) deliver(decided decision) {
 	if decided.request.read != nil {
 		d.Fatal("the account reads users")
 	}
-	sent := slices.Clone(decided.request.users)
+	sent, edit := slices.Clone(decided.request.users), decided.request.edit
+	if edit != nil {
+		sent = []users.User{edit.User}
+	}
 	answer, latency := d.api(d.now, sent), d.latency
+	if edit != nil && answer.Served() {
+		answer = alloy.Answer{Outcome: alloy.Found, StatusCode: 200}
+	}
 	if answer.StatusCode == http.StatusGatewayTimeout {
 		latency = DefaultOptions.RequestTimeout
 	}

@@ -277,3 +277,22 @@ func TestBounds_WhatIsTooSlowIsNotRepeated(t *testing.T) {
 	atMost(t, "requests", requests, 40)
 	atMost(t, "users in a request of the next slice", largest, 300)
 }
+
+// TestBounds_BackOffBeginsAnew has the API be away for long, work, and fail once more.
+func TestBounds_BackOffBeginsAnew(t *testing.T) {
+	t.Parallel()
+	away, hiccups := until(10*time.Minute, answerOf(503, "")), 0
+	d := newDriver(t, 1, func(now time.Duration, sent []users.User) alloy.Answer {
+		if sent[0].Username == "b-0" && hiccups == 0 {
+			hiccups++
+			return answerOf(503, "")
+		}
+		return away(now, sent)
+	})
+	d.submit("a", batch("a", 1, ""))
+	d.run(30 * time.Minute)
+	d.submit("b", batch("b", 1, ""))
+	arrived := d.now
+	d.runUntil(func() bool { return d.told[Created] == 2 })
+	atMost(t, "until a user is created on which the API failed once", d.now-arrived, 5*time.Second)
+}

@@ -23,6 +23,8 @@ type laggingAPI struct {
 	createdAt map[string]time.Time
 	single    time.Duration // how far behind it is in reading a user
 	list      time.Duration // and the list
+	listDown  time.Time     // until when the list fails
+	singles   int           // reads of a user
 }
 
 func (l *laggingAPI) CreateUsers(_ context.Context, _ alloy.Key, batch []users.User) alloy.Answer {
@@ -39,6 +41,7 @@ func (l *laggingAPI) CreateUsers(_ context.Context, _ alloy.Key, batch []users.U
 }
 
 func (l *laggingAPI) GetUser(_ context.Context, _ alloy.Key, username string) alloy.Answer {
+	l.singles++
 	switch at, exists := l.createdAt[username]; {
 	case username == ".":
 		return alloy.Answer{Outcome: alloy.Inconclusive}
@@ -50,6 +53,9 @@ func (l *laggingAPI) GetUser(_ context.Context, _ alloy.Key, username string) al
 }
 
 func (l *laggingAPI) ListUsers(_ context.Context, _ alloy.Key, visit func(alloy.ListedUser)) alloy.Answer {
+	if time.Now().Before(l.listDown) {
+		return alloy.Answer{Outcome: alloy.Unavailable, StatusCode: http.StatusServiceUnavailable}
+	}
 	for username, at := range l.createdAt {
 		if time.Since(at) >= l.list {
 			visit(alloy.ListedUser{Username: username})
@@ -87,6 +93,36 @@ func TestFault_ReadingThatLagsProvesNoAbsence(t *testing.T) {
 				got := s.Report(id("b")).Results
 				if got["another"].State != sender.Created || got["bad-2"].State != sender.Invalid || got[tc.existing].State != sender.Existing {
 					t.Errorf("results: %+v", got)
+				}
+				s.Stop()
+				s.Wait()
+			})
+		})
+	}
+}
+
+// TestFault_AListThatMayBeReadSoonIsWaitedFor verifies a user that only the list shows, and has somebody else ask for the list too.
+func TestFault_AListThatMayBeReadSoonIsWaitedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lag, down time.Duration // of the list
+		within    time.Duration
+		singles   int
+	}{
+		"it lagged just before the last of three tries, and lags no more": {160 * time.Second, 0, 187 * time.Second, 3},
+		"it failed then, as in the tries before, which do not count":      {0, 200 * time.Second, 5 * time.Minute, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &laggingAPI{memoryAPI: &memoryAPI{}, createdAt: map[string]time.Time{}, list: tc.lag}
+			synctest.Test(t, func(t *testing.T) {
+				s := sender.New(api, sender.DefaultOptions, func(sender.ID) {})
+				began := time.Now()
+				api.createdAt["."], api.listDown = began, began.Add(tc.down) // by somebody else
+				s.Submit(workOf(t, "a", "key", "first", "."))
+				time.Sleep(155 * time.Second) // the tries are after 0, 90 and 180
+				s.List(parseKey(t, "key"), time.Now(), false)
+				time.Sleep(time.Until(began.Add(tc.within)))
+				if got := states(s.Report(id("a"))); got["."] != (sender.Result{State: sender.Existing}) || api.singles != tc.singles {
+					t.Errorf("after %d single reads: %+v", api.singles, got)
 				}
 				s.Stop()
 				s.Wait()

@@ -249,8 +249,9 @@ func (s *seen) nextProbe(r *request) time.Duration {
 	if r.read == nil {
 		owner = r.owners[0].id.key()
 	}
+	isKeys := f.outcome == alloy.Forbidden && !s.proven
 	switch isRefused := refuses(f.outcome); {
-	case isRefused && r.read != nil:
+	case isRefused && (r.read != nil || r.edit != nil && !isKeys):
 		return 0
 	case isRefused && !s.tried[owner], f.owner != ownerKey{} && f.owner != owner:
 		return min(f.until, f.at+soloPause)

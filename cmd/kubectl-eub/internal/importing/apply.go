@@ -4,6 +4,7 @@ package importing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,16 +50,7 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 	if err := kube.Get(ctx, key, batch); client.IgnoreNotFound(err) != nil {
 		return access.Explain(fmt.Errorf("reading the batch: %w", err), "get", access.Batches, key) //nolint:wrapcheck // names the right
 	}
-	if n := len(batch.Spec.Users); n > 0 {
-		terminal.Note(o.ErrOut, "The batch keeps %s in spec.users, which the operator takes first.", terminal.Count(n, "row", "rows"))
-	}
-	switch {
-	case a.to.apiKey.Name != "":
-	case batch.UID != "":
-		a.to.apiKey = batch.Spec.APIKeySecretRef
-	default:
-		a.to.apiKey.Name = defaultAPIKeySecret
-	}
+	a.prepare(batch)
 	for _, kind := range []string{usersource.ConfigMap, usersource.Secret} {
 		if err := a.find(ctx, kind); err != nil {
 			return err
@@ -88,6 +80,34 @@ func (o *options) applyAll(ctx context.Context, to target, list []parts.Part) er
 		terminal.Note(o.ErrOut, "To follow it: kubectl eub status %s --watch", advice.Target(to.namespace, to.name))
 	}
 	return nil
+}
+
+// prepare chooses the API key of a batch, which is empty if it does not exist, and says what an import leaves as it is.
+func (a *applier) prepare(batch *v1alpha1.EmbeddedUserBatch) {
+	switch {
+	case a.to.apiKey.Name != "":
+	case batch.UID == "":
+		a.to.apiKey.Name = defaultAPIKeySecret
+	case managesKey(batch): // of an earlier import, and would be removed
+		a.to.apiKey = batch.Spec.APIKeySecretRef
+	}
+	if n := len(batch.Spec.Users); n > 0 {
+		terminal.Note(a.ErrOut, "The batch keeps %s in spec.users, which the operator takes first.", terminal.Count(n, "row", "rows"))
+	}
+}
+
+// managesKey reports whether an import applied the reference to the API key. Whoever did else may change it without a conflict.
+func managesKey(batch *v1alpha1.EmbeddedUserBatch) bool {
+	for _, entry := range batch.ManagedFields {
+		var fields struct {
+			Spec map[string]json.RawMessage `json:"f:spec"`
+		}
+		if entry.Manager == command.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.FieldsV1 != nil &&
+			json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) == nil && fields.Spec["f:apiKeySecretRef"] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // find finds the lists of earlier imports.

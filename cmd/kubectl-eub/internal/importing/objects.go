@@ -18,10 +18,10 @@ const LabelImport = "embedded.runalloy.com/import"
 
 // target is what an import writes.
 type target struct {
-	name      string // of the batch
-	namespace string // empty if the objects are to have none
-	secret    bool   // whether the lists are in Secrets
-	apiKey    v1alpha1.APIKeySecretReference
+	name      string                         // of the batch
+	namespace string                         // empty if the objects are to have none
+	secret    bool                           // whether the lists are in Secrets
+	apiKey    v1alpha1.APIKeySecretReference // without a name if the batch is to keep the one that it has
 }
 
 // kind returns the kind of the objects that have lists.
@@ -55,10 +55,6 @@ func (t target) objectOf(part parts.Part) *unstructured.Unstructured {
 // batch returns the batch that names the parts.
 func (t target) batch(list []parts.Part) *unstructured.Unstructured {
 	u := t.object(v1alpha1.SchemeGroupVersion.String(), v1alpha1.EmbeddedUserBatchKind, t.name)
-	key := map[string]any{"name": t.apiKey.Name}
-	if t.apiKey.Key != "" {
-		key["key"] = t.apiKey.Key
-	}
 	field := "configMapKeyRef"
 	if t.secret {
 		field = "secretKeyRef"
@@ -67,7 +63,15 @@ func (t target) batch(list []parts.Part) *unstructured.Unstructured {
 	for i, part := range list {
 		sources[i] = map[string]any{field: map[string]any{"name": t.partName(part), "key": partKey(part)}}
 	}
-	u.Object["spec"] = map[string]any{"apiKeySecretRef": key, "usersFrom": sources}
+	spec := map[string]any{"usersFrom": sources}
+	if t.apiKey.Name != "" {
+		key := map[string]any{"name": t.apiKey.Name}
+		if t.apiKey.Key != "" {
+			key["key"] = t.apiKey.Key
+		}
+		spec["apiKeySecretRef"] = key
+	}
+	u.Object["spec"] = spec
 	return u
 }
 

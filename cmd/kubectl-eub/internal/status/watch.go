@@ -58,6 +58,7 @@ type sight struct {
 
 func (s sight) isOutdated() bool { return s.outdated != advice.Advice{} }
 
+// state returns the situation of the batch. What became of it before the last change does not count.
 func (s sight) state() State {
 	if s.isOutdated() {
 		return Unseen
@@ -65,11 +66,11 @@ func (s sight) state() State {
 	return StateOf(s.batch)
 }
 
-// report returns the report on a batch. What became of it before the last change does not count.
+// report returns the report on the batch.
 func (s sight) report(rows []SliceRow, events []corev1.Event, missing []string) Report {
 	r := New(s.batch, rows, events, slices.Concat(missing, s.missing))
 	if s.isOutdated() {
-		r.Verdict = Verdict{State: Unseen, Do: s.outdated.Do, words: s.outdated.Words}
+		r.Verdict = Verdict{State: s.state(), Do: s.outdated.Do, words: s.outdated.Words}
 	}
 	return r
 }
@@ -176,9 +177,9 @@ func (w *watcher) hasScreen() bool { return w.seen.batch != nil && w.display.wan
 const lostNote = "Lost the batch, and trying again"
 
 func (w *watcher) show(ctx context.Context) error {
-	now, batch := time.Now(), w.seen.batch
+	now := time.Now()
 	if w.lost == nil && w.display.wantsDetails() && (now.Sub(w.loaded) >= detailsInterval || w.seen.state() != w.last.State) {
-		read, err := w.cluster.load(ctx, batch)
+		read, err := w.cluster.load(ctx, w.seen.batch)
 		if err != nil {
 			read = w.details
 			read.missing = []string{err.Error()}

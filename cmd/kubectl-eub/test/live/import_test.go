@@ -224,6 +224,11 @@ func TestImport_LeavesWhatIsNotItsOwn(t *testing.T) {
 		}
 	}
 	w.Await("customers", v1alpha1.ReasonSuspended)
+	manifest := "apiVersion: embedded.runalloy.com/v1alpha1\nkind: EmbeddedUserBatch\nmetadata: {name: customers}\n" +
+		"spec: {apiKeySecretRef: {name: other}}\n"
+	if out, err := w.Kubectl(manifest, "apply", "--server-side", "--field-manager", "git", "-f", "-"); strings.Contains(out, "kubectl-eub") {
+		t.Errorf("the API key, which no import has set: %v: %s", err, out)
+	}
 }
 
 // Whoever copies an example gets what it says.
