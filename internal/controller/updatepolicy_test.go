@@ -126,6 +126,23 @@ func TestUpdatePolicy_ALookUpCorrectsFullNames(t *testing.T) {
 	w.Equal("full names that were written", 3, w.Sim.Count(simulator.Update))
 }
 
+// TestUpdatePolicy_AUserThatIsCreatedAgainHasTheNameOfItsRow changes the row of a user that is not owned, which changes nothing, and then
+// deletes the user.
+func TestUpdatePolicy_AUserThatIsCreatedAgainHasTheNameOfItsRow(t *testing.T) {
+	w := newWorld(t, simulator.Options{})
+	w.SetKey(w.Key)
+	w.Sim.Seed(w.Key, "again-00000@example.com")
+	w.createUpdated("again", 2)
+	w.rename("again", "Another Name", 1)
+	w.Await("again", v1alpha1.ReasonSucceeded)
+	w.Equal("full name of a user that existed", "", w.fullNames()["again-00000@example.com"])
+	w.removeUsers(w.Key, "again-00000@example.com")
+	w.reconcileAt("again", "1")
+	w.Await("again", v1alpha1.ReasonSucceeded)
+	w.Equal("full name", "Another Name", w.fullNames()["again-00000@example.com"])
+	w.Equal("full names that were written", 0, w.Sim.Count(simulator.Update))
+}
+
 func TestUpdatePolicy_ARefusedFullNameShows(t *testing.T) {
 	w := newWorld(t, simulator.Options{})
 	w.SetKey(w.Key)

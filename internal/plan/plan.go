@@ -106,7 +106,7 @@ func (p *Planner) keep(d *draft) {
 	p.readmit(d, first)
 }
 
-// rename gives placed users that the operator owns the wanted full names, as far as they fit. A user that exists does not go into another
+// rename gives placed users the wanted full names, as far as they fit. A user that exists does not go into another
 // slice for a name, because its result stays here.
 func (p *Planner) rename(d *draft, kept map[int]v1alpha1.User, places []int) {
 	for _, place := range places {

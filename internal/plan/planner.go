@@ -142,9 +142,10 @@ func (p *Planner) share(d *draft, claims []claim) {
 }
 
 // stays reports whether a row of a slice may stay as it is although another one is wanted for its user: if they are equal, or the
-// user exists and its full name is not to be written.
+// user exists and no full name is to be written. With the policy Update the row changes even if the operator does not own the user: if it
+// is deleted in the account, the operator creates it again, and owns it then.
 func stays(batch *v1alpha1.EmbeddedUserBatch, user, wanted v1alpha1.User, result v1alpha1.UserResult) bool {
-	isKept := batch.Spec.UpdatePolicy != v1alpha1.UpdatePolicyUpdate || !ledger.Owns(result) || wanted.FullName == ""
+	isKept := batch.Spec.UpdatePolicy != v1alpha1.UpdatePolicyUpdate || wanted.FullName == ""
 	return user == wanted || ledger.Exists(result) && isKept
 }
 

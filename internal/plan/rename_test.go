@@ -13,8 +13,8 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/users"
 )
 
-// TestPlan_FullNamesOfOwnedUsersAreUpdated has another full name wanted for a user that exists.
-func TestPlan_FullNamesOfOwnedUsersAreUpdated(t *testing.T) {
+// TestPlan_FullNamesAreUpdated has another full name wanted for a user that exists.
+func TestPlan_FullNamesAreUpdated(t *testing.T) {
 	t.Parallel()
 	const update = v1alpha1.UpdatePolicyUpdate
 	owned := v1alpha1.UserResult{Username: "ann", Result: v1alpha1.ResultCreated, Hash: "1", UserID: "1"}
@@ -28,7 +28,7 @@ func TestPlan_FullNamesOfOwnedUsersAreUpdated(t *testing.T) {
 		"an owned user without the name": {update, owned, "", ""},
 		"without the policy":             {v1alpha1.UpdatePolicyCreateOnly, owned, "Anna", ""},
 		"a user that is not owned": {
-			update, v1alpha1.UserResult{Username: "ann", Result: v1alpha1.ResultCreated}, "Anna", "",
+			update, v1alpha1.UserResult{Username: "ann", Result: v1alpha1.ResultCreated}, "Anna", "Anna",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
