@@ -112,7 +112,9 @@ func TestAdoption_OfABackup(t *testing.T) {
 			w.checkAdopted(tc.want)
 			again, _ := w.Sent()
 			w.Equal("users that were sent", tc.sent, len(again)-len(sent))
-			w.Equal("slices", backup[0].Name, w.Slices()[0].Name)
+			if !tc.running || tc.withStatus { // else the batch may arrive before the slice, and have one of its own first
+				w.Equal("slices", backup[0].Name, w.Slices()[0].Name)
+			}
 		})
 	}
 }
