@@ -188,6 +188,9 @@ var (
 	age       = regexp.MustCompile(`\b(?:\d+[dhms])+\b`)
 	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 	sliceName = regexp.MustCompile(`-[0-9a-f]{8}-(\d+)\b`)
+
+	// logLine is what kubectl logs now and then, such as that a watch ended when it is done.
+	logLine = regexp.MustCompile(`^[IWE]\d{4} \d\d:\d\d:\d\d`)
 )
 
 // matches reports whether a command printed what a page says. An ellipsis stands for any text, and on a line of its own for any lines.
@@ -203,7 +206,9 @@ func matches(want []string, got string) bool {
 	}
 	var printed strings.Builder
 	for _, line := range lines(got) {
-		printed.WriteString(normal(line) + "\n")
+		if !logLine.MatchString(line) {
+			printed.WriteString(normal(line) + "\n")
+		}
 	}
 	return regexp.MustCompile(pattern.String() + "$").MatchString(printed.String())
 }
