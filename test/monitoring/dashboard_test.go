@@ -160,7 +160,7 @@ func (w *world) live(p *prometheus) {
 	w.createBatch("wrong-key", "wrong", testenv.Users("wrong", 40)...)
 	w.CreateBatch("refused", append(testenv.Users("refused", 20), testenv.Users("accepted", 200)...)...)
 	w.createBatch("no-key", "missing", testenv.Users("missing", 120)...)
-	w.CreateBatch("failing", testenv.Users("failing", 60)...)
+	w.CreateBatch("failing", testenv.Users("failing", 15)...) // each fails alone once, while others go one by one
 	w.pause()
 	each("at-last", 5, 500)
 	w.await(p, `embeddeduser_unready_batch_since_timestamp_seconds{reason="Unauthorized"}`)
