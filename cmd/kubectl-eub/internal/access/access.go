@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package access says which right is missing, and who has it.
+// Package access reads batches and lists, and says which right is missing, and who has it.
 package access
 
 import (
@@ -67,19 +67,27 @@ func Batch(ctx context.Context, reader client.Reader, key client.ObjectKey) (*v1
 	return batch, nil
 }
 
+// ListResource returns the resource of a kind of object that has a list of users.
+func ListResource(kind string) string {
+	if kind == usersource.Secret {
+		return Secrets
+	}
+	return ConfigMaps
+}
+
 // List reads the text of a list; nil if it does not exist.
 func List(ctx context.Context, reader client.Reader, namespace string, source *v1alpha1.UsersSource) ([]byte, error) {
 	kind, ref := usersource.Reference(source)
 	configMap, secret := &corev1.ConfigMap{}, &corev1.Secret{}
-	object, resource := client.Object(configMap), ConfigMaps
+	object := client.Object(configMap)
 	if kind == usersource.Secret {
-		object, resource = secret, Secrets
+		object = secret
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	if err := reader.Get(ctx, key, object); apierrors.IsNotFound(err) {
 		return nil, nil
 	} else if err != nil {
-		return nil, Explain(fmt.Errorf("reading %s %s: %w", kind, ref.Name, err), "get", resource, key)
+		return nil, Explain(fmt.Errorf("reading %s %s: %w", kind, ref.Name, err), "get", ListResource(kind), key)
 	}
 	return usersource.Value(configMap, secret, ref.Key), nil
 }

@@ -24,8 +24,12 @@ import (
 	"github.com/embedded-user-operator/embedded-user-operator/internal/usersource"
 )
 
-var resources = map[string]string{
-	usersource.ConfigMap: access.ConfigMaps, usersource.Secret: access.Secrets, v1alpha1.EmbeddedUserBatchKind: access.Batches,
+// resourceOf returns the resource of a kind of object that an import writes.
+func resourceOf(kind string) string {
+	if kind == v1alpha1.EmbeddedUserBatchKind {
+		return access.Batches
+	}
+	return access.ListResource(kind)
 }
 
 // applier applies an import to a cluster.
@@ -96,7 +100,8 @@ func (a *applier) prepare(batch *v1alpha1.EmbeddedUserBatch) {
 	}
 }
 
-// managesKey reports whether an import applied the reference to the API key. Whoever did else may change it without a conflict.
+// managesKey reports whether an earlier import applied the reference to the API key. If somebody else did, the import leaves it out, so
+// that the other can change it without a conflict.
 func managesKey(batch *v1alpha1.EmbeddedUserBatch) bool {
 	for _, entry := range batch.ManagedFields {
 		var fields struct {
@@ -117,7 +122,7 @@ func (a *applier) find(ctx context.Context, kind string) error {
 	err := a.kube.List(ctx, &found, client.InNamespace(a.to.namespace), client.MatchingLabels{LabelImport: a.to.name})
 	if err != nil {
 		err = fmt.Errorf("listing earlier lists: %w", err)
-		return access.Explain(err, "list", resources[kind], client.ObjectKey{Namespace: a.to.namespace}) //nolint:wrapcheck // wrapped
+		return access.Explain(err, "list", resourceOf(kind), client.ObjectKey{Namespace: a.to.namespace}) //nolint:wrapcheck // wrapped
 	}
 	for i := range found.Items {
 		found.Items[i].SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
@@ -147,7 +152,7 @@ func (a *applier) send(ctx context.Context, object *unstructured.Unstructured, o
 	}
 	if err != nil {
 		err = fmt.Errorf("applying %s: %w", nameOf(object), err)
-		return access.Explain(err, "patch", resources[object.GetKind()], client.ObjectKeyFromObject(object)) //nolint:wrapcheck // wrapped
+		return access.Explain(err, "patch", resourceOf(object.GetKind()), client.ObjectKeyFromObject(object)) //nolint:wrapcheck // wrapped
 	}
 	return nil
 }
@@ -184,7 +189,7 @@ func (a *applier) deleteEarlier(ctx context.Context) error {
 		err := a.kube.Delete(ctx, metadata, client.Preconditions{UID: &uid})
 		if client.IgnoreNotFound(err) != nil {
 			err = fmt.Errorf("deleting %s: %w", name, err)
-			return access.Explain(err, "delete", resources[metadata.Kind], client.ObjectKeyFromObject(metadata)) //nolint:wrapcheck // wrapped
+			return access.Explain(err, "delete", resourceOf(metadata.Kind), client.ObjectKeyFromObject(metadata)) //nolint:wrapcheck // wrapped
 		}
 		_, _ = fmt.Fprintln(a.Out, name+" deleted")
 	}

@@ -53,7 +53,8 @@ func retry(batch *v1alpha1.EmbeddedUserBatch, now time.Time) (change, error) {
 		isDone: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			last := b.Status.LastHandledReconcileAt
 			handled := last == value || last != "" && last == b.Annotations[v1alpha1.AnnotationReconcileAt] // of somebody who asked later
-			return status.StateOf(b).Ends() && (handled || status.WaitsForKey(b))                           // without a key nobody is looked up
+			// Without a key nobody is looked up.
+			return status.StateOf(b).Ends() && (handled || status.WaitsForKey(b))
 		},
 		holds: func(b *v1alpha1.EmbeddedUserBatch) bool {
 			return b.Annotations[v1alpha1.AnnotationReconcileAt] != "" && !b.Spec.Suspend

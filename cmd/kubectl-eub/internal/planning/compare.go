@@ -70,7 +70,7 @@ const (
 	isOwned        state = 16 // the operator is to keep the full name
 	isUnidentified state = 32
 	isRetriable    state = 64
-	isInSlice      state = 128 // rather than only in its results, until these are tidied up
+	isInSlice      state = 128 // in its spec, rather than only in results that it still has
 
 	hashShift = 8
 )

@@ -70,7 +70,7 @@ func (c *cluster) load(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 	return d, nil
 }
 
-// look looks whether the status of a batch is that of its lists and annotations as they are now.
+// look finds out whether the status of a batch is that of its lists and annotations as they are now.
 func (c *cluster) look(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (sight, error) {
 	if isAsked(batch) && !lacksKey(batch) {
 		return sight{batch: batch, outdated: advice.LookupDue}, nil
@@ -85,8 +85,8 @@ func (c *cluster) look(ctx context.Context, batch *v1alpha1.EmbeddedUserBatch) (
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 		err := c.client.Get(ctx, client.ObjectKey{Namespace: batch.Namespace, Name: ref.Name}, &list)
 		if apierrors.IsForbidden(err) {
-			resource := map[string]string{usersource.ConfigMap: access.ConfigMaps, usersource.Secret: access.Secrets}[kind]
-			missing := "whether a list has changed since the operator read it: " + access.Missing("get", resource, batch.Namespace)
+			missing := "whether a list has changed since the operator read it: " +
+				access.Missing("get", access.ListResource(kind), batch.Namespace)
 			return sight{batch: batch, missing: []string{missing}}, nil
 		}
 		if client.IgnoreNotFound(err) != nil {
@@ -132,8 +132,8 @@ func (c *cluster) sliceRows(ctx context.Context, batch *v1alpha1.EmbeddedUserBat
 // batchesPerPage bounds the memory for batches, of which each may have 10,000 users.
 const batchesPerPage = 20
 
-// fleet returns a report, without details, on each batch of a namespace; of all namespaces if it is empty. Without their invalid users
-// the reports on 10,000 batches take some ten MiB.
+// fleet returns a report, without details, on each batch of a namespace; of all namespaces if it is empty. The invalid users take most of
+// the memory, and are left out unless they are asked for.
 func (c *cluster) fleet(ctx context.Context, namespace string, invalidUsers bool) ([]Report, error) {
 	reports := []Report{}
 	for next := ""; ; {
